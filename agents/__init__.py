@@ -1,0 +1,1 @@
+"""The Faust app: batched transport, inventory agent, transaction client, partition protocol, worker."""

@@ -1,0 +1,1 @@
+"""The command line, the embedded broker, import and demo."""

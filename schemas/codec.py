@@ -1,0 +1,92 @@
+"""Owns the JSON codec: bytes to commands, strictly, and messages to bytes."""
+
+import re
+
+import msgspec
+
+from schemas.codes import Code
+from schemas.characters import first_bad_field
+from schemas.commands import Command, Identifier, Sku, SkuCommand
+from schemas.results import Result
+from schemas.stock_changes import StockChange
+
+command_decoder = msgspec.json.Decoder(Command)
+result_decoder = msgspec.json.Decoder(Result)
+stock_change_decoder = msgspec.json.Decoder(StockChange)
+encode = msgspec.json.Encoder().encode
+
+_PATH = re.compile(r" - at `\$\.([^`]+)`$")
+_NAMED = re.compile(r"`([^`]+)`")
+
+
+class Unreadable(Exception):
+    """A record is no command. Carries the refusal, and as much of the command as could be read.
+
+    `command_id` and `sku` are both set, or both None: with one of them alone nobody can be answered.
+    """
+
+    def __init__(self, code: Code, field: str | None, command_id: str | None, sku: str | None, type_: str | None) -> None:
+        self.code = code
+        self.field = field
+        self.command_id = command_id
+        self.sku = sku
+        self.type = type_
+        where = f" (field {field})" if field else ""
+        super().__init__(f"not a command: {code.value}{where}")
+
+
+class _Readable(msgspec.Struct):
+    """The least a record must give to be answered."""
+
+    command_id: Identifier
+    sku: Sku
+
+
+def decode_command(value: bytes | None) -> Command:
+    """Read one record's value as a command.
+
+    Raises:
+        Unreadable: with `malformed` (not a JSON object) or `invalid_field` (and the field's path).
+    """
+    try:
+        command = command_decoder.decode(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _explain(value or b"", field_of(error)) from None
+    if (field := first_bad_field(command)) is not None:
+        raise _explain(value or b"", field)
+    return command
+
+
+def _explain(value: bytes, field: str) -> Unreadable:
+    try:
+        document = msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Unreadable(Code.MALFORMED, None, None, None, None)
+    if not isinstance(document, dict):
+        return Unreadable(Code.MALFORMED, None, None, None, None)
+    type_ = document.get("type")
+    type_ = type_ if isinstance(type_, str) and type_.isprintable() else None
+    try:
+        ids = msgspec.convert(document, _Readable)
+    except msgspec.ValidationError:
+        return Unreadable(Code.INVALID_FIELD, field, None, None, type_)
+    if first_bad_field(ids) is not None:
+        return Unreadable(Code.INVALID_FIELD, field, None, None, type_)
+    return Unreadable(Code.INVALID_FIELD, field, ids.command_id, ids.sku, type_)
+
+
+def field_of(error: Exception) -> str:
+    """Find the path (`quantity`, `items[3].sku`) of the field that msgspec's error is about; `$` for the whole."""
+    message = str(error)
+    path = _PATH.search(message)
+    prefix = path.group(1) if path else ""
+    body = message[: path.start()] if path else message
+    # A missing or unknown field, and our own rules over several fields, are named in the sentence, not in the path.
+    if body.startswith(("Object missing", "Object contains", "`")) and (named := _NAMED.search(body)):
+        return f"{prefix}.{named.group(1)}" if prefix else named.group(1)
+    return prefix or "$"
+
+
+def content_of(command: SkuCommand) -> dict[str, object]:
+    """Give a command's JSON object without what is absent, as a caller would write it."""
+    return {k: v for k, v in msgspec.to_builtins(command).items() if v is not None}

@@ -1,0 +1,27 @@
+"""Owns the reasons for which a command is refused, in order of precedence."""
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """Why a command was rejected. The order is the contract: the first that applies is the one given."""
+
+    MALFORMED = "malformed"
+    INVALID_FIELD = "invalid_field"
+    WRONG_PARTITION = "wrong_partition"
+    IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
+    UNKNOWN_SKU = "unknown_sku"
+    UNKNOWN_WAREHOUSE = "unknown_warehouse"
+    UNKNOWN_RESERVATION = "unknown_reservation"
+    RESERVATION_EXISTS = "reservation_exists"
+    RESERVATION_COMMITTED = "reservation_committed"
+    RESERVATION_RELEASED = "reservation_released"
+    RESERVATION_EXPIRED = "reservation_expired"
+    QUANTITY_EXCEEDS_RESERVATION = "quantity_exceeds_reservation"
+    STALE_EXPECTATION = "stale_expectation"
+    NEGATIVE_STOCK = "negative_stock"
+    INSUFFICIENT_STOCK = "insufficient_stock"
+
+
+# A command refused with one of these leaves nothing behind: sent again, it is judged again.
+NOT_REMEMBERED = frozenset({Code.MALFORMED, Code.INVALID_FIELD, Code.WRONG_PARTITION, Code.IDEMPOTENCY_MISMATCH})

@@ -1,0 +1,160 @@
+"""Owns the rows of the ledger: what they hold, their keys, and their bytes.
+
+A key is text: one letter for the kind of row, the SKU, a zero character, and the rest. Its UTF-8 bytes are the key in
+RocksDB and in the changelog, so rows of one SKU lie together and in the order of their ids. A value is a msgpack array
+that starts with the version of its layout. Rows are never changed in place: a change makes a new row, so a batch that
+is thrown away leaves nothing behind.
+"""
+
+from hashlib import blake2b
+
+import msgspec
+
+from schemas.commands import (
+    DEFAULT_CHANNEL,
+    DEFAULT_TTL_MS,
+    Adjust,
+    Commit,
+    Extend,
+    Query,
+    Release,
+    Reserve,
+    SkuCommand,
+)
+from schemas.results import State
+
+POSITION_KEY = "P"
+
+
+class Stock(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
+    """The quantities of one SKU in one warehouse, in units; `seq` is the SKU's sequence number at its last change."""
+
+    seq: int = 0
+    on_hand: int = 0
+    reserved: int = 0
+    damaged: int = 0
+    safety_stock: int = 0
+    inbound: int = 0
+
+    @property
+    def available(self) -> int:
+        """What may still be reserved; negative when physical truth fell below what is promised."""
+        return self.on_hand - self.reserved - self.safety_stock
+
+    @property
+    def shortfall(self) -> bool:
+        """Whether more is reserved than is here."""
+        return self.reserved > self.on_hand
+
+
+class Reservation(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
+    """A hold. `allocations` is a list of (warehouse, quantity still held), in the order they were made.
+
+    `expires_at` is None when it never expires; `closed_at` is None while it is held.
+    """
+
+    state: State
+    quantity: int
+    committed: int
+    released: int
+    allocations: tuple[tuple[str, int], ...]
+    channel: str
+    order_id: str | None
+    expires_at: int | None
+    closed_at: int | None
+
+    @property
+    def left(self) -> int:
+        """What is still held."""
+        return self.quantity - self.committed - self.released
+
+
+class Seen(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
+    """A command that was decided: the fingerprint of its content, and its result without what the command repeats.
+
+    `of_command` is the JSON of the result that a query asked for.
+    """
+
+    fingerprint: bytes
+    type: str
+    code: str | None
+    seq: int
+    at: int
+    offset: int
+    reservation_id: str | None
+    reservation: Reservation | None
+    stock: tuple[tuple[str, Stock], ...]
+    requested: int | None
+    available: int | None
+    of_command: bytes | None
+
+
+class Position(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
+    """Where the ledger stands: the next command's offset, the clock (ms), and which life of the ledger this is."""
+
+    next_offset: int
+    now_ms: int
+    incarnation: str
+
+
+Row = Stock | Reservation | Seen | Position
+
+encode_row = msgspec.msgpack.Encoder().encode
+decode_stock = msgspec.msgpack.Decoder(Stock).decode
+decode_reservation = msgspec.msgpack.Decoder(Reservation).decode
+decode_seen = msgspec.msgpack.Decoder(Seen).decode
+decode_position = msgspec.msgpack.Decoder(Position).decode
+
+
+def stock_key(sku: str, warehouse: str) -> str:
+    """Give the key of a stock row."""
+    return f"S{sku}\0{warehouse}"
+
+
+def reservation_key(sku: str, reservation_id: str) -> str:
+    """Give the key of a reservation."""
+    return f"R{sku}\0{reservation_id}"
+
+
+def seen_key(sku: str, command_id: str) -> str:
+    """Give the key of a seen command."""
+    return f"C{sku}\0{command_id}"
+
+
+def fingerprint(command: SkuCommand) -> bytes:
+    """Digest a command's content: its fields in order, defaults filled in, without who sent it and when.
+
+    Returns:
+        16 bytes of BLAKE2b over the msgpack array `[type, ...]` of the fields below.
+    """
+    match command:
+        case Reserve():
+            content: tuple[object, ...] = (
+                "reserve",
+                command.reservation_id,
+                command.quantity,
+                command.channel or DEFAULT_CHANNEL,
+                command.warehouse,
+                DEFAULT_TTL_MS if command.ttl_ms is None else command.ttl_ms,
+                command.order_id,
+            )
+        case Commit():
+            content = ("commit", command.reservation_id, command.quantity)
+        case Release():
+            content = ("release", command.reservation_id, command.quantity, command.reason)
+        case Extend():
+            content = ("extend", command.reservation_id, command.ttl_ms)
+        case Query():
+            content = ("query", command.reservation_id, command.of_command_id)
+        case Adjust():
+            content = (
+                "adjust",
+                command.warehouse,
+                command.delta,
+                command.count,
+                command.bucket or "on_hand",
+                command.reason,
+                command.reference,
+                command.expected_on_hand,
+            )
+    return blake2b(encode_row(content), digest_size=16).digest()

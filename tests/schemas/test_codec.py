@@ -1,0 +1,129 @@
+"""Commands are read strictly: what is wrong is named by its path, and whoever can be answered is."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.codec import Unreadable, decode_command
+from schemas.codes import Code
+from schemas.commands import Reserve, Tick
+
+RESERVE = {"type": "reserve", "command_id": "c-1", "sku": "85123A", "reservation_id": "r-1", "quantity": 3}
+ADJUST = {"type": "adjust", "command_id": "c-1", "sku": "S", "warehouse": "leeds", "delta": 5, "reason": "receipt"}
+
+
+def refusal(document):
+    with pytest.raises(Unreadable) as caught:
+        decode_command(document if isinstance(document, bytes | None) else json.dumps(document).encode())
+    return caught.value
+
+
+def test_a_command_is_read_with_its_optional_fields_absent():
+    command = decode_command(json.dumps(RESERVE).encode())
+    assert command == Reserve(command_id="c-1", sku="85123A", reservation_id="r-1", quantity=3)
+
+
+def test_null_is_the_same_as_absent():
+    assert decode_command(json.dumps(RESERVE | {"channel": None, "ttl_ms": None}).encode()).channel is None
+
+
+def test_a_tick_needs_nothing_but_its_type():
+    assert isinstance(decode_command(b'{"type":"tick"}'), Tick)
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{", b"[]", b"12", b'"x"', b"\xff\xfe", b'{"type":"reserve"', b"null"])
+def test_what_is_no_json_object_is_malformed_and_answers_nobody(value):
+    found = refusal(value)
+    assert (found.code, found.command_id, found.sku) == (Code.MALFORMED, None, None)
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        (RESERVE | {"quantity": 0}, "quantity"),
+        (RESERVE | {"quantity": 1_000_000_001}, "quantity"),
+        (RESERVE | {"quantity": "3"}, "quantity"),
+        (RESERVE | {"quantity": 3.5}, "quantity"),
+        (RESERVE | {"quantity": True}, "quantity"),
+        (RESERVE | {"quantity": None}, "quantity"),
+        (RESERVE | {"ttl_ms": 2_678_400_001}, "ttl_ms"),
+        (RESERVE | {"ttl_ms": -1}, "ttl_ms"),
+        (RESERVE | {"surprise": 1}, "surprise"),
+        (RESERVE | {"warehouse": "no blanks"}, "warehouse"),
+        (RESERVE | {"warehouse": "w" * 33}, "warehouse"),
+        (RESERVE | {"channel": "a:b"}, "channel"),
+        (RESERVE | {"order_id": "a/b"}, "order_id"),
+        (RESERVE | {"reservation_id": "r" * 65}, "reservation_id"),
+        (RESERVE | {"reservation_id": "ends\n"}, "reservation_id"),
+        (RESERVE | {"actor": "line\nbreak"}, "actor"),
+        (RESERVE | {"issued_at": -1}, "issued_at"),
+        (RESERVE | {"type": "reserved"}, "type"),
+        ({k: v for k, v in RESERVE.items() if k != "quantity"}, "quantity"),
+        ({k: v for k, v in RESERVE.items() if k != "type"}, "type"),
+        (ADJUST | {"delta": 0}, "delta"),
+        (ADJUST | {"count": 5}, "delta"),
+        ({k: v for k, v in ADJUST.items() if k != "delta"}, "delta"),
+        (ADJUST | {"bucket": "reserved"}, "bucket"),
+        (ADJUST | {"reason": "because"}, "reason"),
+        (ADJUST | {"expected_on_hand": -1}, "expected_on_hand"),
+    ],
+)
+def test_an_invalid_field_is_named_and_the_caller_can_be_answered(document, field):
+    found = refusal(document)
+    assert (found.code, found.field) == (Code.INVALID_FIELD, field)
+    assert (found.command_id, found.sku) == ("c-1", document["sku"])
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"command_id": "no blanks"}, "command_id"),
+        ({"command_id": ""}, "command_id"),
+        ({"command_id": 7}, "command_id"),
+        ({"sku": ""}, "sku"),
+        ({"sku": "s" * 65}, "sku"),
+        ({"sku": "tab\there"}, "sku"),
+        ({"sku": "\x85"}, "sku"),
+    ],
+)
+def test_without_a_usable_command_id_and_sku_nobody_is_answered(change, field):
+    found = refusal(RESERVE | change)
+    assert (found.code, found.field, found.command_id, found.sku) == (Code.INVALID_FIELD, field, None, None)
+
+
+@pytest.mark.parametrize("sku", ["DCGS0076", "gift 0001", "æøå/№ 5", "a\u00a0b", "x" * 64, "📦" * 64, '"', "\\"])
+def test_a_sku_may_hold_any_printable_character(sku):
+    assert decode_command(json.dumps(RESERVE | {"sku": sku}).encode()).sku == sku
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_raise_anything_but_the_documented_refusal(value):
+    refusal_or_command(value)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+fields = st.sampled_from([*RESERVE, *ADJUST, "ttl_ms", "channel", "order_id", "actor", "bucket", "count", "zzz"])
+documents = st.builds(lambda base, change: base | change, st.sampled_from([RESERVE, ADJUST, {}]),
+                      st.dictionaries(fields, json_values, max_size=4))
+
+
+@given(documents)
+def test_no_document_raises_anything_but_the_documented_refusal(document):
+    refusal_or_command(json.dumps(document).encode())
+
+
+def refusal_or_command(value):
+    try:
+        command = decode_command(value)
+    except Unreadable as refused:
+        assert refused.code in (Code.MALFORMED, Code.INVALID_FIELD)
+        assert (refused.command_id is None) == (refused.sku is None)
+    else:
+        if not isinstance(command, Tick):
+            command.sku.encode()
