@@ -1,0 +1,54 @@
+"""The embedded broker is a real Kafka: it starts, is killed, and comes back with what it held."""
+
+import asyncio
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from ops.broker import Broker
+from ops.topics import ensure_topics, partition_count
+from schemas.topics import COMMANDS, TOPICS
+
+
+async def write(bootstrap, value):
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        await producer.send_and_wait(COMMANDS, value, partition=0)
+
+
+async def read_first(bootstrap):
+    async with AIOKafkaConsumer(bootstrap_servers=bootstrap) as consumer:
+        partition = TopicPartition(COMMANDS, 0)
+        consumer.assign([partition])
+        await consumer.seek_to_beginning(partition)
+        return (await consumer.getone()).value
+
+
+def test_a_killed_broker_comes_back_at_the_same_address_with_its_records(tmp_path):
+    broker = Broker(tmp_path)
+    broker.start()
+    try:
+        address = broker.bootstrap
+        asyncio.run(ensure_topics(address, 2))
+        asyncio.run(asyncio.sleep(1))  # Kafka writes a new partition's identity to disk a moment after making it
+        asyncio.run(write(address, b"kept"))
+        broker.kill()
+        broker.start()
+        assert broker.bootstrap == address
+        assert asyncio.run(read_first(address)) == b"kept"
+    finally:
+        broker.stop()
+    assert broker.pid is None
+
+
+async def test_topics_are_made_once_and_another_partition_count_is_refused(tmp_path):
+    broker = Broker(tmp_path)
+    broker.start()
+    try:
+        assert await ensure_topics(broker.bootstrap, 2) == list(TOPICS)
+        assert await ensure_topics(broker.bootstrap, 2) == []
+        assert await partition_count(broker.bootstrap, COMMANDS) == 2
+        assert await partition_count(broker.bootstrap, "no-such-topic") is None
+        with pytest.raises(RuntimeError, match="set HOLDFAST_PARTITIONS to 2"):
+            await ensure_topics(broker.bootstrap, 3)
+    finally:
+        broker.stop()
