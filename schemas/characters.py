@@ -20,7 +20,9 @@ def _finder_for(hint: object) -> Callable[[str], object] | None:
         pattern = (getattr(meta, "extra_json_schema", None) or {}).get("pattern")
         if pattern is not None:
             characters = pattern[pattern.index("[") : pattern.rindex("]") + 1]
-            negated = characters.replace("[^", "[", 1) if characters.startswith("[^") else characters.replace("[", "[^", 1)
+            negated = (
+                characters.replace("[^", "[", 1) if characters.startswith("[^") else characters.replace("[", "[^", 1)
+            )
             return _FINDERS.setdefault(pattern, re.compile(negated).search)
     return next((finder for arm in get_args(hint) if (finder := _finder_for(arm))), None)
 

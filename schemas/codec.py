@@ -4,8 +4,8 @@ import re
 
 import msgspec
 
-from schemas.codes import Code
 from schemas.characters import first_bad_field
+from schemas.codes import Code
 from schemas.commands import Command, Identifier, Sku, SkuCommand
 from schemas.results import Result
 from schemas.stock_changes import StockChange
@@ -15,6 +15,9 @@ result_decoder = msgspec.json.Decoder(Result)
 stock_change_decoder = msgspec.json.Decoder(StockChange)
 encode = msgspec.json.Encoder().encode
 
+# A caller's own words (a type, an unknown field's name) are repeated to it up to this length, so that no answer outgrows
+# its topic.
+_MAX_ECHO = 64
 _PATH = re.compile(r" - at `\$\.([^`]+)`$")
 _NAMED = re.compile(r"`([^`]+)`")
 
@@ -25,7 +28,9 @@ class Unreadable(Exception):
     `command_id` and `sku` are both set, or both None: with one of them alone nobody can be answered.
     """
 
-    def __init__(self, code: Code, field: str | None, command_id: str | None, sku: str | None, type_: str | None) -> None:
+    def __init__(
+        self, code: Code, field: str | None, command_id: str | None, sku: str | None, type_: str | None
+    ) -> None:
         self.code = code
         self.field = field
         self.command_id = command_id
@@ -49,7 +54,7 @@ def decode_command(value: bytes | None) -> Command:
         Unreadable: with `malformed` (not a JSON object) or `invalid_field` (and the field's path).
     """
     try:
-        command = command_decoder.decode(value or b"")
+        command: Command = command_decoder.decode(value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _explain(value or b"", field_of(error)) from None
     if (field := first_bad_field(command)) is not None:
@@ -65,7 +70,8 @@ def _explain(value: bytes, field: str) -> Unreadable:
     if not isinstance(document, dict):
         return Unreadable(Code.MALFORMED, None, None, None, None)
     type_ = document.get("type")
-    type_ = type_ if isinstance(type_, str) and type_.isprintable() else None
+    type_ = type_ if isinstance(type_, str) and type_.isprintable() and len(type_) <= _MAX_ECHO else None
+    field = field[:_MAX_ECHO]
     try:
         ids = msgspec.convert(document, _Readable)
     except msgspec.ValidationError:

@@ -14,39 +14,44 @@ GROUP: Final = "holdfast"
 _DAY_MS = 24 * 60 * 60 * 1000
 # A reader that was away shorter than this still sees every tombstone; a local store older than it is rebuilt.
 DELETE_RETENTION_MS = _DAY_MS
-# One transaction writes at most one record batch per topic, and a batch is checked against this as a whole.
-# 1 MiB and a batch header of 12 bytes is Kafka's default; dead letters carry a whole record and its headers.
-MAX_BATCH_BYTES = 1_048_588
+# Kafka's default, and the most a caller's record may have.
+MAX_COMMAND_BYTES = 1_048_588
+# One transaction writes at most one record batch per topic. It closes at BATCH_BYTES, after the command that passed them;
+# the largest command (1,000 warehouses, every text 256 characters of 4 bytes) adds 3.8 MB of stock changes.
+BATCH_BYTES = 900_000
+_MAX_OUTPUT_BYTES = 5 * 1024 * 1024
+# A dead letter carries a whole record and its headers, after BATCH_BYTES of others.
+_MAX_DEAD_LETTER_BYTES = 2 * 1024 * 1024
 
 TOPICS: Final[dict[str, dict[str, str]]] = {
     COMMANDS: {
         "cleanup.policy": "delete",
         "retention.ms": str(7 * _DAY_MS),
         "message.timestamp.type": "LogAppendTime",
-        "max.message.bytes": str(MAX_BATCH_BYTES),
+        "max.message.bytes": str(MAX_COMMAND_BYTES),
     },
     RESULTS: {
         "cleanup.policy": "delete",
         "retention.ms": str(7 * _DAY_MS),
-        "max.message.bytes": str(MAX_BATCH_BYTES),
+        "max.message.bytes": str(_MAX_OUTPUT_BYTES),
     },
     STOCK_CHANGES: {
         "cleanup.policy": "compact",
         "min.compaction.lag.ms": str(7 * _DAY_MS),
-        "max.message.bytes": str(MAX_BATCH_BYTES),
+        "max.message.bytes": str(_MAX_OUTPUT_BYTES),
     },
     REFERENCE: {
         "cleanup.policy": "compact",
-        "max.message.bytes": str(MAX_BATCH_BYTES),
+        "max.message.bytes": str(_MAX_OUTPUT_BYTES),
     },
     DEAD_LETTERS: {
         "cleanup.policy": "delete",
         "retention.ms": str(30 * _DAY_MS),
-        "max.message.bytes": str(2 * MAX_BATCH_BYTES),
+        "max.message.bytes": str(_MAX_DEAD_LETTER_BYTES),
     },
     CHANGELOG: {
         "cleanup.policy": "compact",
         "delete.retention.ms": str(DELETE_RETENTION_MS),
-        "max.message.bytes": str(MAX_BATCH_BYTES),
+        "max.message.bytes": str(_MAX_OUTPUT_BYTES),
     },
 }

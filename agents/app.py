@@ -1,0 +1,153 @@
+"""Owns the Faust app: what is configured, the agent that takes batches, the ticks, and the standbys."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import faust
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from faust.types import TP
+from yarl import URL
+
+from agents import failpoints
+from agents.batches import CommandBatch
+from agents.config import WorkerConfig
+from agents.partition import LostCommandsError, NotOursError, Partition
+from agents.placement import LedgerTables
+from agents.transactions import TransactionError
+from agents.transport import LedgerTransport
+from schemas.codec import encode
+from schemas.commands import Tick
+from schemas.topics import CHANGELOG, COMMANDS, GROUP
+
+# Batches that wait for their agent; the fetcher holds the next ones.
+_BATCHES_AHEAD = 2
+_TICK_CHECK_S = 0.2
+_LONG_S = 3600.0
+
+log = structlog.get_logger()
+
+
+class LedgerApp(faust.App):
+    """A Faust app whose agents fold commands into ledgers."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self.worker_config = config
+        instance = instance_id(config.data_dir)
+        super().__init__(
+            GROUP,
+            broker=f"kafka://{config.bootstrap.replace(',', ';')}",
+            datadir=str(config.data_dir / "faust"),
+            store="memory://",
+            # Members are told apart by their URL, and two workers on one machine would share Faust's default.
+            canonical_url=f"http://{instance}.holdfast.internal",
+            web_enabled=False,
+            broker_client_id=f"holdfast-worker-{instance[:8]}",
+            consumer_group_instance_id=instance,
+            broker_session_timeout=config.session_timeout_s,
+            broker_heartbeat_interval=config.session_timeout_s / 6,
+            broker_rebalance_timeout=config.session_timeout_s,
+            broker_max_poll_interval=_LONG_S,
+            # Bounds RECOVER in Faust's eyes; requests have their own limits.
+            broker_request_timeout=_LONG_S,
+            broker_commit_interval=5.0,
+            broker_commit_livelock_soft_timeout=_LONG_S,
+            stream_buffer_maxsize=_BATCHES_AHEAD,
+            stream_wait_empty=False,
+            stream_processing_timeout=_LONG_S,
+            topic_partitions=config.partitions,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            table_standby_replicas=config.standbys,
+            TableManager=LedgerTables,
+        )
+        self.transport = LedgerTransport([URL(self.conf.broker[0])], self)
+        self.ticker: AIOKafkaProducer | None = None
+
+    def new_partition(self, number: int, is_ours: Callable[[], bool]) -> Partition:
+        """Make the partition object for a new assignment."""
+        return Partition(number, self.worker_config, is_ours)
+
+    async def follow_standbys(self, standbys: Iterable[TP]) -> None:
+        """Keep the local stores of these partitions warm from the changelog."""
+        del standbys
+
+
+def instance_id(data_dir: Path) -> str:
+    """Give the worker's identity, kept in its data directory: a restarted worker takes its old place in the group."""
+    path = data_dir / "instance-id"
+    if not path.exists():
+        data_dir.mkdir(parents=True, exist_ok=True)
+        path.write_text(uuid4().hex)
+    return path.read_text().strip()
+
+
+def build_app(config: WorkerConfig) -> LedgerApp:
+    """Put the app together: the commands topic, the ledger as a table, the agent, the ticks."""
+    app = LedgerApp(config)
+    commands = app.topic(COMMANDS, value_serializer="raw", acks=False, partitions=config.partitions)
+    changelog = app.topic(CHANGELOG, value_serializer="raw", acks=False, partitions=config.partitions)
+    app.Table("ledger", changelog_topic=changelog, partitions=config.partitions)
+
+    @app.agent(commands, isolated_partitions=True, name="inventory")
+    async def inventory(batches: Any) -> None:
+        async for batch in batches:
+            await take(app, batch)
+
+    @app.timer(_TICK_CHECK_S)
+    async def tick() -> None:
+        await write_due_ticks(app)
+
+    return app
+
+
+async def take(app: LedgerApp, batch: CommandBatch) -> None:
+    """Apply a batch; whatever goes wrong, RECOVER settles it and the reading goes on from the ledger's position."""
+    partition = app.consumer.partitions.get(batch.partition)
+    if partition is None:
+        return
+    try:
+        if not await partition.take(batch):
+            return
+    except NotOursError:
+        partition.log.info("the partition was taken away during a transaction")
+    except (TransactionError, KafkaError, OSError, failpoints.FailpointError) as error:
+        partition.log.warning("transaction failed; recovering", error=repr(error))
+        await recover(app, partition)
+    except Exception as error:
+        # A bug, or a machine that fails: another life of this process is the only one to trust.
+        partition.log.exception("the worker cannot go on")
+        await app.crash(error)
+
+
+async def recover(app: LedgerApp, partition: Partition) -> None:
+    """RECOVER a partition whose transaction failed; a partition that cannot go on stops the worker."""
+    try:
+        await app.consumer.recover(partition)
+    except LostCommandsError as error:
+        await app.crash(error)
+
+
+async def write_due_ticks(app: LedgerApp) -> None:
+    """Write a `tick` to each of our partitions in which a reservation is due: no command may come to move the clock."""
+    now_ms = time.time_ns() // 1_000_000
+    due = [
+        partition.number
+        for partition in app.consumer.partitions.values()
+        if partition.next_due_at is not None and partition.next_due_at <= now_ms
+    ]
+    if not due:
+        return
+    try:
+        if app.ticker is None:
+            app.ticker = AIOKafkaProducer(bootstrap_servers=app.worker_config.bootstrap, acks="all")
+            await app.ticker.start()
+        value = encode(Tick())
+        await asyncio.gather(*(app.ticker.send_and_wait(COMMANDS, value, partition=number) for number in due))
+    except KafkaError as error:
+        log.info("ticks could not be written; the next round tries again", error=repr(error))

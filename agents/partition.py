@@ -1,0 +1,318 @@
+"""Owns the life of a partition: COMMIT, RECOVER and REVOKE, step by step.
+
+The numbers are those of ADR 0002 and of the failpoints. The rule under all of them: the changelog is the ledger, and
+RocksDB is never ahead of what the changelog has committed. Any error throws the overlay away, and RECOVER starts anew.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from agents import failpoints
+from agents.batches import CommandBatch
+from agents.changelog import read_changelog
+from agents.config import WorkerConfig
+from agents.deciding import Folded, fold
+from agents.transactions import TooLargeError, TransactionClient, TransactionError
+from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, DELETE_RETENTION_MS, RESULTS, STOCK_CHANGES
+from tables.core.rows import POSITION_KEY, Position, decode_position, encode_row
+from tables.ledger import Ledger, checkpoint_of, load, wall_clock_ms
+from tables.store import RocksStore, Store
+
+_TOPICS = (COMMANDS, CHANGELOG, RESULTS, STOCK_CHANGES, DEAD_LETTERS)
+_FORGET_PER_TRANSACTION = 1_000
+_REVOKE_WAIT_S = 3.0
+_SAY_EVERY_S = 2.0
+
+log = structlog.get_logger()
+
+
+class NotOursError(Exception):
+    """The partition was taken away in the meantime."""
+
+
+class LostCommandsError(Exception):
+    """The log does not hold the command that is next: retention took it, or the topic was made anew."""
+
+
+class Partition:
+    """One partition of the ledger on this worker, from assignment to revocation.
+
+    Args:
+        number: the partition.
+        config: the worker's settings.
+        is_ours: says whether the group still assigns the partition to this worker.
+    """
+
+    def __init__(self, number: int, config: WorkerConfig, is_ours: Callable[[], bool]) -> None:
+        self.number = number
+        self.log = log.bind(partition=number)
+        self._config = config
+        self._is_ours = is_ours
+        self._ledger: Ledger | None = None
+        self._store: Store | None = None
+        self._transactions: TransactionClient | None = None
+        self._busy = asyncio.Lock()
+        self._revoked = False
+        self._batch_limit = config.batch_commands
+        self.read_position = -1  # where the next batch has to start
+
+    @property
+    def is_open(self) -> bool:
+        """Whether commands may be taken: recovered, and not revoked."""
+        return self._ledger is not None and not self._revoked
+
+    @property
+    def position(self) -> Position | None:
+        """Give where the ledger stands; None before it is recovered."""
+        return self._ledger.position if self._ledger else None
+
+    @property
+    def next_due_at(self) -> int | None:
+        """Give the time (ms) at which a reservation may expire; None while the gate is closed."""
+        return self._ledger.next_due_at if self._ledger and not self._revoked else None
+
+    @property
+    def store_path(self) -> Path:
+        """Give where this worker keeps the partition's rows."""
+        return self._config.data_dir / "ledger" / str(self.number)
+
+    # COMMIT
+
+    async def take(self, batch: CommandBatch) -> bool:
+        """Apply a batch of commands, in one transaction or several.
+
+        Returns:
+            False when the batch does not start where the ledger stands: it was read before the last RECOVER.
+
+        Raises:
+            TransactionError, KafkaError: the transaction failed or may have; `recover` is next.
+            NotOursError: the partition was revoked.
+        """
+        async with self._busy:
+            if not self.is_open or batch.read_from != self.read_position:
+                return False
+            records = batch.records
+            try:
+                while records:
+                    folded = await self._commit(records)
+                    records = [record for record in records if record.offset >= folded.next_offset]
+            except BaseException:
+                self._ledger = None  # its overlay holds what may not have been committed
+                raise
+            self.read_position = batch.read_to
+            return True
+
+    async def _commit(self, records: list[object]) -> Folded:
+        ledger, transactions = self._ledger, self._transactions
+        if ledger is None or transactions is None:
+            raise NotOursError
+        failpoints.hit("commit.1")
+        # 1. Decide, one by one, against an overlay. Nothing touches the disk.
+        ledger.forget(_FORGET_PER_TRANSACTION)
+        folded = fold(
+            ledger,
+            records,
+            partition=self.number,
+            partitions=self._config.partitions,
+            limit=self._batch_limit,
+        )
+        failpoints.hit("commit.2")
+        # 2. Build one record batch per topic; the position row goes last.
+        output = folded.output
+        for key, value in ledger.pending():
+            output.add_row(key, value, folded.now_ms)
+        assert ledger.position is not None  # noqa: S101 - recovery leaves none without one
+        position = Position(folded.next_offset, folded.now_ms, ledger.position.incarnation)
+        output.add_row(POSITION_KEY.encode(), encode_row(position), folded.now_ms)
+        failpoints.hit("commit.3")
+        # 3. Produce. Any error in any partition's answer ends the attempt.
+        try:
+            offsets = await transactions.produce(self.number, output.batches())
+        except TooLargeError:
+            self._batch_limit = max(1, folded.commands // 2)
+            raise
+        if self._revoked:
+            raise NotOursError
+        failpoints.hit("commit.4")
+        # 4. Commit. Without a clear answer nobody knows what happened, and only RECOVER can tell.
+        await transactions.end()
+        failpoints.hit("commit.5")
+        # 5. One atomic write of rows, position and changelog offset.
+        if self._ledger is not ledger:
+            raise NotOursError  # REVOKE could not wait any longer; the store is behind now, which RECOVER mends
+        ledger.checkpoint(position, offsets[CHANGELOG] + output.changelog_count - 1)
+        failpoints.hit("commit.done")
+        self._batch_limit = min(self._config.batch_commands, self._batch_limit * 2)
+        return folded
+
+    # RECOVER
+
+    async def recover(self) -> int:
+        """Bring the ledger to the committed end of its changelog, until it works or the partition is not ours.
+
+        Returns:
+            The offset of the next command: where to seek.
+
+        Raises:
+            NotOursError: the partition was revoked meanwhile.
+            LostCommandsError: the log does not hold the next command.
+        """
+        async with self._busy:
+            pause_s = 0.05
+            while True:
+                try:
+                    return await self._recover()
+                except (TransactionError, KafkaError, OSError, failpoints.FailpointError) as error:
+                    self._check_ours()
+                    self.log.warning("recovery failed, trying again", error=repr(error), in_s=pause_s)
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(pause_s * 2, 2.0)
+
+    async def _recover(self) -> int:
+        failpoints.hit("recover.1")
+        # 1. Close the gate.
+        await self._close()
+        self._check_ours()
+        failpoints.hit("recover.2")
+        # 2. Open RocksDB.
+        store = self._store = self._open_store()
+        failpoints.hit("recover.3")
+        # 3. Fence: earlier transactions of this id are decided from here on, and zombies are shut out.
+        transactions = self._transactions = TransactionClient(
+            self._config.bootstrap, f"holdfast-{self.number}", timeout_ms=self._config.transaction_timeout_ms
+        )
+        await transactions.start(_TOPICS)
+        await transactions.begin()
+        failpoints.hit("recover.4")
+        # 4. Only now ask for the changelog's end, with read_uncommitted: the last stable offset may still hide data.
+        log_start, log_end = await transactions.log_range(CHANGELOG, self.number)
+        # 5. and 6. Check the local store, and read what it lacks.
+        store = await self._catch_up(store, log_start, log_end)
+        failpoints.hit("recover.7")
+        # 7. No position row at all: this is the first run.
+        ledger = Ledger(store)
+        commands_start, commands_end = await transactions.log_range(COMMANDS, self.number)
+        if ledger.position is None:
+            ledger.position = Position(commands_start, 0, uuid.uuid4().hex)
+        next_offset = ledger.position.next_offset
+        if not commands_start <= next_offset <= commands_end:
+            raise LostCommandsError(
+                f"partition {self.number}: command {next_offset} is next, but {COMMANDS} holds {commands_start} to "
+                f"{commands_end}. Commands were lost to retention, or the topic was made anew; see docs/runbook.md."
+            )
+        failpoints.hit("recover.8")
+        # 8. Still ours?
+        self._check_ours()
+        failpoints.hit("recover.9")
+        # 9. Open the gate; the caller seeks.
+        self._ledger = ledger
+        self.read_position = next_offset
+        failpoints.hit("recover.done")
+        return next_offset
+
+    def _open_store(self) -> Store:
+        try:
+            return RocksStore(self.store_path)
+        except Exception as error:  # noqa: BLE001 - rocksdict raises a bare Exception for every kind of damage
+            self.log.warning("the local store cannot be opened; rebuilding it", error=str(error))
+            RocksStore.destroy(self.store_path)
+            return RocksStore(self.store_path)
+
+    def _wipe(self, reason: str) -> Store:
+        self.log.warning("rebuilding the local store", reason=reason)
+        if self._store is not None:
+            self._store.close()
+        RocksStore.destroy(self.store_path)
+        self._store = RocksStore(self.store_path)
+        return self._store
+
+    async def _catch_up(self, store: Store, log_start: int, log_end: int) -> Store:
+        failpoints.hit("recover.5")
+        # 5. A store that cannot be part of this changelog is rebuilt.
+        start = log_start
+        checkpoint = checkpoint_of(store)
+        if checkpoint is not None:
+            reason = None
+            if not log_start <= checkpoint.position_offset < log_end:
+                reason = f"it stands at {checkpoint.position_offset}, the changelog holds {log_start} to {log_end}"
+            elif wall_clock_ms() - checkpoint.written_at >= DELETE_RETENTION_MS:
+                reason = "it is older than the changelog keeps its tombstones"
+            if reason:
+                store = self._wipe(reason)
+            else:
+                start = checkpoint.position_offset
+        elif store.get(POSITION_KEY.encode()) is not None:
+            store = self._wipe("it has no checkpoint")
+        failpoints.hit("recover.6")
+        # 6. Read up to the end. The first row read is the position the store holds, which proves whose child it is.
+        if start < log_end:
+            try:
+                same = await self._read(store, start, log_end)
+            except OffsetOutOfRangeError:
+                same = False
+            if not same:
+                store = self._wipe("it follows another life of the changelog")
+                await self._read(store, log_start, log_end)
+        return store
+
+    async def _read(self, store: Store, start: int, end: int) -> bool:
+        """Read a stretch of the changelog into the store; False when it belongs to another incarnation."""
+        held = store.get(POSITION_KEY.encode())
+        incarnation = None if held is None else decode_position(held).incarnation
+        proven = incarnation is None
+        rows, loop = 0, asyncio.get_running_loop()
+        started = said = loop.time()
+        async for chunk in read_changelog(self._config.bootstrap, self.number, start, end):
+            self._check_ours()
+            for _, key, value in chunk:
+                if key == b"P" and value is not None and incarnation is not None:
+                    if decode_position(value).incarnation != incarnation:
+                        return False
+                    proven = True
+            load(store, chunk)
+            rows += len(chunk)
+            if loop.time() - said > _SAY_EVERY_S:
+                said = loop.time()
+                percent = round(100 * (chunk[-1][0] - start) / max(1, end - start))
+                self.log.info("recovering", percent=percent, rows=rows)
+            await asyncio.sleep(0)
+        seconds = loop.time() - started
+        self.log.info("recovered", rows=rows, seconds=round(seconds, 3))
+        return proven
+
+    def _check_ours(self) -> None:
+        if self._revoked or not self._is_ours():
+            raise NotOursError
+
+    # REVOKE
+
+    async def revoke(self) -> None:
+        """Give the partition up: wait, bounded, for a transaction that is being committed; then close everything."""
+        failpoints.hit("revoke.1")
+        # 1. Close the gate: what is not yet at step 4 of COMMIT is dropped.
+        self._revoked = True
+        failpoints.hit("revoke.2")
+        # 2. An EndTxn in flight is waited for, so that its batch reaches the store.
+        try:
+            await asyncio.wait_for(self._busy.acquire(), _REVOKE_WAIT_S)
+        except TimeoutError:
+            self.log.warning("a transaction did not end in time; the next owner will settle it")
+        else:
+            self._busy.release()
+        failpoints.hit("revoke.3")
+        # 3. Close the store before returning: another owner may be on this machine.
+        await self._close()
+
+    async def _close(self) -> None:
+        self._ledger = None
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()
+        transactions, self._transactions = self._transactions, None
+        if transactions is not None:
+            await transactions.close()

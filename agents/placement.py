@@ -1,0 +1,61 @@
+"""Owns how Faust's tables see the ledger: registered, so that its assignor places partitions and standbys; no more.
+
+Faust would restore a table from its changelog record by record and before anything else, without fencing. The ledger
+recovers itself (`agents/partition.py`), so this manager skips that part and keeps the rest of the rebalance.
+"""
+
+from typing import Any
+
+from aiokafka.errors import IllegalStateError
+from faust.exceptions import ConsistencyError
+from faust.tables.manager import TableManager
+from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
+from faust.types import TP
+from mode import Service
+
+
+class LedgerRecovery(Recovery):
+    """Goes from an assignment to the streams; the consumer's `perform_seek` recovers the ledgers on the way."""
+
+    @Service.task
+    async def _restart_recovery(self) -> None:
+        while not self.should_stop:
+            if await self.wait_for_stopped(self.signal_recovery_start):
+                return
+            self.signal_recovery_start.clear()
+            try:
+                await self.app.follow_standbys(self.standby_tps)
+                await self._resume_streams(generation_id=self._generation_id)
+            except (RebalanceAgain, IllegalStateError):
+                continue
+            except (ServiceStopped, ConsistencyError):
+                return
+
+    @Service.task
+    async def _slurp_changelogs(self) -> None:
+        """Leave the changelog alone: Faust's consumer is subscribed to it, but never reads it."""
+
+    @Service.task
+    async def _publish_stats(self) -> None:
+        """Say nothing: a partition reports its own progress."""
+
+
+class LedgerTables(TableManager):
+    """Faust's table manager without its delay at the start and without its recovery."""
+
+    @property
+    def recovery(self) -> Recovery:
+        """Give the recovery service."""
+        if self._recovery is None:
+            self._recovery = LedgerRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery
+
+    async def on_start(self) -> None:
+        """Start without Faust's second of waiting for tables: there is one, and it is there."""
+        await self._update_channels()
+        await self.recovery.start()
+
+
+def standbys_of(tps: Any) -> set[int]:
+    """Give the partition numbers of standby topic partitions."""
+    return {tp.partition for tp in tps if isinstance(tp, TP)}

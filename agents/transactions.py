@@ -1,0 +1,268 @@
+"""Owns the transaction client: transactions version 2 (KIP-890) for one transactional id, one request at a time.
+
+It has no buffer and no background task; every error reaches the caller. After any error the state of the transaction is
+for `begin` to settle: the client is to be used no further until then.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaClient, TopicPartition
+from aiokafka.client import CoordinationType
+from aiokafka.errors import KafkaError, for_code
+from aiokafka.protocol.offset import OffsetRequest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
+from agents.wire import ApiVersions, EndTxn, InitProducerId, Produce, finalized_features
+
+_ACKS_ALL = -1
+_OK = 0
+_CONCURRENT_TRANSACTIONS = 51
+_COORDINATOR_ERRORS = frozenset({14, 15, 16})  # loading, not available, not here: ask again, perhaps elsewhere
+_FENCED = frozenset({47, 90})  # INVALID_PRODUCER_EPOCH, PRODUCER_FENCED
+_TOO_LARGE = frozenset({10, 18})  # MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE
+_RETRY_S = 0.005
+_COORDINATOR_RETRY_S = 0.1
+_READ_UNCOMMITTED = 0
+_LATEST, _EARLIEST = -1, -2
+
+
+class TransactionError(Exception):
+    """The transaction did not go through, or may not have; nothing but RECOVER settles which."""
+
+
+class FencedError(TransactionError):
+    """A younger owner of the transactional id has taken over."""
+
+
+class TooLargeError(TransactionError):
+    """A record batch is larger than its topic allows."""
+
+
+class UnknownOutcomeError(TransactionError):
+    """EndTxn got no clear answer: the transaction may be committed or aborted."""
+
+
+class TransactionClient:
+    """Writes transactions under one transactional id.
+
+    Args:
+        bootstrap: the brokers.
+        transactional_id: stable over restarts; its newest user fences all others.
+        timeout_ms: the broker aborts a transaction that is open longer than this.
+        request_timeout_ms: how long one request may take.
+    """
+
+    def __init__(
+        self, bootstrap: str, transactional_id: str, *, timeout_ms: int, request_timeout_ms: int = 10_000
+    ) -> None:
+        self._client = AIOKafkaClient(
+            bootstrap_servers=bootstrap,
+            client_id=transactional_id,
+            request_timeout_ms=request_timeout_ms,
+            # The socket is busy as long as the partition is; an idle one must not be dropped by our side.
+            connections_max_idle_ms=24 * 60 * 60 * 1000,
+        )
+        self._id = transactional_id
+        self._timeout_ms = timeout_ms
+        self._request_timeout_ms = request_timeout_ms
+        self._coordinator: int | None = None
+        self._producer_id = -1
+        self._epoch = -1
+
+    async def start(self, topics: Sequence[str]) -> None:
+        """Connect, and learn where the topics' partitions are.
+
+        Raises:
+            KafkaError: no broker answered.
+        """
+        await self._client.bootstrap()
+        await self._client.set_topics(topics)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def begin(self) -> None:
+        """Fence every older user of the id and settle its last transaction (InitProducerId until OK).
+
+        Raises:
+            TransactionError: the broker refuses for good.
+            KafkaError: it cannot be reached.
+        """
+        while True:
+            if self._coordinator is None:
+                self._coordinator = await self._find_coordinator()
+            # No producer id and epoch: this is a new life, whatever an earlier one believed.
+            request = InitProducerId(self._id, self._timeout_ms, -1, -1)
+            answer = await self._client.send(self._coordinator, request)
+            if answer.error_code == _OK:
+                self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch
+                return
+            if answer.error_code in _COORDINATOR_ERRORS:
+                self._coordinator = None
+            elif answer.error_code != _CONCURRENT_TRANSACTIONS:
+                raise TransactionError(f"InitProducerId for {self._id}: {_describe(answer.error_code)}")
+            await asyncio.sleep(_RETRY_S)
+
+    async def _find_coordinator(self) -> int:
+        while True:
+            try:
+                found: int = await self._client.coordinator_lookup(CoordinationType.TRANSACTION, self._id)
+            except KafkaError as error:
+                # On a new cluster the first question makes the broker create the topic of transactions.
+                if error.errno not in _COORDINATOR_ERRORS:
+                    raise
+                await asyncio.sleep(_COORDINATOR_RETRY_S)
+            else:
+                return found
+
+    async def produce(self, partition: int, batches: Mapping[str, DefaultRecordBatchBuilder]) -> dict[str, int]:
+        """Write one record batch to a partition of each topic, within the open transaction.
+
+        Returns:
+            The offset of each batch's first record.
+
+        Raises:
+            FencedError: another owner has taken over.
+            TooLargeError: a batch is over its topic's `max.message.bytes`.
+            TransactionError: any other error in any partition's answer.
+            KafkaError: no answer.
+        """
+        ready = {}
+        for topic, batch in batches.items():
+            # One batch per partition and epoch: the sequence starts at 0 every time.
+            batch.set_producer_state(self._producer_id, self._epoch, 0)
+            ready[topic] = bytes(batch.build())
+        offsets: dict[str, int] = {}
+        deadline = asyncio.get_running_loop().time() + self._request_timeout_ms / 1000
+        while True:
+            again = await self._produce_once(partition, ready, offsets)
+            if not again:
+                return offsets
+            if asyncio.get_running_loop().time() > deadline:
+                raise TransactionError(f"Produce of {self._id}: the transaction before it is still being settled")
+            # The broker appended nothing to these: the markers of the transaction before are not written yet.
+            ready = {topic: ready[topic] for topic in again}
+            await asyncio.sleep(_RETRY_S)
+
+    async def _produce_once(self, partition: int, ready: Mapping[str, bytes], offsets: dict[str, int]) -> list[str]:
+        by_leader: dict[int, list[tuple[str, bytes]]] = {}
+        for topic, records in ready.items():
+            by_leader.setdefault(await self._leader(topic, partition), []).append((topic, records))
+        answers = await asyncio.gather(
+            *(
+                self._client.send(
+                    leader,
+                    Produce(
+                        self._id,
+                        _ACKS_ALL,
+                        self._request_timeout_ms,
+                        [(topic, [(partition, records, {})], {}) for topic, records in batches],
+                    ),
+                )
+                for leader, batches in by_leader.items()
+            )
+        )
+        again = []
+        missing = set(ready)
+        for answer in answers:
+            for topic, partitions, _ in answer.topics:
+                for _, code, base_offset, *_, message, _ in partitions:
+                    missing.discard(topic)
+                    if code == _OK:
+                        offsets[topic] = base_offset
+                    elif code == _CONCURRENT_TRANSACTIONS:
+                        again.append(topic)
+                    else:
+                        await self._raise_produce_error(topic, code, message)
+        if missing:
+            raise TransactionError(f"Produce of {self._id}: the broker did not answer for {sorted(missing)}")
+        return again
+
+    async def _raise_produce_error(self, topic: str, code: int, message: str | None) -> None:
+        text = f"Produce of {self._id} to {topic}: {_describe(code)}{f' ({message})' if message else ''}"
+        if code in _FENCED:
+            raise FencedError(text)
+        if code in _TOO_LARGE:
+            raise TooLargeError(text)
+        self._client.force_metadata_update()  # the leader may have moved
+        raise TransactionError(text)
+
+    async def end(self) -> None:
+        """Commit the open transaction (EndTxn, sent once) and take the epoch for the next.
+
+        Raises:
+            FencedError: another owner has taken over; it decides the transaction.
+            UnknownOutcomeError: no clear answer came.
+        """
+        if self._coordinator is None:
+            raise TransactionError("no transaction was begun")
+        try:
+            answer = await self._client.send(self._coordinator, EndTxn(self._id, self._producer_id, self._epoch, True))
+        except (KafkaError, OSError) as error:
+            self._coordinator = None
+            raise UnknownOutcomeError(f"EndTxn of {self._id} got no answer: {error!r}") from error
+        if answer.error_code in _FENCED:
+            raise FencedError(f"EndTxn of {self._id}: {_describe(answer.error_code)}")
+        if answer.error_code != _OK:
+            self._coordinator = None
+            raise UnknownOutcomeError(f"EndTxn of {self._id}: {_describe(answer.error_code)}")
+        self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch
+
+    async def log_range(self, topic: str, partition: int) -> tuple[int, int]:
+        """Give a partition's first offset and its end, undecided transactions included (read_uncommitted).
+
+        Raises:
+            KafkaError: the broker cannot be reached, or refuses.
+        """
+        start = await self._offset(topic, partition, _EARLIEST)
+        return start, await self._offset(topic, partition, _LATEST)
+
+    async def _offset(self, topic: str, partition: int, timestamp: int) -> int:
+        leader = await self._leader(topic, partition)
+        request = OffsetRequest(-1, _READ_UNCOMMITTED, [(topic, [(partition, timestamp)])])
+        answer = await self._client.send(leader, request)
+        _, partitions = answer.topics[0]
+        _, code, _, offset, *_ = partitions[0]
+        if code != _OK:
+            self._client.force_metadata_update()
+            raise for_code(code)(f"ListOffsets of {topic}-{partition}")
+        found: int = offset
+        return found
+
+    async def _leader(self, topic: str, partition: int) -> int:
+        leader = self._client.cluster.leader_for_partition(TopicPartition(topic, partition))
+        if leader is None or leader == -1:
+            await self._client.force_metadata_update()
+            leader = self._client.cluster.leader_for_partition(TopicPartition(topic, partition))
+            if leader is None or leader == -1:
+                raise TransactionError(f"{topic}-{partition} has no leader at the moment")
+        found: int = leader
+        return found
+
+
+async def check_transactions_v2(bootstrap: str) -> None:
+    """Refuse a cluster without transactions version 2.
+
+    Raises:
+        RuntimeError: says which level was found and what to do.
+        KafkaError: no broker answered.
+    """
+    client = AIOKafkaClient(bootstrap_servers=bootstrap)
+    await client.bootstrap()
+    try:
+        answer: Any = await client.send(client.get_random_node(), ApiVersions("holdfast", "1"))
+    finally:
+        await client.close()
+    level = finalized_features(answer).get("transaction.version", 0)
+    if level < 2:  # noqa: PLR2004 - the feature level of KIP-890
+        raise RuntimeError(
+            f"this Kafka's transaction.version is {level}; Holdfast needs 2 (Apache Kafka 4.0 or later). Raise it with "
+            "`kafka-features.sh upgrade --feature transaction.version=2`."
+        )
+
+
+def _describe(code: int) -> str:
+    return f"{for_code(code).__name__} ({code})"

@@ -1,0 +1,307 @@
+"""Owns how commands reach the agents: a Faust consumer that runs in the app's own loop and yields whole batches.
+
+Faust's own consumer lives in a thread of its own and yields records one by one; both cost more than deciding does. What
+this one does otherwise, and why, is ADR 0003.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import Any, ClassVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport.consumer import Consumer
+from faust.transport.drivers.aiokafka import Transport, server_list
+from faust.types import TP, ConsumerMessage
+
+from agents.batches import CommandBatch
+from agents.partition import NotOursError, Partition
+from agents.wire import LeaveGroup
+from schemas.topics import CHANGELOG, COMMANDS
+
+# About 1,500 commands of 170 bytes: what one transaction can take. A larger fetch only waits in memory.
+_FETCH_BYTES = 256 * 1024
+# A long poll on an idle partition holds up the next fetch to that broker by at most this.
+_FETCH_WAIT_MS = 100
+
+
+class _RebalanceListener(ConsumerRebalanceListener):
+    """Passes aiokafka's callbacks on, the way Faust's own listener does across its thread."""
+
+    def __init__(self, consumer: "BatchConsumer") -> None:
+        self._consumer = consumer
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> Awaitable[None]:
+        """Tell the app at once, in the synchronous part, that a rebalance has begun."""
+        self._consumer.app.on_rebalance_start()
+        return self._consumer.on_partitions_revoked({TP(*tp) for tp in revoked})
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Note the generation first: a stream drops events whose generation is not the app's."""
+        consumer = self._consumer
+        generation = consumer.client._coordinator.generation  # noqa: SLF001 - aiokafka has no other way to ask
+        consumer.app.consumer_generation_id = generation
+        await consumer.on_partitions_assigned({TP(*tp) for tp in assigned}, generation)
+
+
+class BatchConsumer(Consumer):
+    """Faust's view of the consumer group, over one `AIOKafkaConsumer`."""
+
+    RebalanceListener: ClassVar[type] = _RebalanceListener
+    consumer_stopped_errors: ClassVar[tuple[type[BaseException], ...]] = (ConsumerStoppedError,)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.partitions: dict[int, Partition] = {}
+        self._client: AIOKafkaConsumer | None = None
+        self._listener = _RebalanceListener(self)
+
+    @property
+    def client(self) -> AIOKafkaConsumer:
+        """Give aiokafka's consumer; it exists once the service was started."""
+        assert self._client is not None  # noqa: S101 - Faust starts the consumer before anything that uses it
+        return self._client
+
+    # Life
+
+    async def on_start(self) -> None:
+        """Connect."""
+        conf = self.app.conf
+        self._client = AIOKafkaConsumer(
+            bootstrap_servers=server_list(self.transport.url, self.transport.default_port),
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            group_instance_id=conf.consumer_group_instance_id,
+            partition_assignment_strategy=[self.app.assignor],
+            enable_auto_commit=False,
+            # Never the way to a position: those come from the ledger, and a batch that does not start there is refused.
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
+            max_partition_fetch_bytes=_FETCH_BYTES,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            request_timeout_ms=10_000,
+            retry_backoff_ms=50,
+            session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+            check_crcs=True,
+        )
+        while True:
+            try:
+                await self._client.start()
+            except KafkaError as error:
+                self.log.warning("no Kafka yet: %r", error)
+                if await self.sleep(1.0) or self.should_stop:
+                    return
+            else:
+                return
+
+    async def on_stop(self) -> None:
+        """Give all partitions up and leave the group, so that others need not wait for the session to end."""
+        await asyncio.gather(*(partition.revoke() for partition in self.partitions.values()))
+        await self._store_positions()
+        self.partitions.clear()
+        if self._client is not None:
+            await self._leave_group(self._client)
+            await self._client.stop()
+
+    async def _leave_group(self, client: AIOKafkaConsumer) -> None:
+        coordinator = client._coordinator  # noqa: SLF001 - aiokafka does not leave for a static member
+        instance = self.app.conf.consumer_group_instance_id
+        try:
+            if coordinator.coordinator_id is not None and instance:
+                request = LeaveGroup(self.app.conf.id, [(coordinator.member_id, instance, {})])
+                await asyncio.wait_for(
+                    client._client.send(coordinator.coordinator_id, request, group=1),  # noqa: SLF001
+                    1.0,
+                )
+        except (KafkaError, TimeoutError, OSError) as error:
+            self.log.warning("the group could not be told; it will notice in a few seconds: %r", error)
+
+    # Rebalancing
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """REVOKE what is taken away, before Faust hears of it."""
+        gone = [self.partitions.pop(tp.partition) for tp in revoked if self._is_owned(tp)]
+        await asyncio.gather(*(partition.revoke() for partition in gone))
+        await super().on_partitions_revoked(revoked)
+
+    def _is_owned(self, tp: TP) -> bool:
+        return tp.topic == COMMANDS and tp.partition in self.partitions
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Keep the fetcher away from everything until the ledgers have said where to start."""
+        self.client.pause(*[TopicPartition(*tp) for tp in assigned])
+        for tp in assigned:
+            if tp.topic == COMMANDS and tp.partition not in self.partitions:
+                self.partitions[tp.partition] = self.app.new_partition(tp.partition, self._assigns(tp))
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    def _assigns(self, tp: TP) -> Any:
+        return lambda: TopicPartition(*tp) in self.client.assignment()
+
+    async def perform_seek(self) -> None:
+        """RECOVER every partition at once; each is read from where its ledger stands as soon as it is ready."""
+        await asyncio.gather(*(self.recover(partition) for partition in list(self.partitions.values())))
+
+    async def recover(self, partition: Partition) -> None:
+        """RECOVER one partition, and go on reading its commands from its position."""
+        tp = TP(COMMANDS, partition.number)
+        topic_partition = TopicPartition(*tp)
+        try:
+            if not partition.is_open:
+                await partition.recover()
+            if partition.position is None:
+                return
+            await self.seek(tp, partition.position.next_offset)
+            self.client.resume(topic_partition)
+        except (NotOursError, IllegalStateError):
+            partition.log.info("the partition was taken away while it was recovered")
+
+    # Reading
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[CommandBatch]]:  # noqa: ASYNC109 - Faust's signature
+        wanted = [
+            TopicPartition(*tp)
+            for tp in active_partitions or ()
+            if self._is_owned(tp) and self.partitions[tp.partition].is_open
+        ]
+        if not wanted:
+            await self.sleep(0.01)
+            return {}
+        before = {tp: self._position(tp) for tp in wanted}
+        fetched = await self.client.getmany(*wanted, timeout_ms=int(timeout * 1000))
+        return {
+            TP(*tp): [CommandBatch(tp.partition, records, self._read_from(tp, before[tp], records), self._position(tp))]
+            for tp, records in fetched.items()
+            if records
+        }
+
+    def _position(self, tp: TopicPartition) -> int:
+        assignment = self.client._subscription.subscription.assignment  # noqa: SLF001 - `position()` may wait
+        return int(assignment.state_value(tp)._position)  # noqa: SLF001
+
+    def _read_from(self, tp: TopicPartition, before: int, records: list[Any]) -> int:
+        """Give where the batch starts: the position before, unless a seek came while the fetch was waited for."""
+        partition = self.partitions.get(tp.partition)
+        sought = partition.read_position if partition else before
+        return sought if before > records[0].offset else before
+
+    def _to_message(self, tp: TP, record: CommandBatch) -> ConsumerMessage:
+        last = record.records[-1]
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            last.offset,
+            last.timestamp / 1000,
+            last.timestamp_type,
+            [],
+            None,
+            record,
+            None,
+            None,
+            None,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    # Positions for lag tools. The ledger's own are the truth.
+
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002 - Faust's signature
+        """Store the ledgers' positions as the group's offsets, now and then."""
+        await self._store_positions()
+        return True
+
+    async def _store_positions(self) -> None:
+        offsets = {
+            TopicPartition(COMMANDS, number): OffsetAndMetadata(partition.position.next_offset, "")
+            for number, partition in self.partitions.items()
+            if partition.position is not None
+        }
+        if offsets:
+            await self._commit(offsets)
+
+    async def _commit(self, offsets: Mapping[Any, Any]) -> bool:
+        try:
+            await asyncio.wait_for(self.client.commit(offsets), 2.0)
+        except (KafkaError, IllegalStateError, TimeoutError) as error:
+            self.log.info("the group's offsets were not stored (only lag tools read them): %r", error)
+            return False
+        return True
+
+    # The rest of Faust's interface
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """Join the group for these topics."""
+        self.client.subscribe(topics=list(topics), listener=self._listener)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Give the ledgers' positions: the group's offsets are never read."""
+        return {
+            TP(COMMANDS, number): partition.position.next_offset
+            for number, partition in self.partitions.items()
+            if partition.position is not None
+        }
+
+    async def _seek(self, partition: TP, offset: int) -> None:
+        self.client.seek(TopicPartition(*partition), offset)
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Seek several partitions."""
+        for tp, offset in partitions.items():
+            await self._seek(tp, offset)
+
+    async def position(self, tp: TP) -> int | None:
+        """Give the offset of the next record to read."""
+        return self._position(TopicPartition(*tp))
+
+    def assignment(self) -> set[TP]:
+        """Give the partitions the group assigns to this worker."""
+        return {TP(*tp) for tp in self.client.assignment()} if self._client else set()
+
+    def highwater(self, tp: TP) -> int:
+        """Give the end of a partition as of the last fetch."""
+        return self.client.highwater(TopicPartition(*tp)) or 0
+
+    def topic_partitions(self, topic: str) -> int | None:
+        """Give a topic's partition count."""
+        found = self.client.partitions_for_topic(topic)
+        return len(found) if found else None
+
+    async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
+        """Give the first offsets in the log."""
+        found = await self.client.beginning_offsets([TopicPartition(*tp) for tp in partitions])
+        return {TP(*tp): offset for tp, offset in found.items()}
+
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
+        """Give the ends of the log."""
+        found = await self.client.end_offsets([TopicPartition(*tp) for tp in partitions])
+        return {TP(*tp): offset for tp, offset in found.items()}
+
+    async def create_topic(self, topic: str, partitions: int, replication: int, **_: Any) -> None:
+        """Do nothing: topics are made before a worker starts, all with the same partition count."""
+
+    def key_partition(self, topic: str, key: bytes | None, partition: int | None = None) -> int | None:
+        """Leave placing to `schemas.partitioner`; nothing here is sent by key."""
+        del topic, key
+        return partition
+
+    def _new_topicpartition(self, topic: str, partition: int) -> TP:
+        return TP(topic, partition)
+
+    def close(self) -> None:
+        """Let go at once; Faust calls it when a rebalance meets a stopping app."""
+
+
+class LedgerTransport(Transport):
+    """aiokafka's transport with the batch consumer."""
+
+    Consumer: ClassVar[type] = BatchConsumer
+
+
+def is_changelog(tp: TP) -> bool:
+    """Say whether a topic partition is the ledger's changelog."""
+    return bool(tp.topic == CHANGELOG)

@@ -1,0 +1,109 @@
+"""Owns the worker process: locks its data directory, checks the cluster, runs the Faust app until told to stop."""
+
+import asyncio
+import fcntl
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import IO
+
+import structlog
+import uvloop
+from aiokafka.errors import KafkaError
+
+from agents.app import LedgerApp, build_app, instance_id
+from agents.config import WorkerConfig
+from agents.transactions import check_transactions_v2
+
+_STOP_WITHIN_S = 5.0
+
+log = structlog.get_logger()
+
+
+def run(config: WorkerConfig) -> int:
+    """Run a worker in the foreground until SIGTERM or SIGINT.
+
+    Prints `ready ...` to standard output once it is assigned and recovered; logs go to standard error.
+
+    Returns:
+        The exit code: 0 after a signal, 1 after a failure.
+
+    Raises:
+        RuntimeError: the data directory is another worker's, or the cluster cannot be used.
+    """
+    _log_to_stderr()
+    lock = _lock(config.data_dir)
+    try:
+        return uvloop.run(_run(config))
+    finally:
+        lock.close()
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+
+def _lock(data_dir: Path) -> IO[str]:
+    data_dir.mkdir(parents=True, exist_ok=True)
+    lock = (data_dir / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise RuntimeError(f"{data_dir} is in use by another worker; give each its own --data-dir") from error
+    return lock
+
+
+async def _run(config: WorkerConfig) -> int:
+    await _await_cluster(config)
+    app = build_app(config)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, stop.set)
+    app.on_rebalance_complete.connect(lambda *_, **__: None, weak=False)
+    await app.maybe_start()
+    announcing = asyncio.create_task(_announce(app, config))
+    crashed = asyncio.create_task(_wait_for_crash(app))
+    await asyncio.wait({asyncio.create_task(stop.wait()), crashed}, return_when=asyncio.FIRST_COMPLETED)
+    announcing.cancel()
+    failed = not stop.is_set()
+    try:
+        await asyncio.wait_for(_stop(app), _STOP_WITHIN_S)
+    except TimeoutError:
+        log.warning("stopping took too long; the rest is left to the next owner")
+    return 1 if failed else 0
+
+
+async def _await_cluster(config: WorkerConfig) -> None:
+    while True:
+        try:
+            await check_transactions_v2(config.bootstrap)
+        except KafkaError as error:
+            log.warning("no Kafka answers; waiting for it", bootstrap=config.bootstrap, error=repr(error))
+            await asyncio.sleep(1.0)
+        else:
+            return
+
+
+async def _wait_for_crash(app: LedgerApp) -> None:
+    while not app.crashed:
+        await asyncio.sleep(0.1)
+    log.error("the worker failed", reason=repr(app.crash_reason))
+
+
+async def _announce(app: LedgerApp, config: WorkerConfig) -> None:
+    """Print the ready line when the group has assigned partitions and all of them are recovered."""
+    while not (app.tables.actives_ready and all(p.is_open for p in app.consumer.partitions.values())):
+        await asyncio.sleep(0.02)
+    numbers = ",".join(str(number) for number in sorted(app.consumer.partitions))
+    print(f"ready worker {instance_id(config.data_dir)[:8]} partitions {numbers or 'none'}", flush=True)  # noqa: T201
+
+
+async def _stop(app: LedgerApp) -> None:
+    if app.ticker is not None:
+        await app.ticker.stop()
+    await app.stop()

@@ -1,0 +1,48 @@
+"""Owns the rule for `adjust`: physical truth about one bucket of one stock row."""
+
+from typing import assert_never
+
+from schemas.codes import Code
+from schemas.commands import Adjust, Bucket
+from tables.core.decision import Change, Outcome, Refusal, Rows
+from tables.core.rows import Stock
+
+# With more rows a query's result would outgrow a record batch (about 150 bytes a row, 1 MiB a batch).
+MAX_WAREHOUSES = 1_000
+_NO_STOCK = Stock()
+
+
+def adjust(rows: Rows, command: Adjust, _now_ms: int) -> Outcome | Refusal:
+    """Set or shift a bucket. The row is made when it is missing; what is promised does not matter to what is there."""
+    sku = rows.sku(command.sku)
+    warehouse = command.warehouse
+    before = sku.stock.get(warehouse) if sku else None
+    if before is None:
+        if sku is not None and len(sku.stock) >= MAX_WAREHOUSES:
+            return Refusal(Code.UNKNOWN_WAREHOUSE)
+        before = _NO_STOCK
+    if command.expected_on_hand is not None and command.expected_on_hand != before.on_hand:
+        return Refusal(Code.STALE_EXPECTATION)
+    bucket: Bucket = command.bucket or "on_hand"
+    held: int = getattr(before, bucket)
+    quantity = command.count if command.delta is None else held + command.delta
+    assert quantity is not None  # noqa: S101 - the decoder lets no adjust pass without one of the two
+    if quantity < 0:
+        return Refusal(Code.NEGATIVE_STOCK)
+
+    # Past here it must succeed.
+    if quantity == held:
+        return Outcome(touched=((warehouse, before),))
+    seq = sku.seq + 1 if sku else 1
+    return Outcome(changes=(Change(warehouse, before, _with_bucket(before, seq, bucket, quantity)),))
+
+
+def _with_bucket(row: Stock, seq: int, bucket: Bucket, quantity: int) -> Stock:
+    match bucket:
+        case "on_hand":
+            return Stock(seq, quantity, row.reserved, row.damaged, row.safety_stock, row.inbound)
+        case "damaged":
+            return Stock(seq, row.on_hand, row.reserved, quantity, row.safety_stock, row.inbound)
+        case "safety_stock":
+            return Stock(seq, row.on_hand, row.reserved, row.damaged, quantity, row.inbound)
+    assert_never(bucket)

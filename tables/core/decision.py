@@ -1,0 +1,86 @@
+"""Owns what a rule gives back, and what it may look at.
+
+A rule returns a `Refusal` or an `Outcome`; `decide` (in `decide.py`) turns either into a `Decision`.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from schemas.codes import Code
+from schemas.results import Result
+from schemas.stock_changes import StockChange
+from tables.core.rows import Reservation, Seen, Stock
+
+
+class Sku(msgspec.Struct, frozen=True, gc=False):
+    """One SKU's stock rows by warehouse id, in the order of the ids, and its sequence number."""
+
+    seq: int
+    stock: Mapping[str, Stock]
+
+
+class Rows(Protocol):
+    """What the core reads: the ledger as it stands before the command."""
+
+    def sku(self, sku: str) -> Sku | None:
+        """Give the SKU's stock, None when it has no row at all."""
+
+    def reservation(self, sku: str, reservation_id: str) -> Reservation | None:
+        """Give a reservation row, as old as it may be."""
+
+    def seen(self, sku: str, command_id: str) -> Seen | None:
+        """Give a seen command's row, as old as it may be."""
+
+
+class Record(NamedTuple):
+    """A command's place in the log. `now_ms` is the partition's clock, never a wall clock."""
+
+    partition: int
+    partitions: int
+    offset: int
+    now_ms: int
+
+
+class Refusal(msgspec.Struct, frozen=True, gc=False):
+    """The command is rejected and changes nothing; the quantities belong to `insufficient_stock`."""
+
+    code: Code
+    requested: int | None = None
+    available: int | None = None
+
+
+class Change(NamedTuple):
+    """One stock row before and after; `after.seq` is this change's sequence number."""
+
+    warehouse: str
+    before: Stock
+    after: Stock
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """The command is accepted: these rows change, in this order.
+
+    `touched` are the stock rows that the result shows; None means those of the changes.
+    """
+
+    changes: tuple[Change, ...] = ()
+    reservation_id: str | None = None
+    reservation: Reservation | None = None
+    touched: tuple[tuple[str, Stock], ...] | None = None
+    writes_reservation: bool = True
+    of_command: Result | None = None
+
+
+class Decision(msgspec.Struct, gc=False):
+    """All that one command (or one expiry) does: its result, the rows to write, the stock changes to publish."""
+
+    sku: str
+    result: Result
+    stock: tuple[Change, ...] = ()
+    reservation_id: str | None = None
+    reservation: Reservation | None = None
+    command_id: str | None = None
+    seen: Seen | None = None
+    stock_changes: tuple[StockChange, ...] = ()

@@ -1,0 +1,19 @@
+"""Owns the rule for `extend`: a hold lives longer, or shorter, from now."""
+
+import msgspec
+
+from schemas.commands import Extend
+from tables.core.decision import Outcome, Refusal, Rows
+from tables.core.holds import find_hold
+
+
+def extend(rows: Rows, command: Extend, now_ms: int) -> Outcome | Refusal:
+    """Give a held reservation a new expiry; 0 means never."""
+    found = find_hold(rows, command.sku, command.reservation_id, now_ms)
+    if isinstance(found, Refusal):
+        return found
+
+    # Past here it must succeed.
+    _, held = found
+    expires_at = now_ms + command.ttl_ms if command.ttl_ms else None
+    return Outcome((), command.reservation_id, msgspec.structs.replace(held, expires_at=expires_at), ())

@@ -1,0 +1,52 @@
+"""Owns what commit, release and expiry share: finding the hold, and taking from its allocations."""
+
+from collections.abc import Iterable
+
+from schemas.codes import Code
+from tables.core.decision import Refusal, Rows, Sku
+from tables.core.retention import find_reservation
+from tables.core.rows import Reservation
+
+_CLOSED = {
+    "committed": Code.RESERVATION_COMMITTED,
+    "released": Code.RESERVATION_RELEASED,
+    "expired": Code.RESERVATION_EXPIRED,
+}
+
+Allocations = tuple[tuple[str, int], ...]
+
+
+def find_hold(rows: Rows, sku_id: str, reservation_id: str, now_ms: int) -> tuple[Sku, Reservation] | Refusal:
+    """Give the SKU and its reservation while it is held, or the refusal for why there is none."""
+    sku = rows.sku(sku_id)
+    if sku is None:
+        return Refusal(Code.UNKNOWN_SKU)
+    reservation = find_reservation(rows, sku_id, reservation_id, now_ms)
+    if reservation is None:
+        return Refusal(Code.UNKNOWN_RESERVATION)
+    if reservation.state != "held":
+        return Refusal(_CLOSED[reservation.state])
+    return sku, reservation
+
+
+def take(allocations: Iterable[tuple[str, int]], quantity: int) -> list[tuple[str, int]]:
+    """Take a quantity from allocations in the given order.
+
+    Returns:
+        (warehouse, units taken) for each allocation that gives some, in the given order.
+    """
+    taken = []
+    for warehouse, held in allocations:
+        part = min(held, quantity)
+        if part:
+            taken.append((warehouse, part))
+            quantity -= part
+    return taken
+
+
+def without(allocations: Allocations, taken: Iterable[tuple[str, int]]) -> Allocations:
+    """Give the allocations less what was taken; those that hold nothing are gone."""
+    less = dict(taken)
+    return tuple(
+        (warehouse, held - less.get(warehouse, 0)) for warehouse, held in allocations if held > less.get(warehouse, 0)
+    )

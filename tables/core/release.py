@@ -1,0 +1,64 @@
+"""Owns the rules for `release` and for expiry: reserved goods become available again."""
+
+from typing import Literal
+
+from schemas.codes import Code
+from schemas.commands import Release
+from tables.core.decision import Change, Outcome, Refusal, Rows, Sku
+from tables.core.holds import find_hold, take, without
+from tables.core.rows import Reservation, Stock
+
+
+def release(rows: Rows, command: Release, now_ms: int) -> Outcome | Refusal:
+    """Give the quantity back, from the last allocation to the first."""
+    found = find_hold(rows, command.sku, command.reservation_id, now_ms)
+    if isinstance(found, Refusal):
+        return found
+    sku, held = found
+    quantity = held.left if command.quantity is None else command.quantity
+    if quantity > held.left:
+        return Refusal(Code.QUANTITY_EXCEEDS_RESERVATION)
+
+    # Past here it must succeed.
+    return _give_back(sku, command.reservation_id, held, quantity, "released", now_ms)
+
+
+def expire(rows: Rows, sku_id: str, reservation_id: str, now_ms: int) -> Outcome | None:
+    """End a reservation whose time is over; None when it is not held any more, or was extended."""
+    sku = rows.sku(sku_id)
+    held = rows.reservation(sku_id, reservation_id)
+    if sku is None or held is None or held.state != "held" or held.expires_at is None or held.expires_at > now_ms:
+        return None
+    return _give_back(sku, reservation_id, held, held.left, "expired", now_ms)
+
+
+def _give_back(
+    sku: Sku,
+    reservation_id: str,
+    held: Reservation,
+    quantity: int,
+    ends_as: Literal["released", "expired"],
+    now_ms: int,
+) -> Outcome:
+    taken = dict(take(reversed(held.allocations), quantity))
+    seq = sku.seq
+    changes = []
+    for warehouse, _ in held.allocations:
+        if units := taken.get(warehouse):
+            seq += 1
+            row = sku.stock[warehouse]
+            after = Stock(seq, row.on_hand, row.reserved - units, row.damaged, row.safety_stock, row.inbound)
+            changes.append(Change(warehouse, row, after))
+    ends = quantity == held.left
+    reservation = Reservation(
+        ends_as if ends else "held",
+        held.quantity,
+        held.committed,
+        held.released + quantity,
+        without(held.allocations, taken.items()),
+        held.channel,
+        held.order_id,
+        held.expires_at,
+        now_ms if ends else None,
+    )
+    return Outcome(tuple(changes), reservation_id, reservation)

@@ -1,0 +1,71 @@
+"""Owns the rule for `reserve`: a hold that never makes what is available negative."""
+
+from collections.abc import Mapping
+
+from schemas.codes import Code
+from schemas.commands import DEFAULT_CHANNEL, DEFAULT_TTL_MS, Reserve
+from tables.core.decision import Change, Outcome, Refusal, Rows
+from tables.core.retention import find_reservation
+from tables.core.rows import Reservation, Stock
+
+
+def reserve(rows: Rows, command: Reserve, now_ms: int) -> Outcome | Refusal:
+    """Hold the quantity in one warehouse that has it all, else split over those that have some."""
+    sku = rows.sku(command.sku)
+    if sku is None:
+        return Refusal(Code.UNKNOWN_SKU)
+    candidates = sku.stock
+    if command.warehouse is not None:
+        if command.warehouse not in candidates:
+            return Refusal(Code.UNKNOWN_WAREHOUSE)
+        candidates = {command.warehouse: candidates[command.warehouse]}
+    if find_reservation(rows, command.sku, command.reservation_id, now_ms) is not None:
+        return Refusal(Code.RESERVATION_EXISTS)
+    allocations = allocate(candidates, command.quantity)
+    if not allocations:
+        available = sum(max(row.available, 0) for row in candidates.values())
+        return Refusal(Code.INSUFFICIENT_STOCK, command.quantity, available)
+
+    # Past here it must succeed.
+    ttl_ms = DEFAULT_TTL_MS if command.ttl_ms is None else command.ttl_ms
+    reservation = Reservation(
+        "held",
+        command.quantity,
+        0,
+        0,
+        allocations,
+        command.channel or DEFAULT_CHANNEL,
+        command.order_id,
+        now_ms + ttl_ms if ttl_ms else None,
+        None,
+    )
+    seq = sku.seq
+    changes = []
+    for warehouse, quantity in allocations:
+        seq += 1
+        row = candidates[warehouse]
+        after = Stock(seq, row.on_hand, row.reserved + quantity, row.damaged, row.safety_stock, row.inbound)
+        changes.append(Change(warehouse, row, after))
+    return Outcome(tuple(changes), command.reservation_id, reservation)
+
+
+def allocate(candidates: Mapping[str, Stock], quantity: int) -> tuple[tuple[str, int], ...]:
+    """Choose warehouses for a quantity: the first that can take it whole, else greedily in order; () if too little.
+
+    Args:
+        candidates: stock rows in the order of preference.
+        quantity: units to place.
+    """
+    for warehouse, row in candidates.items():
+        if row.on_hand - row.reserved - row.safety_stock >= quantity:
+            return ((warehouse, quantity),)
+    allocations = []
+    left = quantity
+    for warehouse, row in candidates.items():
+        taken = min(row.available, left)
+        if taken > 0:
+            allocations.append((warehouse, taken))
+            left -= taken
+            if not left:
+                return tuple(allocations)
+    return ()

@@ -1,0 +1,121 @@
+"""Owns the bytes on disk: an ordered map with atomic batches, in RocksDB or, for tests, in memory."""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+
+Item = tuple[bytes, bytes | None]
+
+
+class Store(Protocol):
+    """An ordered map from bytes to bytes."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Give the value of a key, None when there is none."""
+
+    def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Give the items with `start <= key < stop`, in order. Nothing may be written meanwhile."""
+
+    def write(self, items: Iterable[Item]) -> None:
+        """Put all items (a value of None removes the key) or, after a crash, none of them."""
+
+    def close(self) -> None:
+        """Let go of the store; it may be opened again."""
+
+
+class MemoryStore:
+    """The same contract in a dict, for tests of what stands on it."""
+
+    def __init__(self) -> None:
+        self._items: dict[bytes, bytes] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `Store.get`."""
+        return self._items.get(key)
+
+    def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """See `Store.scan`."""
+        for key in sorted(self._items):
+            if start <= key < stop:
+                yield key, self._items[key]
+
+    def write(self, items: Iterable[Item]) -> None:
+        """See `Store.write`."""
+        for key, value in list(items):
+            if value is None:
+                self._items.pop(key, None)
+            else:
+                self._items[key] = value
+
+    def close(self) -> None:
+        """See `Store.close`."""
+
+
+_MEMTABLE_BYTES = 16 << 20
+_BLOCK_CACHE_BYTES = 32 << 20
+
+
+class RocksStore:
+    """One RocksDB database in its own directory.
+
+    Writes go to RocksDB's log without fsync: they survive the death of the process, not a power loss, after which the
+    store is behind the changelog and is brought up again.
+
+    Raises:
+        Exception: rocksdict's, when the directory is damaged or another process holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = Rdict(str(path), _options())
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `Store.get`."""
+        value: bytes | None = self._db.get(key)
+        return value
+
+    def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """See `Store.scan`."""
+        for key, value in self._db.items(from_key=start):
+            if key >= stop:
+                return
+            yield key, value
+
+    def write(self, items: Iterable[Item]) -> None:
+        """See `Store.write`."""
+        batch = WriteBatch(raw_mode=True)
+        put, delete = batch.put, batch.delete
+        for key, value in items:
+            if value is None:
+                delete(key)
+            else:
+                put(key, value)
+        self._db.write(batch)
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._db.close()
+
+    @staticmethod
+    def destroy(path: Path) -> None:
+        """Remove a closed store from disk; what is not there is no error."""
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _options() -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    blocks = BlockBasedOptions()
+    blocks.set_bloom_filter(10, False)
+    blocks.set_block_cache(Cache(_BLOCK_CACHE_BYTES))
+    options.set_block_based_table_factory(blocks)
+    options.set_write_buffer_size(_MEMTABLE_BYTES)
+    # Most lookups are for ids that were never seen. Filters answer them without a search: 0.7 us instead of 1.6.
+    options.set_memtable_prefix_bloom_ratio(0.1)
+    options.set_memtable_whole_key_filtering(True)
+    options.set_max_background_jobs(2)
+    options.set_keep_log_file_num(2)
+    return options
