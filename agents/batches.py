@@ -1,15 +1,17 @@
 """Owns what one transaction reads and writes: a batch of commands, and the record batches that come of it."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.default_records import DefaultRecordBatchBuilder as RecordBatch
 
-from schemas.topics import BATCH_BYTES, CHANGELOG, DEAD_LETTERS, RESULTS, STOCK_CHANGES
+from schemas.topics import CHANGELOG, DEAD_LETTERS, RESULTS, STOCK_CHANGES
 
 _NO_HEADERS: list[tuple[str, bytes]] = []
-# Room for a changelog row's key and its numbers, beside what the result has too.
-_ROW_BYTES = 300
+# What a record costs beside its key and value; and for a result, the rows of the ledger that go with it: their numbers
+# are those of the result, so they are smaller than it, but have keys of their own.
+_RECORD_BYTES = 20
+_ROWS_BYTES = 300
 
 
 class CommandBatch(NamedTuple):
@@ -25,67 +27,63 @@ class CommandBatch(NamedTuple):
     read_to: int
 
 
-def _builder() -> DefaultRecordBatchBuilder:
-    return DefaultRecordBatchBuilder(
-        2, 0, is_transactional=1, producer_id=-1, producer_epoch=-1, base_sequence=0, batch_size=1 << 30
-    )
-
-
-@dataclass
 class TransactionOutput:
-    """The record batches of one transaction, one per topic, while they are being filled."""
+    """The record batches of one transaction, one per topic, while they are being filled.
 
-    results: DefaultRecordBatchBuilder = field(default_factory=_builder)
-    stock_changes: DefaultRecordBatchBuilder = field(default_factory=_builder)
-    dead_letters: DefaultRecordBatchBuilder = field(default_factory=_builder)
-    changelog: DefaultRecordBatchBuilder = field(default_factory=_builder)
-    result_count: int = 0
-    stock_change_count: int = 0
-    dead_letter_count: int = 0
-    changelog_count: int = 0
-    changelog_bytes: int = 0
-    """An estimate from above: the rows are encoded once, at the end."""
+    `bytes` is how large the largest of them will be, estimated from above.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._results: list[tuple[int, bytes, bytes]] = []
+        self._stock_changes: list[tuple[int, bytes, bytes]] = []
+        self._dead_letters: list[tuple[int, bytes | None, bytes | None, list[tuple[str, bytes]]]] = []
+        self._sizes = [0, 0, 0]
 
     def add_result(self, key: bytes, value: bytes, timestamp: int) -> None:
         """Append a result."""
-        self.results.append(self.result_count, timestamp, key, value, _NO_HEADERS)
-        self.result_count += 1
-        self.changelog_bytes += len(value) + _ROW_BYTES
+        self._results.append((timestamp, key, value))
+        self._grow(0, len(value) + _ROWS_BYTES)
 
     def add_stock_change(self, key: bytes, value: bytes, timestamp: int) -> None:
         """Append a stock change."""
-        self.stock_changes.append(self.stock_change_count, timestamp, key, value, _NO_HEADERS)
-        self.stock_change_count += 1
-        self.changelog_bytes += _ROW_BYTES
+        self._stock_changes.append((timestamp, key, value))
+        self._grow(1, len(key) + len(value) + _RECORD_BYTES)
 
     def add_dead_letter(
         self, key: bytes | None, value: bytes | None, timestamp: int, headers: list[tuple[str, bytes]]
     ) -> None:
         """Append a dead letter."""
-        self.dead_letters.append(self.dead_letter_count, timestamp, key, value, headers)
-        self.dead_letter_count += 1
+        self._dead_letters.append((timestamp, key, value, headers))
+        self._grow(2, len(key or b"") + len(value or b"") + 100)
 
-    def add_row(self, key: bytes, value: bytes | None, timestamp: int) -> None:
-        """Append a row of the ledger."""
-        self.changelog.append(self.changelog_count, timestamp, key, value, _NO_HEADERS)
-        self.changelog_count += 1
+    def _grow(self, topic: int, by: int) -> None:
+        size = self._sizes[topic] = self._sizes[topic] + by
+        self.bytes = max(self.bytes, size)
 
-    @property
-    def full(self) -> bool:
-        """Whether the transaction should close with what it has."""
-        return (
-            self.changelog_bytes >= BATCH_BYTES
-            or self.results.size() >= BATCH_BYTES
-            or self.stock_changes.size() >= BATCH_BYTES
-            or self.dead_letters.size() >= BATCH_BYTES
-        )
+    def batches(self, rows: Iterable[tuple[bytes, bytes | None]], timestamp: int) -> dict[str, RecordBatch]:
+        """Build a record batch for each topic that has something to write.
 
-    def batches(self) -> dict[str, DefaultRecordBatchBuilder]:
-        """Give the topics that have something to write."""
-        filled = (
-            (CHANGELOG, self.changelog, self.changelog_count),
-            (RESULTS, self.results, self.result_count),
-            (STOCK_CHANGES, self.stock_changes, self.stock_change_count),
-            (DEAD_LETTERS, self.dead_letters, self.dead_letter_count),
-        )
-        return {topic: builder for topic, builder, count in filled if count}
+        Args:
+            rows: the ledger's rows, in order.
+            timestamp: theirs, ms.
+        """
+        built = {CHANGELOG: _build((timestamp, key, value, _NO_HEADERS) for key, value in rows)}
+        if self._results:
+            built[RESULTS] = _build((at, key, value, _NO_HEADERS) for at, key, value in self._results)
+        if self._stock_changes:
+            built[STOCK_CHANGES] = _build((at, key, value, _NO_HEADERS) for at, key, value in self._stock_changes)
+        if self._dead_letters:
+            built[DEAD_LETTERS] = _build(self._dead_letters)
+        return built
+
+
+def _build(records: Iterable[tuple[int, bytes | None, bytes | None, list[tuple[str, bytes]]]]) -> RecordBatch:
+    """Fill aiokafka's builder directly (magic 2, uncompressed): 0.4 us a record, where `producer.send` takes 14."""
+    builder = RecordBatch(
+        2, 0, is_transactional=1, producer_id=-1, producer_epoch=-1, base_sequence=0, batch_size=1 << 30
+    )
+    append = builder.append
+    for offset, (timestamp, key, value, headers) in enumerate(records):
+        append(offset, timestamp, key, value, headers)
+    return builder

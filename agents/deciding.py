@@ -8,6 +8,7 @@ from schemas.codec import Unreadable, decode_command, encode
 from schemas.codes import Code
 from schemas.commands import Tick
 from schemas.dead_letters import DeadLetter
+from schemas.topics import BATCH_BYTES
 from tables.core.decide import decide, decide_expiry, refuse_unreadable
 from tables.core.decision import Decision, Record
 from tables.ledger import Ledger
@@ -30,7 +31,7 @@ def fold(ledger: Ledger, records: list[Any], *, partition: int, partitions: int,
     transaction is full in the midst of them, the record waits for the next one, which goes on where this stopped.
 
     Args:
-        ledger: a recovered ledger with an empty overlay.
+        ledger: a recovered ledger with nothing pending.
         records: commands, each with `offset`, `timestamp` (ms), `key` and `value`; not empty.
         partition: the partition they are from.
         partitions: how many partitions there are.
@@ -38,25 +39,28 @@ def fold(ledger: Ledger, records: list[Any], *, partition: int, partitions: int,
     """
     position = ledger.position
     assert position is not None  # noqa: S101 - recovery leaves none without one
-    folded = Folded(TransactionOutput(), records[0].offset, position.now_ms, 0)
-    output = folded.output
+    now_ms = position.now_ms
+    output = TransactionOutput()
+    next_offset = records[0].offset
+    done = 0
     for record in records[:limit]:
         offset = record.offset
-        folded.now_ms = max(folded.now_ms, record.timestamp)
-        place = Record(partition, partitions, offset, folded.now_ms)
-        if ledger.next_due_at <= folded.now_ms and not _expire_due(ledger, output, place):
-            folded.next_offset = offset
-            return folded
-        _apply(ledger, output, record, place)
-        folded.next_offset = offset + 1
-        folded.commands += 1
-        if output.changelog_bytes >= _LOOK_CLOSER_BYTES and output.full:
+        now_ms = max(now_ms, record.timestamp)
+        place = Record(partition, partitions, offset, now_ms)
+        if ledger.next_due_at <= now_ms and not _expire_due(ledger, output, place):
             break
-    return folded
-
-
-# Below this no batch can be full; asking each of them costs 0.5 us a command.
-_LOOK_CLOSER_BYTES = 150_000
+        try:
+            command = decode_command(record.value)
+        except Unreadable as unreadable:
+            _refuse(ledger, output, record, unreadable, place)
+        else:
+            if not isinstance(command, Tick):
+                _take(ledger, output, decide(ledger, command, place), now_ms)
+        next_offset = offset + 1
+        done += 1
+        if output.bytes >= BATCH_BYTES:
+            break
+    return Folded(output, next_offset, now_ms, done)
 
 
 def _expire_due(ledger: Ledger, output: TransactionOutput, place: Record) -> bool:
@@ -65,26 +69,20 @@ def _expire_due(ledger: Ledger, output: TransactionOutput, place: Record) -> boo
         decision = decide_expiry(ledger, *due, place)
         if decision is not None:
             _take(ledger, output, decision, place.now_ms)
-            if output.full:
+            if output.bytes >= BATCH_BYTES:
                 return ledger.next_due_at > place.now_ms
     return True
 
 
-def _apply(ledger: Ledger, output: TransactionOutput, record: Any, place: Record) -> None:
-    try:
-        command = decode_command(record.value)
-    except Unreadable as unreadable:
-        reason = unreadable.code.value
-        if unreadable.code is Code.INVALID_FIELD:
-            reason = f"{reason}:{unreadable.field}"
-        letter = DeadLetter(record.key, record.value, reason, place.partition, place.offset)
-        output.add_dead_letter(record.key, record.value, place.now_ms, letter.headers())
-        refusal = refuse_unreadable(ledger, unreadable, place)
-        if refusal is not None:
-            _take(ledger, output, refusal, place.now_ms)
-        return
-    if not isinstance(command, Tick):
-        _take(ledger, output, decide(ledger, command, place), place.now_ms)
+def _refuse(ledger: Ledger, output: TransactionOutput, record: Any, unreadable: Unreadable, place: Record) -> None:
+    reason = unreadable.code.value
+    if unreadable.code is Code.INVALID_FIELD:
+        reason = f"{reason}:{unreadable.field}"
+    letter = DeadLetter(record.key, record.value, reason, place.partition, place.offset)
+    output.add_dead_letter(record.key, record.value, place.now_ms, letter.headers())
+    refusal = refuse_unreadable(ledger, unreadable, place)
+    if refusal is not None:
+        _take(ledger, output, refusal, place.now_ms)
 
 
 def _take(ledger: Ledger, output: TransactionOutput, decision: Decision, now_ms: int) -> None:

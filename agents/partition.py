@@ -123,16 +123,15 @@ class Partition:
         )
         failpoints.hit("commit.2")
         # 2. Build one record batch per topic; the position row goes last.
-        output = folded.output
-        for key, value in ledger.pending():
-            output.add_row(key, value, folded.now_ms)
         assert ledger.position is not None  # noqa: S101 - recovery leaves none without one
         position = Position(folded.next_offset, folded.now_ms, ledger.position.incarnation)
-        output.add_row(POSITION_KEY.encode(), encode_row(position), folded.now_ms)
+        rows = ledger.pending()
+        rows.append((POSITION_KEY, encode_row(position)))
+        batches = folded.output.batches(rows, folded.now_ms)
         failpoints.hit("commit.3")
         # 3. Produce. Any error in any partition's answer ends the attempt.
         try:
-            offsets = await transactions.produce(self.number, output.batches())
+            offsets = await transactions.produce(self.number, batches)
         except TooLargeError:
             self._batch_limit = max(1, folded.commands // 2)
             raise
@@ -145,7 +144,7 @@ class Partition:
         # 5. One atomic write of rows, position and changelog offset.
         if self._ledger is not ledger:
             raise NotOursError  # REVOKE could not wait any longer; the store is behind now, which RECOVER mends
-        ledger.checkpoint(position, offsets[CHANGELOG] + output.changelog_count - 1)
+        ledger.checkpoint(position, offsets[CHANGELOG] + len(rows) - 1)
         failpoints.hit("commit.done")
         self._batch_limit = min(self._config.batch_commands, self._batch_limit * 2)
         return folded
@@ -246,7 +245,7 @@ class Partition:
                 store = self._wipe(reason)
             else:
                 start = checkpoint.position_offset
-        elif store.get(POSITION_KEY.encode()) is not None:
+        elif store.get(POSITION_KEY) is not None:
             store = self._wipe("it has no checkpoint")
         failpoints.hit("recover.6")
         # 6. Read up to the end. The first row read is the position the store holds, which proves whose child it is.
@@ -262,7 +261,7 @@ class Partition:
 
     async def _read(self, store: Store, start: int, end: int) -> bool:
         """Read a stretch of the changelog into the store; False when it belongs to another incarnation."""
-        held = store.get(POSITION_KEY.encode())
+        held = store.get(POSITION_KEY)
         incarnation = None if held is None else decode_position(held).incarnation
         proven = incarnation is None
         rows, loop = 0, asyncio.get_running_loop()
@@ -270,7 +269,7 @@ class Partition:
         async for chunk in read_changelog(self._config.bootstrap, self.number, start, end):
             self._check_ours()
             for _, key, value in chunk:
-                if key == b"P" and value is not None and incarnation is not None:
+                if key == POSITION_KEY and value is not None and incarnation is not None:
                     if decode_position(value).incarnation != incarnation:
                         return False
                     proven = True

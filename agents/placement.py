@@ -4,13 +4,10 @@ Faust would restore a table from its changelog record by record and before anyth
 recovers itself (`agents/partition.py`), so this manager skips that part and keeps the rest of the rebalance.
 """
 
-from typing import Any
-
 from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsistencyError
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
-from faust.types import TP
 from mode import Service
 
 
@@ -46,16 +43,12 @@ class LedgerTables(TableManager):
     @property
     def recovery(self) -> Recovery:
         """Give the recovery service."""
-        if self._recovery is None:
-            self._recovery = LedgerRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
-        return self._recovery
+        found: Recovery | None = self.__dict__.get("_recovery")
+        if found is None:
+            found = self._recovery = LedgerRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return found
 
     async def on_start(self) -> None:
         """Start without Faust's second of waiting for tables: there is one, and it is there."""
         await self._update_channels()
         await self.recovery.start()
-
-
-def standbys_of(tps: Any) -> set[int]:
-    """Give the partition numbers of standby topic partitions."""
-    return {tp.partition for tp in tps if isinstance(tp, TP)}

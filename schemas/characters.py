@@ -3,49 +3,49 @@
 import re
 from collections.abc import Callable
 from operator import attrgetter
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
-# Each finds the first character that does not belong; lengths are msgspec's business.
-_FINDERS: dict[str, Callable[[str], object]] = {}
-
+Finder = Callable[[str], object]
 
 # Allowed in every kind of string: SKU, id, place and text.
-_find_special = re.compile(r"[^A-Za-z0-9._-]").search
+_find_special: Finder = re.compile(r"[^A-Za-z0-9._-]").search
 
 
-def _finder_for(hint: object) -> Callable[[str], object] | None:
+def _finder_for(hint: object) -> Finder | None:
+    """Make what finds the first character that a type's pattern does not allow; lengths are msgspec's business."""
     for meta in getattr(hint, "__metadata__", ()):
         pattern = (getattr(meta, "extra_json_schema", None) or {}).get("pattern")
         if pattern is not None:
-            characters = pattern[pattern.index("[") : pattern.rindex("]") + 1]
-            negated = (
-                characters.replace("[^", "[", 1) if characters.startswith("[^") else characters.replace("[", "[^", 1)
-            )
-            return _FINDERS.setdefault(pattern, re.compile(negated).search)
+            allowed = pattern[pattern.index("[") : pattern.rindex("]") + 1]
+            others = allowed.replace("[^", "[", 1) if allowed.startswith("[^") else allowed.replace("[", "[^", 1)
+            return re.compile(others).search
     return next((finder for arm in get_args(hint) if (finder := _finder_for(arm))), None)
 
 
-def _finders_of(kind: type[msgspec.Struct]) -> list[tuple[str, Callable[[str], object]]]:
-    hints = get_type_hints(kind, include_extras=True)
-    return [(field, finder) for field, hint in hints.items() if (finder := _finder_for(hint))]
-
-
 class _Checker:
-    """Checks the strings of one type of message: all at once when they are plain, else one by one."""
+    """Checks the strings of one type of message; the required ones are there every time, the others seldom."""
 
     def __init__(self, kind: type[msgspec.Struct]) -> None:
-        self.finders = _finders_of(kind)
-        fields = [field for field, _ in self.finders]
-        self.strings_of = attrgetter(*fields)
-        self.joined = "%s" * len(fields)
+        hints = get_type_hints(kind, include_extras=True)
+        self._finders = {field: finder for field, hint in hints.items() if (finder := _finder_for(hint))}
+        fields = list(self._finders)
+        self._strings_of: Callable[[Any], tuple[str | None, ...]] = (
+            attrgetter(*fields) if len(fields) > 1 else lambda message: (getattr(message, fields[0]),)
+        )
+        self._plain: set[str | None] = {None}
 
     def first_bad_field(self, message: msgspec.Struct) -> str | None:
-        # An absent field prints as "None", which is plain. 1 us a command where field by field takes 2.
-        if _find_special(self.joined % self.strings_of(message)) is None:
-            return None
-        for field, find_bad_character in self.finders:
+        plain = self._plain
+        for text in self._strings_of(message):
+            # SKUs, places and absent fields are known from before; ids are new, and mostly plain.
+            if text not in plain and _find_special(text) is not None:  # type: ignore[arg-type] # None is known
+                return self._look_closer(message)
+        return None
+
+    def _look_closer(self, message: msgspec.Struct) -> str | None:
+        for field, find_bad_character in self._finders.items():
             text = getattr(message, field)
             if text is not None and find_bad_character(text):
                 return field

@@ -15,8 +15,8 @@ result_decoder = msgspec.json.Decoder(Result)
 stock_change_decoder = msgspec.json.Decoder(StockChange)
 encode = msgspec.json.Encoder().encode
 
-# A caller's own words (a type, an unknown field's name) are repeated to it up to this length, so that no answer outgrows
-# its topic.
+# A caller's own words (a type, an unknown field's name) are repeated to it up to this length, so that no answer
+# outgrows its topic.
 _MAX_ECHO = 64
 _PATH = re.compile(r" - at `\$\.([^`]+)`$")
 _NAMED = re.compile(r"`([^`]+)`")

@@ -43,7 +43,7 @@ class ReservationView(msgspec.Struct, gc=False):
     expires_at: int | None
 
 
-class Result(msgspec.Struct, kw_only=True, gc=False):
+class Result(msgspec.Struct, gc=False):
     """What became of one command.
 
     `at` is the partition's clock (ms), `partition` and `offset` are the command's place in the log, `seq` the SKU's
@@ -55,8 +55,7 @@ class Result(msgspec.Struct, kw_only=True, gc=False):
     sku: str
     status: Literal["accepted", "rejected"]
     code: Code | None
-    field: str | UnsetType = UNSET
-    replayed: bool = False
+    replayed: bool
     reservation: ReservationView | None
     stock: list[StockView]
     shortfall: bool
@@ -64,6 +63,7 @@ class Result(msgspec.Struct, kw_only=True, gc=False):
     at: int
     partition: int
     offset: int
+    field: str | UnsetType = UNSET
     requested: int | UnsetType = UNSET
     available: int | UnsetType = UNSET
     of_command: "Result | None | UnsetType" = UNSET

@@ -16,8 +16,8 @@ _DAY_MS = 24 * 60 * 60 * 1000
 DELETE_RETENTION_MS = _DAY_MS
 # Kafka's default, and the most a caller's record may have.
 MAX_COMMAND_BYTES = 1_048_588
-# One transaction writes at most one record batch per topic. It closes at BATCH_BYTES, after the command that passed them;
-# the largest command (1,000 warehouses, every text 256 characters of 4 bytes) adds 3.8 MB of stock changes.
+# One transaction writes at most one record batch per topic. It closes at BATCH_BYTES, after the command that passed
+# them; the largest command (1,000 warehouses, every text 256 characters of 4 bytes) adds 3.8 MB of stock changes.
 BATCH_BYTES = 900_000
 _MAX_OUTPUT_BYTES = 5 * 1024 * 1024
 # A dead letter carries a whole record and its headers, after BATCH_BYTES of others.

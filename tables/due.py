@@ -1,7 +1,7 @@
 """Owns the times at which something falls due: which reservations expire, and which rows are forgotten.
 
-Due times are kept on disk in buckets: each transaction writes one entry list per bucket it adds to, so a command costs a
-list append, not a row. Only the bucket that the clock is in is held in memory. These rows are local: they follow from
+Due times are kept on disk in buckets: each transaction writes one entry list per bucket it adds to, so a command costs
+a list append, not a row. Only the bucket that the clock is in is held in memory. These rows are local: they follow from
 the reservations and seen commands, so the changelog does not carry them.
 """
 
@@ -18,7 +18,7 @@ NEVER = 1 << 62
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_expiries = msgspec.msgpack.Decoder(list[tuple[int, str, str]]).decode
-_decode_keys = msgspec.msgpack.Decoder(list[str]).decode
+_decode_keys = msgspec.msgpack.Decoder(list[bytes]).decode
 
 
 def _bucket_key(kind: bytes, bucket: int, suffix: int = 0) -> bytes:
@@ -132,7 +132,7 @@ class Forgetting:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._fresh: dict[int, list[str]] = {}
+        self._fresh: dict[int, list[bytes]] = {}
         self._finished: list[bytes] = []
         self.next_at = NEVER
         self._find_next()
@@ -141,11 +141,16 @@ class Forgetting:
         first = _first_bucket(self._store, self._KIND, 0)
         self.next_at = NEVER if first is None else (first + 1) * FORGET_BUCKET_MS
 
-    def add(self, due_at: int, key: str) -> None:
+    def add(self, due_at: int, key: bytes) -> None:
         """Note that the row of this key is over at a time (ms)."""
-        self._fresh.setdefault(due_at // FORGET_BUCKET_MS, []).append(key)
+        bucket = due_at // FORGET_BUCKET_MS
+        keys = self._fresh.get(bucket)
+        if keys is None:
+            self._fresh[bucket] = [key]
+        else:
+            keys.append(key)
 
-    def due(self, now_ms: int, limit: int) -> Iterator[str]:
+    def due(self, now_ms: int, limit: int) -> Iterator[bytes]:
         """Give keys whose minute is over, in whole transactions' worth, until `limit` is passed."""
         if now_ms < self.next_at:
             return

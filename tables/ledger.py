@@ -7,13 +7,14 @@ from typing import Generic, TypeVar
 import msgspec
 
 from tables.core.decision import Change, Decision, Sku
-from tables.core.retention import remembered_until
+from tables.core.retention import CLOSED_RESERVATION_MS, DEDUPLICATION_WINDOW_MS, remembered_until
 from tables.core.rows import (
     POSITION_KEY,
     Position,
     Reservation,
     Row,
     Seen,
+    Stock,
     decode_position,
     decode_reservation,
     decode_seen,
@@ -30,6 +31,7 @@ from tables.store import Item, Store
 CACHED_ROWS = 100_000
 _CHECKPOINT_KEY = b"L"
 
+Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
@@ -49,8 +51,8 @@ _decode_checkpoint = msgspec.msgpack.Decoder(Checkpoint).decode
 class Ledger:
     """The rows of one partition, as the core reads them (`tables.core.decision.Rows`).
 
-    Decisions are applied to an overlay; `pending()` gives their rows for the changelog, `checkpoint()` makes them
-    permanent once the transaction is decided. A ledger whose transaction failed is thrown away, never rolled back.
+    Decisions are applied in memory; `pending()` gives their rows for the changelog, `checkpoint()` makes them permanent
+    once the transaction is decided. A ledger whose transaction failed is thrown away, cache and all, never rolled back.
 
     Args:
         store: holds what is permanent.
@@ -59,29 +61,29 @@ class Ledger:
 
     def __init__(self, store: Store, *, cached_rows: int = CACHED_ROWS) -> None:
         self._store = store
-        self._skus: _Cache[Sku] = _Cache(cached_rows, lambda sku: len(sku.stock))
-        self._reservations: _Cache[Reservation] = _Cache(cached_rows, lambda _: 1)
-        self._new_skus: dict[str, Sku] = {}
-        self._overlay: dict[str, Row | None] = {}
+        self._skus: _Cache[str, Sku] = _Cache(cached_rows, lambda sku: len(sku.stock))
+        self._reservations: _Cache[bytes, Reservation] = _Cache(cached_rows, lambda _: 1)
+        self._changed_skus: dict[str, Sku] = {}
+        self._overlay: dict[bytes, Row | None] = {}
         self._pending: list[Item] | None = None
         self._expiries = Expiries(store)
         self._forgetting = Forgetting(store)
-        position = store.get(POSITION_KEY.encode())
+        position = store.get(POSITION_KEY)
         self.position: Position | None = None if position is None else decode_position(position)
 
     # What the core reads.
 
     def sku(self, sku: str) -> Sku | None:
         """Give the SKU's stock, None when it has no row at all."""
-        found = self._new_skus.get(sku) or self._skus.get(sku)
+        found = self._skus[sku]
         if found is None:
-            found = self._load_sku(sku)
+            found = self._changed_skus.get(sku) or self._load_sku(sku)
             if found is not None:
                 self._skus.put(sku, found)
         return found
 
     def _load_sku(self, sku: str) -> Sku | None:
-        prefix = stock_key(sku, "").encode()
+        prefix = stock_key(sku, "")
         rows = {}
         seq = 0
         for key, value in self._store.scan(prefix, prefix[:-1] + b"\x01"):
@@ -92,11 +94,11 @@ class Ledger:
     def reservation(self, sku: str, reservation_id: str) -> Reservation | None:
         """Give a reservation row, as old as it may be."""
         key = reservation_key(sku, reservation_id)
-        if key in self._overlay:
-            return self._overlay[key]  # type: ignore[return-value] # the key's letter says what the row is
-        found = self._reservations.get(key)
+        found = self._reservations[key]
         if found is None:
-            value = self._store.get(key.encode())
+            if key in self._overlay:
+                return self._overlay[key]  # type: ignore[return-value] # the key's letter says what the row is
+            value = self._store.get(key)
             if value is not None:
                 found = decode_reservation(value)
                 self._reservations.put(key, found)
@@ -107,7 +109,7 @@ class Ledger:
         key = seen_key(sku, command_id)
         if key in self._overlay:
             return self._overlay[key]  # type: ignore[return-value] # the key's letter says what the row is
-        value = self._store.get(key.encode())
+        value = self._store.get(key)
         return None if value is None else decode_seen(value)
 
     # What a transaction does.
@@ -122,34 +124,40 @@ class Ledger:
         return self._expiries.pop_due(now_ms)
 
     def apply(self, decision: Decision) -> None:
-        """Put a decision's rows into the overlay, where the next decision sees them."""
-        overlay = self._overlay
+        """Take over a decision's rows; the next decision sees them."""
         sku = decision.sku
-        if decision.stock:
-            self._apply_stock(sku, decision.stock)
+        if decision.changes:
+            self._apply_changes(sku, decision.changes)
         reservation = decision.reservation
         if reservation is not None:
-            key = reservation_key(sku, decision.reservation_id or "")
-            overlay[key] = reservation
+            reservation_id = decision.reservation_id or ""
+            key = reservation_key(sku, reservation_id)
+            self._overlay[key] = reservation
+            self._reservations.put(key, reservation)
             if reservation.closed_at is not None:
-                self._forgetting.add(remembered_until(reservation) or 0, key)
+                self._forgetting.add(reservation.closed_at + CLOSED_RESERVATION_MS, key)
             elif reservation.expires_at is not None:
-                self._expiries.add(reservation.expires_at, sku, decision.reservation_id or "")
-        if decision.seen is not None:
+                self._expiries.add(reservation.expires_at, sku, reservation_id)
+        seen = decision.seen
+        if seen is not None:
             key = seen_key(sku, decision.command_id or "")
-            overlay[key] = decision.seen
-            self._forgetting.add(remembered_until(decision.seen) or 0, key)
+            self._overlay[key] = seen
+            self._forgetting.add(seen.at + DEDUPLICATION_WINDOW_MS, key)
 
-    def _apply_stock(self, sku: str, changes: tuple[Change, ...]) -> None:
-        before = self.sku(sku)
-        rows = dict(before.stock) if before else {}
-        known = len(rows)
-        for warehouse, _, after in changes:
-            rows[warehouse] = after
-            self._overlay[stock_key(sku, warehouse)] = after
-        if len(rows) != known:
-            rows = {warehouse: rows[warehouse] for warehouse in sorted(rows)}
-        self._new_skus[sku] = Sku(changes[-1].after.seq, rows)
+    def _apply_changes(self, sku_id: str, changes: tuple[Change, ...]) -> None:
+        sku = self.sku(sku_id)
+        if sku is None:
+            sku = Sku(0, {})
+            self._skus.put(sku_id, sku)
+        stock: dict[str, Stock] = sku.stock  # type: ignore[assignment] # the core's view of it is read-only
+        known = len(stock)
+        for warehouse, after, _ in changes:
+            stock[warehouse] = after
+            self._overlay[stock_key(sku_id, warehouse)] = after
+        if len(stock) != known:
+            sku.stock = {warehouse: stock[warehouse] for warehouse in sorted(stock)}
+        sku.seq = changes[-1].after.seq
+        self._changed_skus[sku_id] = sku
 
     def forget(self, limit: int) -> None:
         """Drop rows whose time is over by the clock of the last transaction; about `limit` of them at most."""
@@ -157,11 +165,11 @@ class Ledger:
             return
         now_ms = self.position.now_ms
         for key in self._forgetting.due(now_ms, limit):
-            value = self._store.get(key.encode())
+            value = self._store.get(key)
             if value is None:
                 continue
             # The id may have been used again since: then the row is younger than this entry.
-            row = decode_seen(value) if key.startswith("C") else decode_reservation(value)
+            row = decode_seen(value) if key.startswith(b"C") else decode_reservation(value)
             until = remembered_until(row)
             if until is not None and until <= now_ms:
                 self._overlay[key] = None
@@ -169,8 +177,8 @@ class Ledger:
 
     def pending(self) -> list[Item]:
         """Give the rows of this transaction as the changelog and the store take them, one per key."""
-        self._pending = [(key.encode(), None if row is None else encode_row(row)) for key, row in self._overlay.items()]
-        return self._pending
+        self._pending = [(key, None if row is None else encode_row(row)) for key, row in self._overlay.items()]
+        return self._pending.copy()
 
     def checkpoint(self, position: Position, position_offset: int) -> None:
         """Make the transaction permanent: one atomic write of rows, position and changelog offset.
@@ -180,23 +188,14 @@ class Ledger:
             position_offset: the changelog offset of the transaction's position row.
         """
         items = self._pending if self._pending is not None else self.pending()
-        self._store.write(
-            [
-                *items,
-                *self._expiries.writes(position_offset, position.now_ms),
-                *self._forgetting.writes(position_offset),
-                (POSITION_KEY.encode(), encode_row(position)),
-                (_CHECKPOINT_KEY, encode_row(Checkpoint(position_offset, wall_clock_ms()))),
-            ]
-        )
+        items += self._expiries.writes(position_offset, position.now_ms)
+        items += self._forgetting.writes(position_offset)
+        items.append((POSITION_KEY, encode_row(position)))
+        items.append((_CHECKPOINT_KEY, encode_row(Checkpoint(position_offset, wall_clock_ms()))))
+        self._store.write(items)
         self._forgetting.written()
-        for sku, rows in self._new_skus.items():
-            self._skus.put(sku, rows)
-        for key, row in self._overlay.items():
-            if type(row) is Reservation:
-                self._reservations.put(key, row)
         self._overlay = {}
-        self._new_skus = {}
+        self._changed_skus = {}
         self._pending = None
         self.position = position
 
@@ -219,14 +218,14 @@ def load(store: Store, records: Iterable[tuple[int, bytes, bytes | None]], *, no
     last_offset = position_offset = -1
     for last_offset, key, value in records:
         latest[key] = value
-        if key == b"P":
+        if key == POSITION_KEY:
             position_offset = last_offset
     if last_offset < 0:
         return
     expiries, forgetting = Expiries(store), Forgetting(store)
     for key, value in latest.items():
         if value is not None:
-            _note_due_times(key.decode(), value, expiries, forgetting)
+            _note_due_times(key, value, expiries, forgetting)
     items: list[Item] = [*latest.items(), *expiries.writes(last_offset, 0), *forgetting.writes(last_offset)]
     if position_offset >= 0:
         written_at = wall_clock_ms() if now_ms is None else now_ms
@@ -234,16 +233,17 @@ def load(store: Store, records: Iterable[tuple[int, bytes, bytes | None]], *, no
     store.write(items)
 
 
-def _note_due_times(key: str, value: bytes, expiries: Expiries, forgetting: Forgetting) -> None:
-    if key[0] == "R":
+def _note_due_times(key: bytes, value: bytes, expiries: Expiries, forgetting: Forgetting) -> None:
+    kind = key[:1]
+    if kind == b"R":
         reservation = decode_reservation(value)
         if reservation.closed_at is not None:
-            forgetting.add(remembered_until(reservation) or 0, key)
+            forgetting.add(reservation.closed_at + CLOSED_RESERVATION_MS, key)
         elif reservation.expires_at is not None:
-            sku, _, reservation_id = key[1:].partition("\0")
+            sku, _, reservation_id = key[1:].decode().partition("\0")
             expiries.add(reservation.expires_at, sku, reservation_id)
-    elif key[0] == "C":
-        forgetting.add(remembered_until(decode_seen(value)) or 0, key)
+    elif kind == b"C":
+        forgetting.add(decode_seen(value).at + DEDUPLICATION_WINDOW_MS, key)
 
 
 def wall_clock_ms() -> int:
@@ -251,30 +251,34 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class _Cache(Generic[Value]):
-    """Keeps what was used lately, in two generations: when the young one is full it becomes the old one."""
+class _Cache(dict[Key, Value | None], Generic[Key, Value]):
+    """Keeps what was used lately, in two generations: when the young one is full it becomes the old one.
+
+    The dict itself is the young generation, so that a hit costs no call; what is in neither is None.
+    """
 
     def __init__(self, capacity: int, weigh: Callable[[Value], int]) -> None:
+        super().__init__()
         self._capacity = capacity
         self._weigh = weigh
-        self._young: dict[str, Value] = {}
-        self._old: dict[str, Value] = {}
+        self._old: dict[Key, Value | None] = {}
         self._weight = 0
 
-    def get(self, key: str) -> Value | None:
-        found = self._young.get(key)
-        if found is None and (found := self._old.get(key)) is not None:
+    def __missing__(self, key: Key) -> Value | None:
+        found = self._old.get(key)
+        if found is not None:
             self.put(key, found)
         return found
 
-    def put(self, key: str, value: Value) -> None:
-        if key not in self._young:
-            weight = self._weigh(value)
-            self._weight += weight
+    def put(self, key: Key, value: Value) -> None:
+        if key not in self:
+            self._weight += self._weigh(value)
             if self._weight > self._capacity:
-                self._old, self._young, self._weight = self._young, {}, weight
-        self._young[key] = value
+                self._old = dict(self)
+                self._weight = self._weigh(value)
+                self.clear()
+        self[key] = value
 
-    def discard(self, key: str) -> None:
-        self._young.pop(key, None)
+    def discard(self, key: Key) -> None:
+        self.pop(key, None)
         self._old.pop(key, None)

@@ -4,7 +4,7 @@ from typing import assert_never
 
 from schemas.codes import Code
 from schemas.commands import Adjust, Bucket
-from tables.core.decision import Change, Outcome, Refusal, Rows
+from tables.core.decision import Change, Outcome, Refusal, Rows, Sku
 from tables.core.rows import Stock
 
 # With more rows a query's result would outgrow a record batch (about 150 bytes a row, 1 MiB a batch).
@@ -12,9 +12,8 @@ MAX_WAREHOUSES = 1_000
 _NO_STOCK = Stock()
 
 
-def adjust(rows: Rows, command: Adjust, _now_ms: int) -> Outcome | Refusal:
+def adjust(_rows: Rows, sku: Sku | None, command: Adjust, _now_ms: int) -> Outcome | Refusal:
     """Set or shift a bucket. The row is made when it is missing; what is promised does not matter to what is there."""
-    sku = rows.sku(command.sku)
     warehouse = command.warehouse
     before = sku.stock.get(warehouse) if sku else None
     if before is None:
@@ -34,7 +33,8 @@ def adjust(rows: Rows, command: Adjust, _now_ms: int) -> Outcome | Refusal:
     if quantity == held:
         return Outcome(touched=((warehouse, before),))
     seq = sku.seq + 1 if sku else 1
-    return Outcome(changes=(Change(warehouse, before, _with_bucket(before, seq, bucket, quantity)),))
+    after = _with_bucket(before, seq, bucket, quantity)
+    return Outcome((Change(warehouse, after, {bucket: quantity - held}),))
 
 
 def _with_bucket(row: Stock, seq: int, bucket: Bucket, quantity: int) -> Stock:

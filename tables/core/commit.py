@@ -2,14 +2,14 @@
 
 from schemas.codes import Code
 from schemas.commands import Commit
-from tables.core.decision import Change, Outcome, Refusal, Rows
+from tables.core.decision import Change, Outcome, Refusal, Rows, Sku
 from tables.core.holds import find_hold, take, without
 from tables.core.rows import Reservation, Stock
 
 
-def commit(rows: Rows, command: Commit, now_ms: int) -> Outcome | Refusal:
+def commit(rows: Rows, sku: Sku | None, command: Commit, now_ms: int) -> Outcome | Refusal:
     """Take the quantity from the first allocation to the last: on hand and reserved fall together."""
-    found = find_hold(rows, command.sku, command.reservation_id, now_ms)
+    found = find_hold(rows, sku, command, now_ms)
     if isinstance(found, Refusal):
         return found
     sku, held = found
@@ -27,7 +27,7 @@ def commit(rows: Rows, command: Commit, now_ms: int) -> Outcome | Refusal:
         seq += 1
         row = sku.stock[warehouse]
         after = Stock(seq, row.on_hand - units, row.reserved - units, row.damaged, row.safety_stock, row.inbound)
-        changes.append(Change(warehouse, row, after))
+        changes.append(Change(warehouse, after, {"on_hand": -units, "reserved": -units}))
     ends = quantity == held.left
     reservation = Reservation(
         "committed" if ends else "held",

@@ -13,15 +13,15 @@ from schemas.results import Allocation, ReservationView, Result, StockView
 from schemas.stock_changes import Cause, Quantities, StockChange
 from tables.core.adjust import adjust
 from tables.core.commit import commit
-from tables.core.decision import Change, Decision, Outcome, Record, Refusal, Rows
+from tables.core.decision import Change, Decision, Outcome, Record, Refusal, Rows, Sku
 from tables.core.extend import extend
 from tables.core.query import query
 from tables.core.release import expire, release
 from tables.core.reserve import reserve
 from tables.core.retention import find_seen
-from tables.core.rows import Reservation, Seen, Stock, fingerprint
+from tables.core.rows import Reservation, Seen, Stock, content_of
 
-Rule = Callable[[Rows, Any, int], Outcome | Refusal]
+Rule = Callable[[Rows, Sku | None, Any, int], Outcome | Refusal]
 
 RULES: dict[type, tuple[str, Rule]] = {
     Adjust: ("adjust", adjust),
@@ -45,23 +45,26 @@ def decide(rows: Rows, command: SkuCommand, record: Record) -> Decision:
         The decision. With `seen` None nothing of it is remembered.
     """
     sku_id = command.sku
+    command_id = command.command_id
     type_, rule = RULES[type(command)]
-    if partition_of(sku_id, record.partitions) != record.partition:
-        return _refused(command.command_id, type_, sku_id, Code.WRONG_PARTITION, 0, record)
-    print_ = fingerprint(command)
-    seen = find_seen(rows, sku_id, command.command_id, record.now_ms)
+    sku = rows.sku(sku_id)
+    # A SKU that has rows here is in the right place: none ever gets its first row in another partition.
+    if sku is None and partition_of(sku_id, record.partitions) != record.partition:
+        return _refused(command_id, type_, sku_id, Code.WRONG_PARTITION, 0, record)
+    seq = 0 if sku is None else sku.seq
+    content = content_of(command)
+    seen = find_seen(rows, sku_id, command_id, record.now_ms)
     if seen is not None:
-        if seen.fingerprint != print_:
-            seq = _seq(rows, sku_id)
-            return _refused(command.command_id, type_, sku_id, Code.IDEMPOTENCY_MISMATCH, seq, record)
-        return Decision(sku_id, result_of(seen, command.command_id, sku_id, record.partition, replayed=True))
+        if seen.content != content:
+            return _refused(command_id, type_, sku_id, Code.IDEMPOTENCY_MISMATCH, seq, record)
+        return Decision(sku_id, result_of(seen, command_id, sku_id, record.partition, replayed=True))
 
-    outcome = rule(rows, command, record.now_ms)
+    outcome = rule(rows, sku, command, record.now_ms)
     if isinstance(outcome, Refusal):
-        seen = _seen_refusal(outcome, print_, type_, _seq(rows, sku_id), record)
-        result = result_of(seen, command.command_id, sku_id, record.partition)
-        return Decision(sku_id, result, command_id=command.command_id, seen=seen)
-    return _accepted(rows, command, type_, print_, outcome, record)
+        seen = _seen_refusal(outcome, content, type_, seq, record)
+        result = result_of(seen, command_id, sku_id, record.partition)
+        return Decision(sku_id, result, command_id=command_id, seen=seen)
+    return _accepted(rows, command, type_, seq, content, outcome, record)
 
 
 def refuse_unreadable(rows: Rows, unreadable: Unreadable, record: Record) -> Decision | None:
@@ -79,86 +82,105 @@ def refuse_unreadable(rows: Rows, unreadable: Unreadable, record: Record) -> Dec
 def decide_expiry(rows: Rows, sku_id: str, reservation_id: str, record: Record) -> Decision | None:
     """End a reservation whose time is over, with an unsolicited result; None when it is not due after all."""
     outcome = expire(rows, sku_id, reservation_id, record.now_ms)
-    if outcome is None:
+    if outcome is None or outcome.reservation is None:
         return None
-    cause = Cause("expire", None, reservation_id)
-    seq = outcome.changes[-1].after.seq if outcome.changes else _seq(rows, sku_id)
-    stock = [_stock_view(change.warehouse, change.after) for change in outcome.changes]
+    changes = outcome.changes
     result = Result(
-        command_id=None,
-        type="expire",
-        sku=sku_id,
-        status="accepted",
-        code=None,
-        reservation=_reservation_view(reservation_id, outcome.reservation),
-        stock=stock,
-        shortfall=any(change.after.shortfall for change in outcome.changes),
-        seq=seq,
-        at=record.now_ms,
-        partition=record.partition,
-        offset=record.offset,
+        None,
+        "expire",
+        sku_id,
+        "accepted",
+        None,
+        False,
+        _reservation_view(reservation_id, outcome.reservation),
+        [_stock_view(change.warehouse, change.after) for change in changes],
+        any(change.after.shortfall for change in changes),
+        changes[-1].after.seq,  # what is held is never nothing, so some row changes
+        record.now_ms,
+        record.partition,
+        record.offset,
     )
-    changes = tuple(_stock_change(sku_id, change, record.now_ms, cause) for change in outcome.changes)
-    return Decision(sku_id, result, outcome.changes, reservation_id, outcome.reservation, stock_changes=changes)
+    cause = Cause("expire", None, reservation_id)
+    published = tuple([_stock_change(sku_id, change, record.now_ms, cause) for change in changes])
+    return Decision(sku_id, result, changes, published, reservation_id, outcome.reservation)
 
 
 def result_of(seen: Seen, command_id: str, sku: str, partition: int, *, replayed: bool = False) -> Result:
     """Write out a remembered command's result, as it was published the first time."""
     return Result(
-        command_id=command_id,
-        type=seen.type,
-        sku=sku,
-        status="accepted" if seen.code is None else "rejected",
-        code=None if seen.code is None else Code(seen.code),
-        replayed=replayed,
-        reservation=_reservation_view(seen.reservation_id, seen.reservation),
-        stock=[_stock_view(warehouse, row) for warehouse, row in seen.stock],
-        shortfall=any(row.reserved > row.on_hand for _, row in seen.stock),
-        seq=seen.seq,
-        at=seen.at,
-        partition=partition,
-        offset=seen.offset,
-        requested=UNSET if seen.requested is None else seen.requested,
-        available=UNSET if seen.available is None else seen.available,
-        of_command=UNSET if seen.of_command is None else _decode_of_command(seen.of_command),
+        command_id,
+        seen.type,
+        sku,
+        "accepted" if seen.code is None else "rejected",
+        None if seen.code is None else Code(seen.code),
+        replayed,
+        _reservation_view(seen.reservation_id, seen.reservation),
+        [_stock_view(warehouse, row) for warehouse, row in seen.stock],
+        any(row.reserved > row.on_hand for _, row in seen.stock),
+        seen.seq,
+        seen.at,
+        partition,
+        seen.offset,
+        UNSET,
+        UNSET if seen.requested is None else seen.requested,
+        UNSET if seen.available is None else seen.available,
+        UNSET if seen.of_command is None else _decode_of_command(seen.of_command),
     )
 
 
-def _accepted(rows: Rows, command: SkuCommand, type_: str, print_: bytes, outcome: Outcome, record: Record) -> Decision:
+def _accepted(
+    rows: Rows, command: SkuCommand, type_: str, seq: int, content: bytes, outcome: Outcome, record: Record
+) -> Decision:
+    changes, reservation_id, reservation, touched = outcome
     sku_id = command.sku
-    changes = outcome.changes
-    touched = outcome.touched
+    command_id = command.command_id
+    partition, _, offset, now_ms = record
+    reason = reference = of_command = None
+    written = reservation
+    if type_ == "adjust":
+        reason, reference = command.reason, command.reference  # type: ignore[union-attr]
+    elif type_ == "release":
+        reason = command.reason  # type: ignore[union-attr]
+    elif type_ == "query":
+        of_command = _of_command(rows, command, record)
+        written = None
+    cause = Cause(type_, command_id, reservation_id, reason, reference, command.actor, command.source)
+    views = []
+    published = []
+    shortfall = False
     if touched is None:
-        touched = tuple([(change.warehouse, change.after) for change in changes])
-    seen = Seen(
-        print_,
+        rows_after = []
+        for change in changes:
+            warehouse, after, _ = change
+            seq = after.seq
+            rows_after.append((warehouse, after))
+            views.append(_stock_view(warehouse, after))
+            published.append(_stock_change(sku_id, change, now_ms, cause))
+            shortfall = shortfall or after.reserved > after.on_hand
+        touched = tuple(rows_after)
+    else:
+        for warehouse, row in touched:
+            views.append(_stock_view(warehouse, row))
+            shortfall = shortfall or row.reserved > row.on_hand
+    seen = Seen(content, type_, None, seq, now_ms, offset, reservation_id, reservation, touched, None, None, of_command)
+    result = Result(
+        command_id,
         type_,
+        sku_id,
+        "accepted",
         None,
-        changes[-1].after.seq if changes else _seq(rows, sku_id),
-        record.now_ms,
-        record.offset,
-        outcome.reservation_id,
-        outcome.reservation,
-        touched,
-        None,
-        None,
-        _of_command(rows, command, record) if type_ == "query" else None,
+        False,
+        None if reservation is None else _reservation_view(reservation_id, reservation),
+        views,
+        shortfall,
+        seq,
+        now_ms,
+        partition,
+        offset,
     )
-    result = result_of(seen, command.command_id, sku_id, record.partition)
-    stock_changes: tuple[StockChange, ...] = ()
-    if changes:
-        cause = Cause(
-            type_,
-            command.command_id,
-            outcome.reservation_id,
-            getattr(command, "reason", None),
-            getattr(command, "reference", None),
-            command.actor,
-            command.source,
-        )
-        stock_changes = tuple([_stock_change(sku_id, change, record.now_ms, cause) for change in changes])
-    written = outcome.reservation if outcome.writes_reservation else None
-    return Decision(sku_id, result, changes, outcome.reservation_id, written, command.command_id, seen, stock_changes)
+    if of_command is not None:
+        result.of_command = _decode_of_command(of_command)
+    return Decision(sku_id, result, changes, tuple(published), reservation_id, written, command_id, seen)
 
 
 def _of_command(rows: Rows, command: SkuCommand, record: Record) -> bytes | None:
@@ -179,28 +201,16 @@ def _seq(rows: Rows, sku_id: str) -> int:
     return sku.seq if sku else 0
 
 
-def _seen_refusal(refusal: Refusal, print_: bytes, type_: str, seq: int, record: Record) -> Seen:
+def _seen_refusal(refusal: Refusal, content: bytes, type_: str, seq: int, record: Record) -> Seen:
     return Seen(
-        print_, type_, refusal.code.value, seq, record.now_ms, record.offset,
+        content, type_, refusal.code.value, seq, record.now_ms, record.offset,
         None, None, (), refusal.requested, refusal.available, None,
     )  # fmt: skip
 
 
 def _refused(command_id: str, type_: str | None, sku: str, code: Code, seq: int, record: Record) -> Decision:
-    result = Result(
-        command_id=command_id,
-        type=type_,
-        sku=sku,
-        status="rejected",
-        code=code,
-        reservation=None,
-        stock=[],
-        shortfall=False,
-        seq=seq,
-        at=record.now_ms,
-        partition=record.partition,
-        offset=record.offset,
-    )
+    partition, _, offset, now_ms = record
+    result = Result(command_id, type_, sku, "rejected", code, False, None, [], False, seq, now_ms, partition, offset)
     return Decision(sku, result)
 
 
@@ -232,30 +242,10 @@ def _reservation_view(reservation_id: str | None, row: Reservation | None) -> Re
     )
 
 
-_BUCKETS = ("on_hand", "reserved", "damaged", "safety_stock", "inbound")
-
-
 def _stock_change(sku: str, change: Change, now_ms: int, cause: Cause) -> StockChange:
-    before, after = change.before, change.after
-    delta = {}
-    for bucket in _BUCKETS:
-        difference = getattr(after, bucket) - getattr(before, bucket)
-        if difference:
-            delta[bucket] = difference
-    return StockChange(
-        sku,
-        change.warehouse,
-        after.seq,
-        now_ms,
-        cause,
-        delta,
-        Quantities(
-            after.on_hand,
-            after.reserved,
-            after.damaged,
-            after.safety_stock,
-            after.inbound,
-            after.on_hand - after.reserved - after.safety_stock,
-        ),
-        after.reserved > after.on_hand,
+    warehouse, after, delta = change
+    on_hand, reserved, safety_stock = after.on_hand, after.reserved, after.safety_stock
+    quantities = Quantities(
+        on_hand, reserved, after.damaged, safety_stock, after.inbound, on_hand - reserved - safety_stock
     )
+    return StockChange(sku, warehouse, after.seq, now_ms, cause, delta, quantities, reserved > on_hand)

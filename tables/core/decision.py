@@ -14,8 +14,11 @@ from schemas.stock_changes import StockChange
 from tables.core.rows import Reservation, Seen, Stock
 
 
-class Sku(msgspec.Struct, frozen=True, gc=False):
-    """One SKU's stock rows by warehouse id, in the order of the ids, and its sequence number."""
+class Sku(msgspec.Struct, gc=False):
+    """One SKU's stock rows by warehouse id, in the order of the ids, and its sequence number.
+
+    The core reads it; only the ledger that owns it brings it up to date, when a decision is applied.
+    """
 
     seq: int
     stock: Mapping[str, Stock]
@@ -52,25 +55,24 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
 
 
 class Change(NamedTuple):
-    """One stock row before and after; `after.seq` is this change's sequence number."""
+    """One stock row after a change, and the quantities that differ; `after.seq` is the change's sequence number."""
 
     warehouse: str
-    before: Stock
     after: Stock
+    delta: dict[str, int]
 
 
-class Outcome(msgspec.Struct, frozen=True, gc=False):
+class Outcome(NamedTuple):
     """The command is accepted: these rows change, in this order.
 
-    `touched` are the stock rows that the result shows; None means those of the changes.
+    `touched` are the stock rows that the result shows; None means those of the changes. `reservation` is shown, and
+    written unless the command only reads.
     """
 
     changes: tuple[Change, ...] = ()
     reservation_id: str | None = None
     reservation: Reservation | None = None
     touched: tuple[tuple[str, Stock], ...] | None = None
-    writes_reservation: bool = True
-    of_command: Result | None = None
 
 
 class Decision(msgspec.Struct, gc=False):
@@ -78,9 +80,9 @@ class Decision(msgspec.Struct, gc=False):
 
     sku: str
     result: Result
-    stock: tuple[Change, ...] = ()
+    changes: tuple[Change, ...] = ()
+    stock_changes: tuple[StockChange, ...] = ()
     reservation_id: str | None = None
     reservation: Reservation | None = None
     command_id: str | None = None
     seen: Seen | None = None
-    stock_changes: tuple[StockChange, ...] = ()

@@ -3,13 +3,13 @@
 import msgspec
 
 from schemas.commands import Extend
-from tables.core.decision import Outcome, Refusal, Rows
+from tables.core.decision import Outcome, Refusal, Rows, Sku
 from tables.core.holds import find_hold
 
 
-def extend(rows: Rows, command: Extend, now_ms: int) -> Outcome | Refusal:
+def extend(rows: Rows, sku: Sku | None, command: Extend, now_ms: int) -> Outcome | Refusal:
     """Give a held reservation a new expiry; 0 means never."""
-    found = find_hold(rows, command.sku, command.reservation_id, now_ms)
+    found = find_hold(rows, sku, command, now_ms)
     if isinstance(found, Refusal):
         return found
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from schemas.codes import Code
+from schemas.commands import Commit, Extend, Release
 from tables.core.decision import Refusal, Rows, Sku
 from tables.core.retention import find_reservation
 from tables.core.rows import Reservation
@@ -13,15 +14,15 @@ _CLOSED = {
     "expired": Code.RESERVATION_EXPIRED,
 }
 
+HoldCommand = Commit | Release | Extend
 Allocations = tuple[tuple[str, int], ...]
 
 
-def find_hold(rows: Rows, sku_id: str, reservation_id: str, now_ms: int) -> tuple[Sku, Reservation] | Refusal:
-    """Give the SKU and its reservation while it is held, or the refusal for why there is none."""
-    sku = rows.sku(sku_id)
+def find_hold(rows: Rows, sku: Sku | None, command: HoldCommand, now_ms: int) -> tuple[Sku, Reservation] | Refusal:
+    """Give the SKU and the command's reservation while it is held, or the refusal for why there is none."""
     if sku is None:
         return Refusal(Code.UNKNOWN_SKU)
-    reservation = find_reservation(rows, sku_id, reservation_id, now_ms)
+    reservation = find_reservation(rows, command.sku, command.reservation_id, now_ms)
     if reservation is None:
         return Refusal(Code.UNKNOWN_RESERVATION)
     if reservation.state != "held":

@@ -2,13 +2,12 @@
 
 from schemas.codes import Code
 from schemas.commands import Query
-from tables.core.decision import Outcome, Refusal, Rows
+from tables.core.decision import Outcome, Refusal, Rows, Sku
 from tables.core.retention import find_reservation
 
 
-def query(rows: Rows, command: Query, now_ms: int) -> Outcome | Refusal:
+def query(rows: Rows, sku: Sku | None, command: Query, now_ms: int) -> Outcome | Refusal:
     """Show all rows of a SKU, and one of its reservations when asked. Nothing changes."""
-    sku = rows.sku(command.sku)
     if sku is None:
         return Refusal(Code.UNKNOWN_SKU)
     reservation = None
@@ -16,5 +15,4 @@ def query(rows: Rows, command: Query, now_ms: int) -> Outcome | Refusal:
         reservation = find_reservation(rows, command.sku, command.reservation_id, now_ms)
         if reservation is None:
             return Refusal(Code.UNKNOWN_RESERVATION)
-    touched = tuple(sku.stock.items())
-    return Outcome((), command.reservation_id, reservation, touched, writes_reservation=False)
+    return Outcome((), command.reservation_id, reservation, tuple(sku.stock.items()))

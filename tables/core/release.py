@@ -9,9 +9,9 @@ from tables.core.holds import find_hold, take, without
 from tables.core.rows import Reservation, Stock
 
 
-def release(rows: Rows, command: Release, now_ms: int) -> Outcome | Refusal:
+def release(rows: Rows, sku: Sku | None, command: Release, now_ms: int) -> Outcome | Refusal:
     """Give the quantity back, from the last allocation to the first."""
-    found = find_hold(rows, command.sku, command.reservation_id, now_ms)
+    found = find_hold(rows, sku, command, now_ms)
     if isinstance(found, Refusal):
         return found
     sku, held = found
@@ -48,7 +48,7 @@ def _give_back(
             seq += 1
             row = sku.stock[warehouse]
             after = Stock(seq, row.on_hand, row.reserved - units, row.damaged, row.safety_stock, row.inbound)
-            changes.append(Change(warehouse, row, after))
+            changes.append(Change(warehouse, after, {"reserved": -units}))
     ends = quantity == held.left
     reservation = Reservation(
         ends_as if ends else "held",

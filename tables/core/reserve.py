@@ -4,14 +4,13 @@ from collections.abc import Mapping
 
 from schemas.codes import Code
 from schemas.commands import DEFAULT_CHANNEL, DEFAULT_TTL_MS, Reserve
-from tables.core.decision import Change, Outcome, Refusal, Rows
+from tables.core.decision import Change, Outcome, Refusal, Rows, Sku
 from tables.core.retention import find_reservation
 from tables.core.rows import Reservation, Stock
 
 
-def reserve(rows: Rows, command: Reserve, now_ms: int) -> Outcome | Refusal:
+def reserve(rows: Rows, sku: Sku | None, command: Reserve, now_ms: int) -> Outcome | Refusal:
     """Hold the quantity in one warehouse that has it all, else split over those that have some."""
-    sku = rows.sku(command.sku)
     if sku is None:
         return Refusal(Code.UNKNOWN_SKU)
     candidates = sku.stock
@@ -45,7 +44,7 @@ def reserve(rows: Rows, command: Reserve, now_ms: int) -> Outcome | Refusal:
         seq += 1
         row = candidates[warehouse]
         after = Stock(seq, row.on_hand, row.reserved + quantity, row.damaged, row.safety_stock, row.inbound)
-        changes.append(Change(warehouse, row, after))
+        changes.append(Change(warehouse, after, {"reserved": quantity}))
     return Outcome(tuple(changes), command.reservation_id, reservation)
 
 

@@ -1,12 +1,13 @@
 """Owns the rows of the ledger: what they hold, their keys, and their bytes.
 
-A key is text: one letter for the kind of row, the SKU, a zero character, and the rest. Its UTF-8 bytes are the key in
-RocksDB and in the changelog, so rows of one SKU lie together and in the order of their ids. A value is a msgpack array
+A key is one letter for the kind of row, the SKU, a zero character, and the rest, in UTF-8, the same in RocksDB and in
+the changelog, so rows of one SKU lie together and in the order of their ids. A value is a msgpack array
 that starts with the version of its layout. Rows are never changed in place: a change makes a new row, so a batch that
 is thrown away leaves nothing behind.
 """
 
-from hashlib import blake2b
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -23,7 +24,7 @@ from schemas.commands import (
 )
 from schemas.results import State
 
-POSITION_KEY = "P"
+POSITION_KEY = b"P"
 
 
 class Stock(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
@@ -70,12 +71,12 @@ class Reservation(msgspec.Struct, array_like=True, tag_field="layout", tag=1, fr
 
 
 class Seen(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
-    """A command that was decided: the fingerprint of its content, and its result without what the command repeats.
+    """A command that was decided: its content, and its result without what the command repeats.
 
     `of_command` is the JSON of the result that a query asked for.
     """
 
-    fingerprint: bytes
+    content: bytes
     type: str
     code: str | None
     seq: int
@@ -99,62 +100,68 @@ class Position(msgspec.Struct, array_like=True, tag_field="layout", tag=1, froze
 
 Row = Stock | Reservation | Seen | Position
 
-encode_row = msgspec.msgpack.Encoder().encode
+encode_row: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode
 decode_stock = msgspec.msgpack.Decoder(Stock).decode
 decode_reservation = msgspec.msgpack.Decoder(Reservation).decode
 decode_seen = msgspec.msgpack.Decoder(Seen).decode
 decode_position = msgspec.msgpack.Decoder(Position).decode
 
 
-def stock_key(sku: str, warehouse: str) -> str:
+def stock_key(sku: str, warehouse: str) -> bytes:
     """Give the key of a stock row."""
-    return f"S{sku}\0{warehouse}"
+    return f"S{sku}\0{warehouse}".encode()
 
 
-def reservation_key(sku: str, reservation_id: str) -> str:
+def reservation_key(sku: str, reservation_id: str) -> bytes:
     """Give the key of a reservation."""
-    return f"R{sku}\0{reservation_id}"
+    return f"R{sku}\0{reservation_id}".encode()
 
 
-def seen_key(sku: str, command_id: str) -> str:
+def seen_key(sku: str, command_id: str) -> bytes:
     """Give the key of a seen command."""
-    return f"C{sku}\0{command_id}"
+    return f"C{sku}\0{command_id}".encode()
 
 
-def fingerprint(command: SkuCommand) -> bytes:
-    """Digest a command's content: its fields in order, defaults filled in, without who sent it and when.
+def _adjust(c: Adjust) -> tuple[object, ...]:
+    bucket = c.bucket or "on_hand"
+    return ("adjust", c.warehouse, c.delta, c.count, bucket, c.reason, c.reference, c.expected_on_hand)
 
-    Returns:
-        16 bytes of BLAKE2b over the msgpack array `[type, ...]` of the fields below.
+
+def _reserve(c: Reserve) -> tuple[object, ...]:
+    channel = c.channel or DEFAULT_CHANNEL
+    ttl_ms = DEFAULT_TTL_MS if c.ttl_ms is None else c.ttl_ms
+    return ("reserve", c.reservation_id, c.quantity, channel, c.warehouse, ttl_ms, c.order_id)
+
+
+def _commit(c: Commit) -> tuple[object, ...]:
+    return ("commit", c.reservation_id, c.quantity)
+
+
+def _release(c: Release) -> tuple[object, ...]:
+    return ("release", c.reservation_id, c.quantity, c.reason)
+
+
+def _extend(c: Extend) -> tuple[object, ...]:
+    return ("extend", c.reservation_id, c.ttl_ms)
+
+
+def _query(c: Query) -> tuple[object, ...]:
+    return ("query", c.reservation_id, c.of_command_id)
+
+
+_CONTENT: dict[type, Callable[[Any], tuple[object, ...]]] = {
+    Adjust: _adjust,
+    Reserve: _reserve,
+    Commit: _commit,
+    Release: _release,
+    Extend: _extend,
+    Query: _query,
+}
+
+
+def content_of(command: SkuCommand) -> bytes:
+    """Give a command's content as bytes: its fields in order, defaults filled in, without who sent it and when.
+
+    A digest would save 30 bytes a command and cost 0.7 us; this way two contents are equal exactly when they are.
     """
-    match command:
-        case Reserve():
-            content: tuple[object, ...] = (
-                "reserve",
-                command.reservation_id,
-                command.quantity,
-                command.channel or DEFAULT_CHANNEL,
-                command.warehouse,
-                DEFAULT_TTL_MS if command.ttl_ms is None else command.ttl_ms,
-                command.order_id,
-            )
-        case Commit():
-            content = ("commit", command.reservation_id, command.quantity)
-        case Release():
-            content = ("release", command.reservation_id, command.quantity, command.reason)
-        case Extend():
-            content = ("extend", command.reservation_id, command.ttl_ms)
-        case Query():
-            content = ("query", command.reservation_id, command.of_command_id)
-        case Adjust():
-            content = (
-                "adjust",
-                command.warehouse,
-                command.delta,
-                command.count,
-                command.bucket or "on_hand",
-                command.reason,
-                command.reference,
-                command.expected_on_hand,
-            )
-    return blake2b(encode_row(content), digest_size=16).digest()
+    return encode_row(_CONTENT[type(command)](command))
