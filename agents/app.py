@@ -19,6 +19,7 @@ from agents.batches import CommandBatch
 from agents.config import WorkerConfig
 from agents.partition import LostCommandsError, NotOursError, Partition
 from agents.placement import LedgerTables
+from agents.standby import Standby
 from agents.transactions import TransactionError
 from agents.transport import LedgerTransport
 from schemas.codec import encode
@@ -68,14 +69,26 @@ class LedgerApp(faust.App):
         )
         self.transport = LedgerTransport([URL(self.conf.broker[0])], self)
         self.ticker: AIOKafkaProducer | None = None
+        self.standbys: dict[int, Standby] = {}
 
     def new_partition(self, number: int, is_ours: Callable[[], bool]) -> Partition:
         """Make the partition object for a new assignment."""
         return Partition(number, self.worker_config, is_ours)
 
+    async def recover(self, partition: Partition) -> None:
+        """RECOVER a partition whose transaction failed; one that cannot go on stops the worker."""
+        try:
+            await self.consumer.recover(partition)
+        except LostCommandsError as error:
+            await self.crash(error)
+
     async def follow_standbys(self, standbys: Iterable[TP]) -> None:
-        """Keep the local stores of these partitions warm from the changelog."""
-        del standbys
+        """Keep the local stores of these partitions warm from the changelog, and let go of all others."""
+        wanted = {tp.partition for tp in standbys}
+        gone = [self.standbys.pop(number) for number in set(self.standbys) - wanted]
+        await asyncio.gather(*(standby.stop() for standby in gone))
+        for number in wanted - set(self.standbys):
+            self.standbys[number] = Standby(number, self.worker_config)
 
 
 def instance_id(data_dir: Path) -> str:
@@ -112,24 +125,16 @@ async def take(app: LedgerApp, batch: CommandBatch) -> None:
     if partition is None:
         return
     try:
-        if not await partition.take(batch):
-            return
+        if not await partition.take(batch) and partition.is_open:
+            await app.consumer.seek_to_ledger(partition)
     except NotOursError:
         partition.log.info("the partition was taken away during a transaction")
     except (TransactionError, KafkaError, OSError, failpoints.FailpointError) as error:
         partition.log.warning("transaction failed; recovering", error=repr(error))
-        await recover(app, partition)
+        await app.recover(partition)
     except Exception as error:
         # A bug, or a machine that fails: another life of this process is the only one to trust.
         partition.log.exception("the worker cannot go on")
-        await app.crash(error)
-
-
-async def recover(app: LedgerApp, partition: Partition) -> None:
-    """RECOVER a partition whose transaction failed; a partition that cannot go on stops the worker."""
-    try:
-        await app.consumer.recover(partition)
-    except LostCommandsError as error:
         await app.crash(error)
 
 

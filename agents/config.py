@@ -25,3 +25,7 @@ class WorkerConfig:
     session_timeout_s: float = 6.0
     transaction_timeout_ms: int = 10_000
     batch_commands: int = 2_000
+
+    def store_path(self, partition: int) -> Path:
+        """Give where this worker keeps a partition's rows."""
+        return self.data_dir / "ledger" / str(partition)

@@ -66,7 +66,7 @@ def fold(ledger: Ledger, records: list[Any], *, partition: int, partitions: int,
 def _expire_due(ledger: Ledger, output: TransactionOutput, place: Record) -> bool:
     """Expire what is due, in order; False when the transaction is full before the end."""
     while (due := ledger.pop_due(place.now_ms)) is not None:
-        decision = decide_expiry(ledger, *due, place)
+        decision = decide_expiry(ledger, due, place)
         if decision is not None:
             _take(ledger, output, decision, place.now_ms)
             if output.bytes >= BATCH_BYTES:

@@ -7,26 +7,23 @@ RocksDB is never ahead of what the changelog has committed. Any error throws the
 import asyncio
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 
 import structlog
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError
 
 from agents import failpoints
 from agents.batches import CommandBatch
-from agents.changelog import read_changelog
 from agents.config import WorkerConfig
 from agents.deciding import Folded, fold
+from agents.local_store import LocalStore
 from agents.transactions import TooLargeError, TransactionClient, TransactionError
-from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, DELETE_RETENTION_MS, RESULTS, STOCK_CHANGES
-from tables.core.rows import POSITION_KEY, Position, decode_position, encode_row
-from tables.ledger import Ledger, checkpoint_of, load, wall_clock_ms
-from tables.store import RocksStore, Store
+from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, RESULTS, STOCK_CHANGES
+from tables.core.rows import POSITION_KEY, Position, encode_row
+from tables.ledger import Ledger
 
 _TOPICS = (COMMANDS, CHANGELOG, RESULTS, STOCK_CHANGES, DEAD_LETTERS)
 _FORGET_PER_TRANSACTION = 1_000
 _REVOKE_WAIT_S = 3.0
-_SAY_EVERY_S = 2.0
 
 log = structlog.get_logger()
 
@@ -54,7 +51,7 @@ class Partition:
         self._config = config
         self._is_ours = is_ours
         self._ledger: Ledger | None = None
-        self._store: Store | None = None
+        self._local: LocalStore | None = None
         self._transactions: TransactionClient | None = None
         self._busy = asyncio.Lock()
         self._revoked = False
@@ -75,11 +72,6 @@ class Partition:
     def next_due_at(self) -> int | None:
         """Give the time (ms) at which a reservation may expire; None while the gate is closed."""
         return self._ledger.next_due_at if self._ledger and not self._revoked else None
-
-    @property
-    def store_path(self) -> Path:
-        """Give where this worker keeps the partition's rows."""
-        return self._config.data_dir / "ledger" / str(self.number)
 
     # COMMIT
 
@@ -179,7 +171,9 @@ class Partition:
         self._check_ours()
         failpoints.hit("recover.2")
         # 2. Open RocksDB.
-        store = self._store = self._open_store()
+        local = self._local = LocalStore(
+            self._config.store_path(self.number), self._config.bootstrap, self.number, self._check_ours
+        )
         failpoints.hit("recover.3")
         # 3. Fence: earlier transactions of this id are decided from here on, and zombies are shut out.
         transactions = self._transactions = TransactionClient(
@@ -191,10 +185,10 @@ class Partition:
         # 4. Only now ask for the changelog's end, with read_uncommitted: the last stable offset may still hide data.
         log_start, log_end = await transactions.log_range(CHANGELOG, self.number)
         # 5. and 6. Check the local store, and read what it lacks.
-        store = await self._catch_up(store, log_start, log_end)
+        await local.catch_up(log_start, log_end)
         failpoints.hit("recover.7")
         # 7. No position row at all: this is the first run.
-        ledger = Ledger(store)
+        ledger = Ledger(local.store)
         commands_start, commands_end = await transactions.log_range(COMMANDS, self.number)
         if ledger.position is None:
             ledger.position = Position(commands_start, 0, uuid.uuid4().hex)
@@ -213,76 +207,6 @@ class Partition:
         self.read_position = next_offset
         failpoints.hit("recover.done")
         return next_offset
-
-    def _open_store(self) -> Store:
-        try:
-            return RocksStore(self.store_path)
-        except Exception as error:  # noqa: BLE001 - rocksdict raises a bare Exception for every kind of damage
-            self.log.warning("the local store cannot be opened; rebuilding it", error=str(error))
-            RocksStore.destroy(self.store_path)
-            return RocksStore(self.store_path)
-
-    def _wipe(self, reason: str) -> Store:
-        self.log.warning("rebuilding the local store", reason=reason)
-        if self._store is not None:
-            self._store.close()
-        RocksStore.destroy(self.store_path)
-        self._store = RocksStore(self.store_path)
-        return self._store
-
-    async def _catch_up(self, store: Store, log_start: int, log_end: int) -> Store:
-        failpoints.hit("recover.5")
-        # 5. A store that cannot be part of this changelog is rebuilt.
-        start = log_start
-        checkpoint = checkpoint_of(store)
-        if checkpoint is not None:
-            reason = None
-            if not log_start <= checkpoint.position_offset < log_end:
-                reason = f"it stands at {checkpoint.position_offset}, the changelog holds {log_start} to {log_end}"
-            elif wall_clock_ms() - checkpoint.written_at >= DELETE_RETENTION_MS:
-                reason = "it is older than the changelog keeps its tombstones"
-            if reason:
-                store = self._wipe(reason)
-            else:
-                start = checkpoint.position_offset
-        elif store.get(POSITION_KEY) is not None:
-            store = self._wipe("it has no checkpoint")
-        failpoints.hit("recover.6")
-        # 6. Read up to the end. The first row read is the position the store holds, which proves whose child it is.
-        if start < log_end:
-            try:
-                same = await self._read(store, start, log_end)
-            except OffsetOutOfRangeError:
-                same = False
-            if not same:
-                store = self._wipe("it follows another life of the changelog")
-                await self._read(store, log_start, log_end)
-        return store
-
-    async def _read(self, store: Store, start: int, end: int) -> bool:
-        """Read a stretch of the changelog into the store; False when it belongs to another incarnation."""
-        held = store.get(POSITION_KEY)
-        incarnation = None if held is None else decode_position(held).incarnation
-        proven = incarnation is None
-        rows, loop = 0, asyncio.get_running_loop()
-        started = said = loop.time()
-        async for chunk in read_changelog(self._config.bootstrap, self.number, start, end):
-            self._check_ours()
-            for _, key, value in chunk:
-                if key == POSITION_KEY and value is not None and incarnation is not None:
-                    if decode_position(value).incarnation != incarnation:
-                        return False
-                    proven = True
-            load(store, chunk)
-            rows += len(chunk)
-            if loop.time() - said > _SAY_EVERY_S:
-                said = loop.time()
-                percent = round(100 * (chunk[-1][0] - start) / max(1, end - start))
-                self.log.info("recovering", percent=percent, rows=rows)
-            await asyncio.sleep(0)
-        seconds = loop.time() - started
-        self.log.info("recovered", rows=rows, seconds=round(seconds, 3))
-        return proven
 
     def _check_ours(self) -> None:
         if self._revoked or not self._is_ours():
@@ -309,9 +233,9 @@ class Partition:
 
     async def _close(self) -> None:
         self._ledger = None
-        store, self._store = self._store, None
-        if store is not None:
-            store.close()
+        local, self._local = self._local, None
+        if local is not None:
+            local.close()
         transactions, self._transactions = self._transactions, None
         if transactions is not None:
             await transactions.close()

@@ -10,7 +10,13 @@ from typing import Any, ClassVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.consumer import Consumer
 from faust.transport.drivers.aiokafka import Transport, server_list
@@ -76,8 +82,8 @@ class BatchConsumer(Consumer):
             group_instance_id=conf.consumer_group_instance_id,
             partition_assignment_strategy=[self.app.assignor],
             enable_auto_commit=False,
-            # Never the way to a position: those come from the ledger, and a batch that does not start there is refused.
-            auto_offset_reset="earliest",
+            # Positions come from the ledger alone. A reset would skip what retention took, and nobody would notice.
+            auto_offset_reset="none",
             isolation_level="read_committed",
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
             max_partition_fetch_bytes=_FETCH_BYTES,
@@ -145,21 +151,21 @@ class BatchConsumer(Consumer):
 
     async def perform_seek(self) -> None:
         """RECOVER every partition at once; each is read from where its ledger stands as soon as it is ready."""
-        await asyncio.gather(*(self.recover(partition) for partition in list(self.partitions.values())))
+        await asyncio.gather(*(self.app.recover(p) for p in list(self.partitions.values()) if not p.is_open))
 
     async def recover(self, partition: Partition) -> None:
         """RECOVER one partition, and go on reading its commands from its position."""
         tp = TP(COMMANDS, partition.number)
         topic_partition = TopicPartition(*tp)
         try:
-            if not partition.is_open:
-                await partition.recover()
-            if partition.position is None:
-                return
-            await self.seek(tp, partition.position.next_offset)
+            await self.seek(tp, await partition.recover())
             self.client.resume(topic_partition)
         except (NotOursError, IllegalStateError):
             partition.log.info("the partition was taken away while it was recovered")
+
+    async def seek_to_ledger(self, partition: Partition) -> None:
+        """Read a partition's commands from where its ledger stands: what was read before belongs to an earlier life."""
+        await self.seek(TP(COMMANDS, partition.number), partition.read_position)
 
     # Reading
 
@@ -173,12 +179,24 @@ class BatchConsumer(Consumer):
             await self.sleep(0.01)
             return {}
         before = {tp: self._position(tp) for tp in wanted}
-        fetched = await self.client.getmany(*wanted, timeout_ms=int(timeout * 1000))
+        try:
+            fetched = await self.client.getmany(*wanted, timeout_ms=int(timeout * 1000))
+        except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
+            await self._recover_all(wanted, error)
+            return {}
         return {
             TP(*tp): [CommandBatch(tp.partition, records, self._read_from(tp, before[tp], records), self._position(tp))]
             for tp, records in fetched.items()
             if records
         }
+
+    async def _recover_all(self, tps: list[TopicPartition], error: KafkaError) -> None:
+        """Let RECOVER look at the log: it says what is missing, or seeks."""
+        self.log.warning("a position is not in the log: %r", error)
+        for tp in tps:
+            partition = self.partitions.get(tp.partition)
+            if partition is not None:
+                await self.app.recover(partition)
 
     def _position(self, tp: TopicPartition) -> int:
         assignment = self.client._subscription.subscription.assignment  # noqa: SLF001 - `position()` may wait

@@ -106,4 +106,5 @@ async def _announce(app: LedgerApp, config: WorkerConfig) -> None:
 async def _stop(app: LedgerApp) -> None:
     if app.ticker is not None:
         await app.ticker.stop()
+    await app.follow_standbys(())
     await app.stop()

@@ -1,1 +1,10 @@
-"""The independent model and the comparison of everything published with it; imports `schemas` only."""
+"""The independent model and the comparison of everything published with it; imports `schemas` only.
+
+`audit(bootstrap)` gives a `Report`, or raises `CannotAudit`; `render` shows it to people, `to_json` to programs.
+"""
+
+from audit.reading import CannotAudit
+from audit.report import Difference, PartitionReport, Report, render, to_json
+from audit.run import Progress, audit
+
+__all__ = ["CannotAudit", "Difference", "PartitionReport", "Progress", "Report", "audit", "render", "to_json"]

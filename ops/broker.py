@@ -112,7 +112,7 @@ class Broker:
         command = runtime.command(properties)
         command[1:1] = self._java_flags
         self._log = self.log_file.open("ab")
-        self._process = subprocess.Popen(  # noqa: S603 - our own command line
+        self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -124,9 +124,11 @@ class Broker:
 
     def _write_properties(self) -> Path:
         properties = self._home / "server.properties"
-        before = dict(
-            line.split("=", 1) for line in properties.read_text().splitlines() if "=" in line
-        ) if properties.exists() else {}
+        before = (
+            dict(line.split("=", 1) for line in properties.read_text().splitlines() if "=" in line)
+            if properties.exists()
+            else {}
+        )
         if self._port is None:
             last = before.get("listeners", ":0,").split(",")[0].rsplit(":", 1)[1]
             self._port = int(last) or free_port()

@@ -36,7 +36,9 @@ class KafkaRuntime:
 
     def command(self, properties: Path) -> list[str]:
         """Give the command line that runs the broker with this configuration file."""
-        cached = [f"-XX:AOTCache={self.aot_cache}", "-Xlog:aot*=off", "-Xlog:aot=off"] if self.aot_cache.exists() else []
+        cached = (
+            [f"-XX:AOTCache={self.aot_cache}", "-Xlog:aot*=off", "-Xlog:aot=off"] if self.aot_cache.exists() else []
+        )
         return self.java_command(*cached, _MAIN_CLASS, str(properties))
 
     def java_command(self, *arguments: str) -> list[str]:

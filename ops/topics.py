@@ -9,7 +9,9 @@ from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError
 from schemas.topics import TOPICS
 
 
-async def ensure_topics(bootstrap: str, partitions: int, *, replication: int = -1, timeout_s: float = 15.0) -> list[str]:
+async def ensure_topics(
+    bootstrap: str, partitions: int, *, replication: int = -1, timeout_s: float = 15.0
+) -> list[str]:
     """Create the topics that are missing, and check that all have the same partition count.
 
     Args:

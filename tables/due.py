@@ -77,13 +77,13 @@ class Expiries:
             heapq.heappush(self._heap, entry)
             self._update()
 
-    def pop_due(self, now_ms: int) -> tuple[str, str] | None:
-        """Take the earliest (SKU, reservation_id) due by `now_ms`, ordered by (expires_at, SKU, reservation_id)."""
+    def pop_due(self, now_ms: int) -> tuple[int, str, str] | None:
+        """Take the earliest (expires_at, SKU, reservation_id) due by `now_ms`, in that order."""
         while self.next_due_at <= now_ms:
             if self._heap and self._heap[0][0] <= now_ms:
-                _, sku, reservation_id = heapq.heappop(self._heap)
+                entry = heapq.heappop(self._heap)
                 self._update()
-                return sku, reservation_id
+                return entry
             self._load_next()
         return None
 
@@ -107,21 +107,22 @@ class Expiries:
             suffix: tells this transaction's rows from all others', e.g. its offset in the changelog.
             now_ms: the clock after the transaction.
         """
-        items: list[Item] = [
-            (_bucket_key(self._KIND, bucket, suffix), _encode(entries)) for bucket, entries in self._fresh.items()
-        ]
         if self._fresh:
             self._oldest = min(self._fresh) if self._oldest is None else min(self._oldest, *self._fresh)
-            self._fresh = {}
         waiting = self._heap[0][0] if self._heap else NEVER
-        done = min(now_ms, waiting) // EXPIRY_BUCKET_MS
-        if self._oldest is not None and self._oldest < done and self._oldest <= self._loaded:
-            stop = min(done, self._loaded + 1)
-            written = {key for key, _ in items}
-            finished = [key for key, _ in self._store.scan(_bucket_key(self._KIND, 0), _bucket_key(self._KIND, stop))]
-            items.extend((key, None) for key in finished)
-            items = [item for item in items if item[0] not in written or _bucket_of(item[0]) >= stop]
-            self._oldest = _first_bucket(self._store, self._KIND, stop)
+        done = min(min(now_ms, waiting) // EXPIRY_BUCKET_MS, self._loaded + 1)  # every bucket below is over
+        items: list[Item] = [
+            (_bucket_key(self._KIND, bucket, suffix), _encode(entries))
+            for bucket, entries in self._fresh.items()
+            if bucket >= done
+        ]
+        if self._oldest is not None and self._oldest < done:
+            finished = self._store.scan(_bucket_key(self._KIND, 0), _bucket_key(self._KIND, done))
+            items.extend((key, None) for key, _ in list(finished))
+            on_disk = _first_bucket(self._store, self._KIND, done)
+            left = [bucket for bucket in (on_disk, *self._fresh) if bucket is not None and bucket >= done]
+            self._oldest = min(left, default=None)
+        self._fresh = {}
         return items
 
 

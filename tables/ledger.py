@@ -119,8 +119,8 @@ class Ledger:
         """Give the time (ms) before which no reservation expires."""
         return self._expiries.next_due_at
 
-    def pop_due(self, now_ms: int) -> tuple[str, str] | None:
-        """Take the next (SKU, reservation_id) that may have expired by `now_ms`; None when there is none left."""
+    def pop_due(self, now_ms: int) -> tuple[int, str, str] | None:
+        """Take the next (expires_at, SKU, reservation_id) that may have expired by `now_ms`; None after the last."""
         return self._expiries.pop_due(now_ms)
 
     def apply(self, decision: Decision) -> None:

@@ -44,10 +44,11 @@ class Worker:
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):
-        for line in self.process.stdout:
-            self._lines.append(line.decode().strip())
-            if line.startswith(b"ready"):
-                self._ready.set()
+        with self.process.stdout:
+            for line in self.process.stdout:
+                self._lines.append(line.decode().strip())
+                if line.startswith(b"ready"):
+                    self._ready.set()
 
     async def ready(self, within_s=READY_WITHIN_S):
         """Wait until it is assigned and recovered; give the ready line."""

@@ -61,7 +61,7 @@ def decide(rows: Rows, command: SkuCommand, record: Record) -> Decision:
 
     outcome = rule(rows, sku, command, record.now_ms)
     if isinstance(outcome, Refusal):
-        seen = _seen_refusal(outcome, content, type_, seq, record)
+        seen = _seen_refusal(outcome, content, type_, seq, record, _of_command(rows, command, record))
         result = result_of(seen, command_id, sku_id, record.partition)
         return Decision(sku_id, result, command_id=command_id, seen=seen)
     return _accepted(rows, command, type_, seq, content, outcome, record)
@@ -79,9 +79,16 @@ def refuse_unreadable(rows: Rows, unreadable: Unreadable, record: Record) -> Dec
     return decision
 
 
-def decide_expiry(rows: Rows, sku_id: str, reservation_id: str, record: Record) -> Decision | None:
-    """End a reservation whose time is over, with an unsolicited result; None when it is not due after all."""
-    outcome = expire(rows, sku_id, reservation_id, record.now_ms)
+def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Decision | None:
+    """End a reservation whose time is over, with an unsolicited result; None when it is not due after all.
+
+    Args:
+        rows: the ledger as it stands.
+        due: (expires_at, SKU, reservation_id), with `expires_at` not after the record's clock.
+        record: the record that moved the clock.
+    """
+    expires_at, sku_id, reservation_id = due
+    outcome = expire(rows, expires_at, sku_id, reservation_id, record.now_ms)
     if outcome is None or outcome.reservation is None:
         return None
     changes = outcome.changes
@@ -201,10 +208,12 @@ def _seq(rows: Rows, sku_id: str) -> int:
     return sku.seq if sku else 0
 
 
-def _seen_refusal(refusal: Refusal, content: bytes, type_: str, seq: int, record: Record) -> Seen:
+def _seen_refusal(
+    refusal: Refusal, content: bytes, type_: str, seq: int, record: Record, of_command: bytes | None
+) -> Seen:
     return Seen(
         content, type_, refusal.code.value, seq, record.now_ms, record.offset,
-        None, None, (), refusal.requested, refusal.available, None,
+        None, None, (), refusal.requested, refusal.available, of_command,
     )  # fmt: skip
 
 

@@ -23,11 +23,12 @@ def release(rows: Rows, sku: Sku | None, command: Release, now_ms: int) -> Outco
     return _give_back(sku, command.reservation_id, held, quantity, "released", now_ms)
 
 
-def expire(rows: Rows, sku_id: str, reservation_id: str, now_ms: int) -> Outcome | None:
-    """End a reservation whose time is over; None when it is not held any more, or was extended."""
+def expire(rows: Rows, expires_at: int, sku_id: str, reservation_id: str, now_ms: int) -> Outcome | None:
+    """End a reservation that expires at this time; None when it is not held any more, or its time was changed."""
     sku = rows.sku(sku_id)
     held = rows.reservation(sku_id, reservation_id)
-    if sku is None or held is None or held.state != "held" or held.expires_at is None or held.expires_at > now_ms:
+    # An extension leaves its old time behind. Ending the reservation at that one would end it out of order.
+    if sku is None or held is None or held.state != "held" or held.expires_at != expires_at:
         return None
     return _give_back(sku, reservation_id, held, held.left, "expired", now_ms)
 

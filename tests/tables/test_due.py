@@ -29,14 +29,14 @@ def test_what_is_due_at_the_same_time_comes_by_sku_and_then_by_reservation():
     for sku, reservation in [("b", "1"), ("a", "2"), ("a", "1")]:
         expiries.add(50, sku, reservation)
     expiries.add(49, "z", "9")
-    assert pop_all(expiries, 50) == [("z", "9"), ("a", "1"), ("a", "2"), ("b", "1")]
+    assert pop_all(expiries, 50) == [(49, "z", "9"), (50, "a", "1"), (50, "a", "2"), (50, "b", "1")]
 
 
 def test_nothing_is_due_before_its_time():
     expiries = Expiries(MemoryStore())
     expiries.add(50, "a", "1")
     assert pop_all(expiries, 49) == []
-    assert pop_all(expiries, 50) == [("a", "1")]
+    assert pop_all(expiries, 50) == [(50, "a", "1")]
 
 
 times = st.integers(0, 5 * EXPIRY_BUCKET_MS)
@@ -52,7 +52,7 @@ def test_every_entry_is_due_once_in_order_whatever_is_written_and_restarted_in_b
         clock = max(clock, now_ms)
         due = pop_all(expiries, clock)
         expected = sorted(entry for entry in waiting if entry[0] <= clock)
-        assert due == [entry[1:] for entry in expected]
+        assert due == expected
         waiting = [entry for entry in waiting if entry[0] > clock]
         for time in new:
             number += 1
@@ -64,9 +64,9 @@ def test_every_entry_is_due_once_in_order_whatever_is_written_and_restarted_in_b
             expiries = Expiries(store)
             # A restart may bring entries of the running bucket back; their reservations say that they are done.
             again = pop_all(expiries, clock)
-            assert not {entry[1] for entry in waiting} & {sku for sku, _ in again}
+            assert not {entry[1] for entry in waiting} & {sku for _, sku, _ in again}
     last = max([entry[0] for entry in waiting], default=0)
-    assert pop_all(expiries, last) == [entry[1:] for entry in sorted(waiting)]
+    assert pop_all(expiries, last) == sorted(waiting)
     store.write(expiries.writes(999, last + 2 * EXPIRY_BUCKET_MS))
     assert list(store.scan(b"D", b"E")) == []
 

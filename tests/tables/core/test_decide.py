@@ -41,8 +41,9 @@ class Story:
             self.tell("adjust", warehouse=warehouse, count=quantity, reason="cycle_count")
         return self
 
-    def expire(self, reservation_id, sku="S"):
-        return self.keep(decide_expiry(self.ledger, sku, reservation_id, self.record()))
+    def expire(self, reservation_id, expires_at=None, sku="S"):
+        due = (expires_at or self.now_ms, sku, reservation_id)
+        return self.keep(decide_expiry(self.ledger, due, self.record()))
 
     def keep(self, decision):
         if decision is None:
@@ -257,6 +258,9 @@ def test_a_reservation_that_was_extended_or_ended_does_not_expire():
     story.tell("release", reservation_id="ended")
     story.now_ms += 10
     assert story.expire("extended") is None
+    story.now_ms += 1_000
+    assert story.expire("extended", expires_at=T0 + 10) is None
+    assert story.expire("extended", expires_at=T0 + 1_000)["reservation"]["state"] == "expired"
     assert story.expire("ended") is None
 
 
@@ -362,6 +366,13 @@ def test_a_query_finds_the_result_of_an_earlier_command():
     assert story.tell("query", of_command_id="c")["of_command"] == first
     assert story.tell("query", of_command_id="none")["of_command"] is None
     assert "of_command" not in story.tell("query")
+
+
+def test_a_refused_query_still_tells_of_the_command():
+    story = Story()
+    first = story.tell("reserve", "c", reservation_id="r", quantity=2)
+    found = story.tell("query", of_command_id="c")
+    assert (found["code"], found["of_command"]) == ("unknown_sku", first)
 
 
 def test_a_replayed_query_finds_what_it_found_then():

@@ -1,0 +1,73 @@
+# `make` alone lists the targets. All but `help` and `clean` set the repository up first; when that is done it takes no time.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/set-up
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+.PHONY: help setup demo test check fault bench fmt lock clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make the virtual environment in .venv, with the locked dependencies and the command `holdfast`.
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "Holdfast needs Python 3.11 or later as $(PYTHON); name another one: make setup PYTHON=python3.11" >&2; exit 1; }
+	@echo "making the virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@total=$$(grep -c '==' requirements-dev.lock); done=0; \
+	$(BIN)/python -m pip install --progress-bar off --require-hashes -r requirements-dev.lock | while read -r line; do \
+	    case $$line in \
+	        Collecting*|Requirement*) \
+	            done=$$((done + 1)); \
+	            if (( done % 20 == 0 || done == total )); then echo "  $$done of $$total packages"; fi;; \
+	        Installing*) echo "  installing them";; \
+	    esac; \
+	done
+	@$(BIN)/python -m pip install --quiet --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+	@echo "ready: $(BIN)/holdfast --help"
+
+demo: $(STAMP) ## Show it all on this machine: Kafka, two workers, a gateway, a load, a kill -9, an audit.
+	@$(BIN)/holdfast demo
+
+test: $(STAMP) ## Run all tests, end to end and with faults (under 25 minutes).
+	@$(BIN)/python -m pytest
+
+check: $(STAMP) ## Check style, types and the repository's own rules (tests/tidy).
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest tests/tidy
+
+fault: $(STAMP) ## Run the fault tests alone.
+	@$(BIN)/python -m pytest tests/fault
+
+bench: $(STAMP) ## Measure throughput, latency and recovery; JSON goes to bench/results.
+	@$(BIN)/python -m bench
+
+fmt: $(STAMP) ## Format the code and mend what ruff can mend.
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+    --strip-extras --allow-unsafe
+
+lock: $(STAMP) ## Resolve requirements*.in into requirements*.lock.
+	@$(COMPILE) --output-file requirements.lock requirements.in
+	@$(COMPILE) --output-file requirements-dev.lock requirements-dev.in
+
+clean: ## Remove the virtual environment and all caches; data directories stay.
+	@rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,115 @@
+"""Owns one partition's rows on this worker's disk, and how they follow the changelog: steps 2, 5 and 6 of RECOVER."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from aiokafka.errors import OffsetOutOfRangeError
+
+from agents import failpoints
+from agents.changelog import read_changelog
+from schemas.topics import DELETE_RETENTION_MS
+from tables.core.rows import POSITION_KEY, decode_position
+from tables.ledger import checkpoint_of, load, wall_clock_ms
+from tables.store import RocksStore, Store
+
+_SAY_EVERY_S = 2.0
+
+log = structlog.get_logger()
+
+
+class LocalStore:
+    """A RocksDB store that is a prefix of one changelog partition, or is wiped.
+
+    Args:
+        path: its directory.
+        bootstrap: the brokers.
+        partition: the partition.
+        check_wanted: raises when the work is for nothing; asked after every chunk.
+    """
+
+    def __init__(self, path: Path, bootstrap: str, partition: int, check_wanted: Callable[[], None]) -> None:
+        self._path = path
+        self._bootstrap = bootstrap
+        self._partition = partition
+        self._check_wanted = check_wanted
+        self._log = log.bind(partition=partition)
+        self.store: Store = self._open()
+
+    def _open(self) -> Store:
+        try:
+            return RocksStore(self._path)
+        except Exception as error:  # noqa: BLE001 - rocksdict raises a bare Exception for every kind of damage
+            self._log.warning("the local store cannot be opened; rebuilding it", error=str(error))
+            RocksStore.destroy(self._path)
+            return RocksStore(self._path)
+
+    def _wipe(self, reason: str) -> None:
+        self._log.warning("rebuilding the local store", reason=reason)
+        self.store.close()
+        RocksStore.destroy(self._path)
+        self.store = RocksStore(self._path)
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        self.store.close()
+
+    async def catch_up(self, log_start: int, log_end: int) -> None:
+        """Follow the changelog to its end.
+
+        Args:
+            log_start: the first offset in the log.
+            log_end: its end with read_uncommitted, asked for after fencing when the partition is to be owned.
+
+        Raises:
+            aiokafka.errors.KafkaError: the broker cannot be reached.
+        """
+        failpoints.hit("recover.5")
+        # 5. A store that cannot be part of this changelog is rebuilt.
+        start = log_start
+        checkpoint = checkpoint_of(self.store)
+        if checkpoint is None:
+            if self.store.get(POSITION_KEY) is not None:
+                self._wipe("it has no checkpoint")
+        elif not log_start <= checkpoint.position_offset < log_end:
+            self._wipe(f"it stands at {checkpoint.position_offset}, the changelog holds {log_start} to {log_end}")
+        elif wall_clock_ms() - checkpoint.written_at >= DELETE_RETENTION_MS:
+            self._wipe("it is older than the changelog keeps its tombstones")
+        else:
+            start = checkpoint.position_offset
+        failpoints.hit("recover.6")
+        # 6. Read up to the end. The first row read is the position the store holds, which proves whose child it is.
+        if start < log_end:
+            try:
+                same = await self._read(start, log_end)
+            except OffsetOutOfRangeError:
+                same = False
+            if not same:
+                self._wipe("it follows another life of the changelog")
+                await self._read(log_start, log_end)
+
+    async def _read(self, start: int, end: int) -> bool:
+        """Read a stretch of the changelog into the store; False when it belongs to another incarnation."""
+        held = self.store.get(POSITION_KEY)
+        incarnation = None if held is None else decode_position(held).incarnation
+        proven = incarnation is None
+        rows, loop = 0, asyncio.get_running_loop()
+        started = said = loop.time()
+        async for chunk in read_changelog(self._bootstrap, self._partition, start, end):
+            self._check_wanted()
+            for _, key, value in chunk:
+                if key == POSITION_KEY and value is not None and incarnation is not None:
+                    if decode_position(value).incarnation != incarnation:
+                        return False
+                    proven = True
+            load(self.store, chunk)
+            rows += len(chunk)
+            if loop.time() - said > _SAY_EVERY_S:
+                said = loop.time()
+                percent = round(100 * (chunk[-1][0] - start) / max(1, end - start))
+                self._log.info("recovering", percent=percent, rows=rows)
+            await asyncio.sleep(0)
+        if rows > 1:
+            self._log.info("recovered", rows=rows, seconds=round(loop.time() - started, 3))
+        return proven

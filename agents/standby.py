@@ -1,0 +1,58 @@
+"""Owns the standbys: warm copies of partitions that other workers serve."""
+
+import asyncio
+import contextlib
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from agents.config import WorkerConfig
+from agents.local_store import LocalStore
+from agents.transactions import TransactionClient, TransactionError
+from schemas.topics import CHANGELOG
+
+_FOLLOW_EVERY_S = 0.5
+
+log = structlog.get_logger()
+
+
+class Standby:
+    """Keeps one partition's local store close behind its changelog, until it is stopped."""
+
+    def __init__(self, number: int, config: WorkerConfig) -> None:
+        self._number = number
+        self._config = config
+        self._task = asyncio.create_task(self._follow())
+
+    async def stop(self) -> None:
+        """Stop following, and let go of the store: the partition may be ours to serve next."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _follow(self) -> None:
+        store = LocalStore(self._config.store_path(self._number), self._config.bootstrap, self._number, lambda: None)
+        try:
+            while True:
+                try:
+                    await self._catch_up_again_and_again(store)
+                except (KafkaError, TransactionError, OSError) as error:
+                    log.info("standby cannot follow; trying again", partition=self._number, error=repr(error))
+                    await asyncio.sleep(_FOLLOW_EVERY_S)
+        finally:
+            store.close()
+
+    async def _catch_up_again_and_again(self, store: LocalStore) -> None:
+        # It never begins a transaction: it only asks where the log ends.
+        client = TransactionClient(self._config.bootstrap, f"holdfast-standby-{self._number}", timeout_ms=1_000)
+        followed = -1
+        try:
+            await client.start([CHANGELOG])
+            while True:
+                log_start, log_end = await client.log_range(CHANGELOG, self._number)
+                if log_end != followed:
+                    await store.catch_up(log_start, log_end)
+                    followed = log_end
+                await asyncio.sleep(_FOLLOW_EVERY_S)
+        finally:
+            await client.close()

@@ -1,0 +1,242 @@
+"""Owns the comparison, in order, of what should have been published to a topic with what was."""
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from audit.documents import Json
+from audit.report import Difference, Kind, PartitionReport, What
+
+# Where expected and found part ways, this many records ahead are searched for the place where they meet again.
+LOOK_AHEAD = 2000
+# Past so many partings the topic is another one altogether; going on would take minutes and say nothing new.
+MAX_PARTINGS = 10_000
+
+
+class Record(Protocol):
+    """What is used of a record read from Kafka; aiokafka's ConsumerRecord is one."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Any  # a sequence of (name, bytes)
+
+
+class Format(NamedTuple):
+    """How the documents of one kind are told apart, found again and shown.
+
+    Args:
+        kind: as in the report.
+        same: whether a record is exactly what the expected document demands.
+        wanted_id: what tells an expected document from all others of its topic.
+        found_id: the same of a record.
+        alike: whether a record that stands where the document should stand is that one with other content, be it in
+            what it is known by; else one is lost and the other does not belong here.
+        key: the key that the record must have.
+        show: the record's document, for the report.
+        offset: of the command that a record says it answers, or None.
+        repeats: whether several records of the topic may be exactly like this one, so that it tells no place.
+    """
+
+    kind: Kind
+    same: Callable[[Json, Record], bool]
+    wanted_id: Callable[[Json], Hashable]
+    found_id: Callable[[Record], Hashable]
+    alike: Callable[[Json, Record], bool]
+    key: Callable[[Json], str]
+    show: Callable[[Record], Any]
+    offset: Callable[[Record], int | None]
+    repeats: Callable[[Record], bool]
+
+
+class Stream:
+    """Matches one topic's records with the expected documents; both come in piece by piece, in order.
+
+    Args:
+        format_: of the topic's documents.
+        report: where differences are added.
+        position: the ledger's; what later commands would bring about is not lost as long as nothing follows it.
+        head_missing: the topic has lost its beginning; the first record that is still there says where to begin.
+    """
+
+    def __init__(self, format_: Format, report: PartitionReport, position: int, *, head_missing: bool = False) -> None:
+        self.format = format_
+        self.report = report
+        self.position = position
+        self.head_missing = head_missing
+        self.compared = self.lost = self.doubled = self.unchecked = 0
+        self.wanted: deque[tuple[int, Json]] = deque()  # with the command's offset
+        self.found: deque[Record] = deque()
+        self.wanted_done = self.found_done = False
+        self._partings = 0
+        self._ids: dict[int, Hashable] = {}  # of the records searched last, by their offset
+        # Differences that may turn out to be one record in the wrong place, by identity; None where none was kept.
+        self._lost: dict[Hashable, Difference | None] = {}
+        self._doubled: dict[Hashable, Difference | None] = {}
+
+    @property
+    def hungry(self) -> bool:
+        """Whether more records should be read before `match` goes on."""
+        return not self.found_done and (self.wanted_done or len(self.found) <= len(self.wanted) + LOOK_AHEAD)
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Take records that were read from the topic."""
+        self.found.extend(records)
+
+    def match(self) -> None:
+        """Compare as far as can be decided with what is there; what was compared is forgotten."""
+        wanted, found, same = self.wanted, self.found, self.format.same
+        if self._partings >= MAX_PARTINGS:
+            wanted.clear()
+            found.clear()
+        if self.head_missing and not self._find_beginning():
+            return
+        while wanted and found:
+            if same(wanted[0][1], found[0]):
+                self._matched(wanted.popleft()[1])
+                found.popleft()
+            elif not self._part():
+                return
+        self._pass_over_rest()
+
+    def finish(self) -> None:
+        """Say what is left over; both sides have come to their end."""
+        self.wanted_done = self.found_done = True
+        self.match()
+        self._pass_over_rest()
+        if self._partings >= MAX_PARTINGS:
+            self.report.note(f"{self.format.kind}s: stopped comparing after {MAX_PARTINGS} places that differ")
+        if self.unchecked:
+            self.report.note(f"{self.format.kind}s: the topic has lost the {self.unchecked} first of those expected")
+
+    def _pass_over_rest(self) -> None:
+        """Judge what one side has left when the other has come to its end."""
+        while self.found_done and self.wanted:
+            offset, document = self.wanted.popleft()
+            if offset < self.position:
+                self._lose(offset, document)
+        while self.wanted_done and self.found:
+            self._double(self.found.popleft())
+
+    def _matched(self, _document: Json) -> None:
+        self.compared += 1
+
+    def _find_beginning(self) -> bool:
+        """Drop what was expected before the first record that is still there; true when both sides meet."""
+        while self.found and self.format.repeats(self.found[0]):
+            self.found.popleft()
+        if self.found:
+            target = self.format.found_id(self.found[0])
+            while self.wanted and self.format.wanted_id(self.wanted[0][1]) != target:
+                self.wanted.popleft()
+                self.unchecked += 1
+        elif self.found_done:
+            self.unchecked += len(self.wanted)
+            self.wanted.clear()
+        self.head_missing = not (self.found and self.wanted)
+        return not self.head_missing
+
+    def _part(self) -> bool:
+        """Settle the first difference; false when more must be read first."""
+        offset, document = self.wanted[0]
+        if self.format.wanted_id(document) == self._id_of(self.found[0]):
+            self._alter(offset, document, self.found.popleft())
+            self.wanted.popleft()
+            return True
+        if self.hungry or (len(self.wanted) < LOOK_AHEAD and not self.wanted_done):
+            return False
+        self._partings += 1
+        lost, doubled = self._meeting()
+        while lost and lost == doubled and self.format.alike(self.wanted[0][1], self.found[0]):
+            self._alter(*self.wanted.popleft(), self.found.popleft())
+            lost, doubled = lost - 1, doubled - 1
+        for _ in range(lost):
+            self._lose(*self.wanted.popleft())
+        for _ in range(doubled):
+            self._double(self.found.popleft())
+        return True
+
+    def _meeting(self) -> tuple[int, int]:
+        """Find how many expected and how many found records must be passed over until both agree again."""
+        ahead = list(islice(self.found, LOOK_AHEAD))
+        self._ids = {record.offset: self._id_of(record) for record in ahead}
+        places: dict[Hashable, int] = {}
+        for place, record in enumerate(ahead):
+            places.setdefault(self._ids[record.offset], place)
+        expected = [self.format.wanted_id(document) for _, document in islice(self.wanted, LOOK_AHEAD)]
+        meetings = [(place, places[identity]) for place, identity in enumerate(expected) if identity in places]
+        return min(meetings, key=sum, default=(len(expected), len(ahead)))
+
+    def _id_of(self, record: Record) -> Hashable:
+        identity = self._ids.get(record.offset)
+        return self.format.found_id(record) if identity is None else identity
+
+    def _alter(self, offset: int, document: Json, record: Record) -> None:
+        self.compared += 1
+        self._say("altered", offset, document, record)
+
+    def _lose(self, offset: int, document: Json) -> None:
+        identity = self.format.wanted_id(document)
+        if identity in self._doubled:
+            _move(self._doubled.pop(identity), offset=offset, expected=document)
+            self.doubled -= 1
+            return
+        self.lost += 1
+        difference = self._say("lost", offset, document, None)
+        if self.found:
+            self._lost[identity] = difference
+
+    def _double(self, record: Record) -> None:
+        self.compared += 1
+        identity = self._id_of(record)
+        if identity in self._lost:
+            _move(self._lost.pop(identity), record_offset=record.offset, found=self.format.show(record))
+            self.lost -= 1
+            return
+        self.doubled += 1
+        difference = self._say("doubled", self.format.offset(record), None, record)
+        if self.wanted:
+            self._doubled[identity] = difference
+
+    def _say(self, what: What, offset: int | None, document: Json | None, record: Record | None) -> Difference | None:
+        key = self.format.key(document) if document is not None else _text(record.key if record else None)
+        difference = Difference(
+            kind=self.format.kind,
+            what=what,
+            partition=self.report.partition,
+            offset=offset,
+            record_offset=record.offset if record else None,
+            key=key,
+            expected=document,
+            found=self.format.show(record) if record else None,
+        )
+        return difference if self.report.add(difference) else None
+
+
+def _move(difference: Difference | None, **known: Any) -> None:
+    """Make one of two differences: what was missing in one place stood in another."""
+    if difference is not None:
+        difference.what = "reordered"
+        for field, value in known.items():
+            setattr(difference, field, value)
+
+
+def _text(key: bytes | None) -> str | None:
+    return None if key is None else key.decode(errors="backslashreplace")
+
+
+def canonical(document: Any) -> bytes:
+    """Give JSON in one form, so that 1, 1.0 and true stay apart and the order of keys does not matter."""
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+
+
+def parse(value: bytes | None) -> Any:
+    """Read a record's JSON; None when it is none."""
+    try:
+        return orjson.loads(value or b"")
+    except orjson.JSONDecodeError:
+        return None

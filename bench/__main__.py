@@ -1,0 +1,60 @@
+"""Owns the command line of the benchmarks: `python -m bench [NAME...]`."""
+
+import signal
+import sys
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from bench import availability, latency, memory, recovery, report, throughput
+from ops.screen import print_table, say
+
+_BENCHMARKS = {module.NAME: module for module in (throughput, latency, recovery, memory, availability)}
+
+
+class Benchmark(StrEnum):
+    """What can be measured."""
+
+    ALL = "all"
+    THROUGHPUT = "throughput"
+    LATENCY = "latency"
+    RECOVERY = "recovery"
+    MEMORY = "memory"
+    AVAILABILITY = "availability"
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + signal.SIGTERM)  # an exit that unwinds, so that broker and children end too
+
+
+def bench(
+    names: Annotated[list[Benchmark] | None, typer.Argument(help="What to measure; everything by default.")] = None,
+    runs: Annotated[int, typer.Option(min=1, help="How often each measurement is made.")] = 3,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A small run that proves that everything works; keeps no figures.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Where NAME.json is written. [default: bench/results]")
+    ] = None,
+) -> None:
+    """Measure Holdfast on a Kafka of its own, beside what it is to be compared with; nothing else should be running."""
+    signal.signal(signal.SIGTERM, _terminate)
+    chosen = names or [Benchmark.ALL]
+    folder = out or (None if quick else report.RESULTS_DIR)
+    for name, module in _BENCHMARKS.items():
+        if Benchmark.ALL not in chosen and name not in chosen:
+            continue
+        with report.watching(name) as watcher:
+            document = module.measure(report.Options(quick=quick, runs=1 if quick else runs), watcher)
+        for table in module.tables(document):
+            print_table(table.columns, table.rows, title=table.title)
+            print()
+        if folder is not None:
+            say(f"written: {report.write(name, document, folder)}")
+
+
+if __name__ == "__main__":
+    typer.run(bench)

@@ -1,0 +1,207 @@
+"""Owns the stage of a benchmark: a Kafka of its own in a temporary directory, and the processes measured on it."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bench.topics import PARTITIONS, delete_topics, make_holdfast_topics, make_topics
+from ops.broker import Broker
+from schemas.topics import TOPICS
+
+_ROOT = Path(__file__).resolve().parent.parent
+_PR_SET_PDEATHSIG = 1
+_POLL_S = 0.01
+_STOP_S = 10.0
+_LAST_LINES = 15
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Child:
+    """A process under measurement: `python -m MODULE ...`, its output in files, its life bound to ours.
+
+    Args:
+        name: names it in errors, and its files.
+        folder: where its output goes.
+        module: what Python runs.
+        arguments: its command line.
+    """
+
+    def __init__(self, name: str, folder: Path, module: str, arguments: Sequence[str]) -> None:
+        self.name = name
+        self._out = folder / f"{name}.out"
+        self._err = folder / f"{name}.err"
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                cwd=_ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one call of libc, no Python state
+            )
+
+    @property
+    def pid(self) -> int:
+        """Give the process id."""
+        return self._process.pid
+
+    def line(self, start: str) -> str | None:
+        """Give the first complete line of its output that begins so, None when there is none yet."""
+        lines = self._out.read_text().splitlines(keepends=True)
+        return next((line.strip() for line in lines if line.startswith(start) and line.endswith("\n")), None)
+
+    def await_line(self, start: str, timeout_s: float = 60.0) -> str:
+        """Wait for a line of its output that begins so.
+
+        Raises:
+            RuntimeError: it ended, or the time is over; carries the end of what it logged.
+        """
+        deadline = time.monotonic() + timeout_s
+        while (line := self.line(start)) is None:
+            self.check()
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} did not print {start!r} within {timeout_s:.0f} s. {self._tail()}")
+            time.sleep(_POLL_S)
+        return line
+
+    def check(self) -> None:
+        """Make sure that it runs.
+
+        Raises:
+            RuntimeError: it ended.
+        """
+        code = self._process.poll()
+        if code is not None and self.line("ready") is None and self.line("{") is None:
+            raise RuntimeError(f"{self.name} ended with code {code}. {self._tail()}")
+        if code:
+            raise RuntimeError(f"{self.name} failed with code {code}. {self._tail()}")
+
+    def _tail(self) -> str:
+        lines = self._err.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+        return "The end of its log:\n" + "\n".join(lines)
+
+    def stop(self) -> None:
+        """End it with SIGTERM; with SIGKILL when that takes too long."""
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it with SIGKILL and wait until it is gone."""
+        self._process.kill()
+        self._process.wait()
+
+    @property
+    def cpu_s(self) -> float:
+        """Give the processor time that it has used, in seconds: what a busy machine distorts least."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_mb(self, field: str) -> float:
+        """Give a size out of its `/proc/PID/status`, in MB (10^6 bytes): `VmRSS` now, `VmHWM` at its highest."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith(f"{field}:"):
+                return int(line.split()[1]) * 1024 / 1e6
+        raise RuntimeError(f"{self.name}: /proc has no {field}; the memory is measured on Linux only")
+
+
+class Stage:
+    """A broker with Holdfast's topics, and everything that runs on it; all of it is gone at the end of the block."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
+        self._broker = Broker(self._folder / "broker")
+        self._children: list[Child] = []
+        self._names = 0
+
+    def __enter__(self) -> Self:
+        try:
+            self._broker.start()
+            asyncio.run(make_holdfast_topics(self.bootstrap))
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _where: TracebackType | None
+    ) -> None:
+        for child in self._children:
+            child.kill()
+        self._broker.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def bootstrap(self) -> str:
+        """Give the broker's address."""
+        return self._broker.bootstrap
+
+    def new_folder(self, name: str) -> Path:
+        """Make an empty directory: the data directory of a process."""
+        self._names += 1
+        folder = self._folder / f"{name}-{self._names}"
+        folder.mkdir()
+        return folder
+
+    def spawn(self, name: str, module: str, *arguments: str) -> Child:
+        """Start `python -m MODULE --bootstrap ... ARGUMENTS` without waiting for anything."""
+        self._names += 1
+        child = Child(f"{name}-{self._names}", self._folder, module, ["--bootstrap", self.bootstrap, *arguments])
+        self._children.append(child)
+        return child
+
+    def worker(self, data_dir: Path) -> Child:
+        """Start `holdfast worker` as a user would, without waiting until it is ready."""
+        return self._service("worker", "--data-dir", str(data_dir))
+
+    def gateway(self) -> Child:
+        """Start `holdfast gateway` on a free port, without waiting until it is ready."""
+        return self._service("gateway", "--port", "0")
+
+    def _service(self, command: str, *arguments: str) -> Child:
+        self._names += 1
+        settings = ["--bootstrap", self.bootstrap, "--partitions", str(PARTITIONS)]
+        child = Child(f"{command}-{self._names}", self._folder, "ops.cli", [command, *settings, *arguments])
+        self._children.append(child)
+        return child
+
+    @contextlib.contextmanager
+    def running(self, child: Child, *, ready: str = "ready") -> Iterator[Child]:
+        """Wait until a child is ready, and end it with SIGTERM after the block."""
+        try:
+            child.await_line(ready)
+            yield child
+        finally:
+            child.stop()
+
+    def renew_all_topics(self) -> None:
+        """Empty all of Holdfast's topics: what an earlier benchmark left in them is gone."""
+        self.renew_topics(*TOPICS)
+
+    def renew_topics(self, *names: str) -> None:
+        """Delete these of Holdfast's topics and make them anew, empty."""
+        asyncio.run(self._renew(names))
+
+    async def _renew(self, names: Sequence[str]) -> None:
+        await delete_topics(self.bootstrap, names)
+        await make_holdfast_topics(self.bootstrap)
+
+    def make_topics(self, *names: str) -> None:
+        """Make topics of a benchmark's own."""
+        asyncio.run(make_topics(self.bootstrap, names))

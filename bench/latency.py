@@ -1,0 +1,152 @@
+"""Owns the benchmark of latency: open loop over Kafka and over HTTP, beside an echo, from the intended time of sending."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from bench import echo, kafka_caller, load, logs
+from bench.harness import Child, Stage
+from bench.http_caller import HttpCaller
+from bench.load import Request
+from bench.open_loop import request_count, summary
+from bench.report import Document, Options, Table, Watcher, median, ratio
+from bench.topics import PARTITIONS
+from schemas.topics import COMMANDS, RESULTS
+
+NAME = "latency"
+
+_RATES = (20, 200, 1_000, 3_000)
+_SECONDS = 30.0
+_QUICK_RATES = (20, 200)
+_QUICK_SECONDS = 0.5
+_SKUS = 1_000
+_PERCENTILES = ("p50_ms", "p99_ms", "p999_ms")
+_TARGETS = ("kafka", "echo", "http")
+
+
+@dataclass
+class _Measured:
+    """What one target gave at one rate: seconds per request of every run, and the statuses of HTTP."""
+
+    runs: list[list[float]] = field(default_factory=list)
+    statuses: list[dict[int, int]] = field(default_factory=list)
+
+
+def measure(stage: Stage, options: Options, watcher: Watcher) -> Document:
+    """Run every rate over Kafka, echo and HTTP, in turn; the time per rate is shared among the runs."""
+    rates = _QUICK_RATES if options.quick else _RATES
+    seconds = _QUICK_SECONDS if options.quick else _SECONDS / options.runs
+    found = {rate: {target: _Measured() for target in _TARGETS} for rate in rates}
+    watcher.steps(options.runs * len(rates) * len(_TARGETS))
+    stage.renew_all_topics()
+    stage.make_topics(echo.COMMANDS, echo.RESULTS)
+    with stage.running(stage.worker(stage.new_folder("worker"))) as worker:
+        _put_stock(stage, worker)
+        for run in range(options.runs):
+            label = f"run {run + 1} of {options.runs}"
+            with stage.running(stage.spawn("echo", "bench.echo")):
+                for rate in rates:
+                    watcher.step(f"{label}: Kafka, {rate:,} requests/s")
+                    taken = asyncio.run(_over_kafka(stage, (COMMANDS, RESULTS), rate, seconds, f"k{run}-{rate}"))
+                    found[rate]["kafka"].runs.append(taken)
+                    watcher.step(f"{label}: echo, {rate:,} requests/s")
+                    topics = (echo.COMMANDS, echo.RESULTS)
+                    taken = asyncio.run(_over_kafka(stage, topics, rate, seconds, f"e{run}-{rate}"))
+                    found[rate]["echo"].runs.append(taken)
+            with stage.running(stage.gateway()) as gateway:
+                for rate in rates:
+                    watcher.step(f"{label}: HTTP, {rate:,} requests/s")
+                    taken, statuses = asyncio.run(_over_http(gateway, rate, seconds, f"h{run}-{rate}"))
+                    found[rate]["http"].runs.append(taken)
+                    found[rate]["http"].statuses.append(statuses)
+    return _document(options, seconds, found)
+
+
+def _put_stock(stage: Stage, worker: Child) -> None:
+    commands = load.produce(stage.bootstrap, load.adjusts(load.sku_names(_SKUS), ["main"]))
+    asyncio.run(logs.watch(stage.bootstrap, RESULTS, [0] * PARTITIONS, commands, worker))
+
+
+def _requests(rate: int, seconds: float, prefix: str) -> list[Request]:
+    # A reservation is a second old before it is ended: over HTTP its commit may not overtake it.
+    mix = load.mix(load.sku_names(_SKUS), request_count(rate, seconds), prefix=prefix, maturity=rate)
+    return list(mix)
+
+
+async def _over_kafka(stage: Stage, topics: tuple[str, str], rate: int, seconds: float, prefix: str) -> list[float]:
+    async with kafka_caller.connect(stage.bootstrap, *topics) as caller:
+        return await caller.run(rate, seconds, _requests(rate, seconds, prefix))
+
+
+async def _over_http(
+    gateway: Child, rate: int, seconds: float, prefix: str
+) -> tuple[list[float], dict[int, int]]:
+    address = urlsplit(gateway.await_line("ready").split()[1])
+    caller = HttpCaller(address.hostname or "", address.port or 0)
+    await caller.start()
+    try:
+        return await caller.run(rate, seconds, _requests(rate, seconds, prefix))
+    finally:
+        await caller.stop()
+
+
+def _document(options: Options, seconds: float, found: dict[int, dict[str, _Measured]]) -> Document:
+    rates = {}
+    for rate, targets in found.items():
+        figures: dict[str, Any] = {target: _figures(measured) for target, measured in targets.items()}
+        for name, part, whole in (
+            ("kafka_to_echo", "kafka", "echo"),
+            ("http_to_kafka", "http", "kafka"),
+            ("http_to_echo", "http", "echo"),
+        ):
+            figures[name] = _ratios(figures[part], figures[whole])
+        rates[str(rate)] = figures
+    return {
+        "quick": options.quick,
+        "unit": "ms from the intended time of sending to the reading of the committed result",
+        "seconds_per_run": seconds,
+        "rates": rates,
+    }
+
+
+def _figures(measured: _Measured) -> dict[str, Any]:
+    """Give the percentiles of all runs taken together, the medians of the runs', and every run's."""
+    runs = [summary(taken) for taken in measured.runs]
+    medians = {
+        name: median([run[name] for run in runs]) if all(run[name] is not None for run in runs) else None
+        for name in _PERCENTILES
+    }
+    figures: dict[str, Any] = {
+        **summary([seconds for taken in measured.runs for seconds in taken]),
+        "medians": medians,
+        "runs": runs,
+    }
+    if measured.statuses:
+        figures["statuses"] = measured.statuses
+    return figures
+
+
+def _ratios(part: dict[str, Any], whole: dict[str, Any]) -> dict[str, float | None]:
+    return {
+        name.removesuffix("_ms"): ratio(part[name], whole[name], 2) if part[name] and whole[name] else None
+        for name in _PERCENTILES
+    }
+
+
+def tables(document: Document) -> list[Table]:
+    """Give the tables for the screen."""
+    rows = []
+    for rate, figures in document["rates"].items():
+        for target, label in (("echo", "echo"), ("kafka", "Holdfast, Kafka"), ("http", "Holdfast, HTTP")):
+            found = figures[target]
+            to_echo = {"kafka": figures["kafka_to_echo"], "http": figures["http_to_echo"]}.get(target, {}).get("p50")
+            to_kafka = figures["http_to_kafka"]["p50"] if target == "http" else None
+            percentiles = [found[name] for name in _PERCENTILES]
+            rows.append((f"{int(rate):,}/s", label, *map(_text, percentiles), to_echo, to_kafka, found["unanswered"]))
+    columns = ("open loop", "over", "p50 ms", "p99 ms", "p99.9 ms", "p50 x echo", "p50 x Kafka", "unanswered")
+    return [Table(title="Latency, from the intended time of sending", columns=columns, rows=rows)]
+
+
+def _text(milliseconds: float | None) -> str:
+    return "-" if milliseconds is None else f"{milliseconds:,.2f}"

@@ -1,0 +1,123 @@
+"""Owns the watching of topics: how fast one fills, and what was written in the end."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from bench.harness import Child
+from bench.topics import PARTITIONS, LogEnds, ends_of
+
+# One ListOffsets takes the broker and us about 0.5 ms together: 2 % of a core, and an error of 20 ms at either end.
+_POLL_S = 0.02
+_SETTLED_S = 0.5
+_STUCK_S = 60.0
+_FETCH_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filled:
+    """How a topic was filled between the first look that saw any record and the first that saw all.
+
+    `cpu_us` is the processor time of the process that filled it, in microseconds a record: what a busy machine distorts
+    least.
+    """
+
+    per_second: float
+    cpu_us: float
+    seconds: float
+    records: int
+
+
+class _Track:
+    """Notes when the sum of the ends moved, the first time and the last, and what the child had used by then."""
+
+    def __init__(self, base: int, child: Child) -> None:
+        self._child = child
+        self.base = base
+        self.total = base
+        self.began = self.first_at = self.moved_at = time.perf_counter()
+        self.first_total = base
+        self.first_cpu_s = self.cpu_s = child.cpu_s
+
+    def note(self, total: int) -> None:
+        now = time.perf_counter()
+        if total == self.base:
+            self.began = now
+        elif self.total == self.base:
+            self.first_at, self.first_total, self.first_cpu_s = now, total, self._child.cpu_s
+        if total != self.total:
+            self.total, self.moved_at, self.cpu_s = total, now, self._child.cpu_s
+
+    @property
+    def rests_for_s(self) -> float:
+        return time.perf_counter() - self.moved_at
+
+    def filled(self, records: int) -> Filled:
+        seconds, share = self.moved_at - self.first_at, 1.0
+        if seconds > 0:
+            # Markers are spread like the records, so that the share of offsets is the share of records.
+            share = (self.total - self.first_total) / (self.total - self.base)
+        else:
+            seconds = self.moved_at - self.began
+        cpu_us = (self.cpu_s - self.first_cpu_s) / (records * share) * 1e6
+        return Filled(per_second=records * share / seconds, cpu_us=cpu_us, seconds=seconds, records=records)
+
+
+async def watch(bootstrap: str, topic: str, starts: list[int], expected: int, child: Child) -> Filled:
+    """Wait until a topic holds as many committed records as expected behind `starts`, and time it.
+
+    What was there at the first look that saw any counts neither as work nor as time: starting, joining a group and the
+    first transaction are not throughput. Offsets count the markers of transactions too, so only reading tells whether
+    all is there; that is done once the topic rests, when it disturbs nobody, and the times are known from the looks.
+
+    Raises:
+        RuntimeError: the child ended, or nothing moves any more.
+    """
+    async with LogEnds(bootstrap) as ends:
+        track = _Track(sum(starts), child)
+        counted_at = -1
+        while True:
+            track.note(sum(await ends.of(topic)))
+            enough = track.total - track.base >= expected and track.total != counted_at
+            if enough and track.rests_for_s > _SETTLED_S:
+                counted_at = track.total
+                found = await count(bootstrap, topic, starts)
+                if found >= expected:
+                    return track.filled(found)
+            if track.rests_for_s > _STUCK_S:
+                raise RuntimeError(f"{child.name}: {topic} has had nothing new for {_STUCK_S:.0f} s")
+            child.check()
+            await asyncio.sleep(_POLL_S)
+
+
+async def read(bootstrap: str, topic: str, starts: list[int] | None = None) -> AsyncIterator[list[Any]]:
+    """Read what is committed in a topic, from `starts` (else the beginning) to where it ends now, chunk by chunk."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=_FETCH_BYTES,
+        fetch_max_wait_ms=50,
+    )
+    ends = await ends_of(bootstrap, topic)
+    await consumer.start()
+    try:
+        places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        consumer.assign(places)
+        for place in places:
+            consumer.seek(place, starts[place.partition] if starts else 0)
+        while unread := [place for place in places if await consumer.position(place) < ends[place.partition]]:
+            for records in (await consumer.getmany(*unread, timeout_ms=200)).values():
+                yield records
+    finally:
+        await consumer.stop()
+
+
+async def count(bootstrap: str, topic: str, starts: list[int] | None = None) -> int:
+    """Count the committed records of a topic by reading them."""
+    return sum([len(records) async for records in read(bootstrap, topic, starts)])

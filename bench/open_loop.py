@@ -1,0 +1,148 @@
+"""Owns the open loop: requests at times fixed beforehand, whatever became of the earlier ones, and what they took."""
+
+import asyncio
+import ctypes
+import gc
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+clock = time.perf_counter
+
+_CLOCK_MONOTONIC = 1
+_NONBLOCKING = os.O_NONBLOCK
+_WARM_UP_S = 1.0
+_LATE_S = 10.0
+_NEVER = math.inf
+
+
+class _Timespec(ctypes.Structure):
+    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+
+
+class _Itimerspec(ctypes.Structure):
+    _fields_ = (("interval", _Timespec), ("value", _Timespec))
+
+
+class Metronome:
+    """Calls back at a steady rate, to some microseconds (Linux's timerfd); the loop's own timers round to 1 ms."""
+
+    def __init__(self, rate: float, tick: Callable[[], None]) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._rate = rate
+        self._tick = tick
+        self._descriptor = -1
+
+    def start(self) -> None:
+        """Begin: the first call comes after one interval.
+
+        Raises:
+            OSError: the system gives no timer.
+        """
+        self._descriptor = self._libc.timerfd_create(_CLOCK_MONOTONIC, _NONBLOCKING)
+        nanoseconds = math.ceil(1e9 / self._rate)  # a beat too early would find nothing due
+        interval = _Timespec(nanoseconds // 1_000_000_000, nanoseconds % 1_000_000_000)
+        setting = _Itimerspec(interval, interval)
+        if self._descriptor < 0 or self._libc.timerfd_settime(self._descriptor, 0, ctypes.byref(setting), None):
+            raise OSError(ctypes.get_errno(), "timerfd")
+        asyncio.get_running_loop().add_reader(self._descriptor, self._on_time)
+
+    def _on_time(self) -> None:
+        os.read(self._descriptor, 8)
+        self._tick()
+
+    def stop(self) -> None:
+        """End."""
+        if self._descriptor >= 0:
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def request_count(rate: float, seconds: float) -> int:
+    """Give how many requests a trial sends, those for warming up included."""
+    return math.ceil(rate * _WARM_UP_S) + math.ceil(rate * seconds)
+
+
+class Trial:
+    """One stretch of requests: when each was to be sent, and when its answer was there.
+
+    Args:
+        rate: requests per second.
+        seconds: how long, after a second for warming up that is not counted.
+        send: sends the request of this number; must not wait.
+    """
+
+    def __init__(self, rate: float, seconds: float, send: Callable[[int], None]) -> None:
+        self._rate = rate
+        self._skipped = math.ceil(rate * _WARM_UP_S)
+        self.count = request_count(rate, seconds)
+        self._send = send
+        self._sent = 0
+        self._answered = 0
+        self._started = 0.0
+        self._taken = [_NEVER] * self.count
+        self._over = asyncio.Event()
+
+    async def run(self) -> list[float]:
+        """Send everything in its time and wait for the answers.
+
+        Returns:
+            Seconds from the intended time to the answer, per request; infinite for those that got none.
+        """
+        metronome = Metronome(self._rate, self._send_due)
+        self._started = clock() + 1 / self._rate
+        with _no_garbage_collection():
+            metronome.start()
+            try:
+                async with asyncio.timeout(self.count / self._rate + _LATE_S):
+                    await self._over.wait()
+            except TimeoutError:
+                pass  # what is missing stays infinite
+            finally:
+                metronome.stop()
+        return self._taken[self._skipped :]
+
+    def _send_due(self) -> None:
+        due = min(self.count, math.floor((clock() - self._started) * self._rate) + 1)
+        for number in range(self._sent, due):
+            self._send(number)
+        self._sent = max(self._sent, due)
+
+    def answered(self, number: int) -> None:
+        """Note that the answer of this request is there."""
+        if self._taken[number] == _NEVER:
+            self._taken[number] = clock() - (self._started + number / self._rate)
+            self._answered += 1
+            if self._answered == self.count:
+                self._over.set()
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def summary(taken: Sequence[float]) -> dict[str, Any]:
+    """Give the percentiles of latencies, in ms, and how many requests got no answer; such count as infinitely late."""
+    in_order = sorted(taken)
+
+    def percentile(share: float) -> float | None:
+        found = in_order[max(0, math.ceil(share * len(in_order)) - 1)]
+        return None if math.isinf(found) else round(found * 1000, 3)
+
+    return {
+        "p50_ms": percentile(0.5),
+        "p99_ms": percentile(0.99),
+        "p999_ms": percentile(0.999),
+        "requests": len(in_order),
+        "unanswered": sum(map(math.isinf, in_order)),
+    }

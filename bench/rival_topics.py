@@ -1,0 +1,11 @@
+"""Owns the names of the topics of the plain Faust app; apart from the app, because to import Faust changes the loop."""
+
+
+def topic_names(name: str) -> tuple[str, str, str]:
+    """Give the topics of an app of this name: commands, results, stock changes."""
+    return f"{name}-commands", f"{name}-results", f"{name}-stock-changes"
+
+
+def changelog_names(name: str) -> tuple[str, str]:
+    """Give the topics behind its tables, as Faust names them: stock, reservations."""
+    return f"{name}-stock-changelog", f"{name}-reservations-changelog"

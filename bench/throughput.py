@@ -1,0 +1,205 @@
+"""Owns the benchmark of throughput: one worker against the floor, against plain Faust, on one SKU and on many rows."""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import msgspec
+
+from bench import load, logs, shape
+from bench.harness import Child, Stage
+from bench.report import Document, Options, Table, Watcher, median, ratio
+from bench.rival_topics import topic_names
+from bench.topics import ends_of
+from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, RESULTS, STOCK_CHANGES
+
+NAME = "throughput"
+
+_OUTPUTS = (RESULTS, STOCK_CHANGES, CHANGELOG, DEAD_LETTERS)
+_NONE = [0, 0, 0, 0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How much is done in one run.
+
+    The mix begins with an adjust per SKU. Plain Faust gets a smaller mix of the same proportions, because it needs 20
+    to 40 times as long for each command.
+    """
+
+    mix_commands: int
+    mix_skus: int
+    faust_commands: int
+    faust_skus: int
+    one_sku_commands: int
+    spread_commands: int
+    spread_skus: int
+    spread_warehouses: int
+
+
+FULL = Scale(
+    mix_commands=400_000,
+    mix_skus=10_000,
+    faust_commands=20_000,
+    faust_skus=500,
+    one_sku_commands=100_000,
+    spread_commands=200_000,
+    spread_skus=10_000,
+    spread_warehouses=20,
+)
+QUICK = Scale(
+    mix_commands=6_000,
+    mix_skus=150,
+    faust_commands=400,
+    faust_skus=10,
+    one_sku_commands=2_000,
+    spread_commands=2_000,
+    spread_skus=50,
+    spread_warehouses=20,
+)
+
+
+def measure(stage: Stage, options: Options, watcher: Watcher) -> Document:
+    """Run everything, the systems in turn, so that what disturbs the machine disturbs all of them."""
+    scale = QUICK if options.quick else FULL
+    # The mix: one run to warm up, then three systems in turn; one SKU; many rows in two steps.
+    watcher.steps(1 + options.runs * 6)
+    stage.renew_all_topics()
+    runs = {
+        **_mix(stage, scale, options.runs, watcher),
+        **_one_sku(stage, scale, options.runs, watcher),
+        **_spread(stage, scale, options.runs, watcher),
+    }
+    shape_of_holdfast = runs.pop("shape")
+    medians = {name: median([run["per_second"] for run in found], 0) for name, found in runs.items()}
+    return {
+        "quick": options.quick,
+        "scale": asdict(scale),
+        "unit": "commands per second, from the first result to the last",
+        "medians": medians,
+        "ratio_to_floor": ratio(medians["holdfast"], medians["floor"]),
+        "ratio_to_faust_exactly_once": ratio(medians["holdfast"], medians["faust_exactly_once"], 1),
+        "floor_writes": shape_of_holdfast,
+        "runs": runs,
+    }
+
+
+def _timed(stage: Stage, child: Child, topic: str, starts: list[int], expected: int) -> dict[str, Any]:
+    """Time a child until it has answered everything, and end it."""
+    try:
+        filled = asyncio.run(logs.watch(stage.bootstrap, topic, starts, expected, child))
+    finally:
+        child.stop()
+    return {
+        "per_second": round(filled.per_second),
+        "seconds": round(filled.seconds, 3),
+        "results": filled.records,
+        "cpu_us_per_command": round(filled.cpu_us, 1),
+    }
+
+
+def _mix(stage: Stage, scale: Scale, runs: int, watcher: Watcher) -> dict[str, Any]:
+    watcher.step(f"warming up with {scale.mix_commands:,} commands")
+    commands = _produce_mix(stage, scale.mix_skus, scale.mix_commands, COMMANDS)
+
+    def holdfast() -> dict[str, Any]:
+        return _timed(stage, stage.worker(stage.new_folder("worker")), RESULTS, _NONE, commands)
+
+    holdfast()
+    written = asyncio.run(shape.measure(stage.bootstrap, commands))
+    encoded = msgspec.json.encode(written).decode()
+
+    def floor() -> dict[str, Any]:
+        return _timed(stage, stage.spawn("floor", "bench.floor", "--shape", encoded), RESULTS, _NONE, commands)
+
+    found: dict[str, list[Any]] = {"holdfast": [], "floor": [], "faust_exactly_once": []}
+    for run in range(1, runs + 1):
+        for name, system in (("holdfast", holdfast), ("floor", floor), ("faust_exactly_once", _faust(stage, scale))):
+            watcher.step(f"mix, run {run} of {runs}: {name}")
+            stage.renew_topics(*_OUTPUTS)
+            found[name].append(system())
+    return {**found, "shape": msgspec.to_builtins(written)}
+
+
+def _produce_mix(stage: Stage, skus: int, commands: int, topic: str) -> int:
+    names = load.sku_names(skus)
+    requests = itertools.chain(load.adjusts(names, ["main"]), load.mix(names, commands - skus))
+    return load.produce(stage.bootstrap, requests, topic=topic)
+
+
+def _faust(stage: Stage, scale: Scale) -> Callable[[], dict[str, Any]]:
+    """Give the run of plain Faust on topics, a group and tables of its own."""
+
+    def run() -> dict[str, Any]:
+        data_dir = stage.new_folder("faust")
+        commands, results, changes = topic_names(data_dir.name)
+        stage.make_topics(commands, results, changes)
+        count = _produce_mix(stage, scale.faust_skus, scale.faust_commands, commands)
+        child = stage.spawn(
+            "faust", "bench.plain_faust", "--name", data_dir.name, "--data-dir", str(data_dir)
+        )
+        return _timed(stage, child, results, _NONE, count)
+
+    return run
+
+
+def _one_sku(stage: Stage, scale: Scale, runs: int, watcher: Watcher) -> dict[str, Any]:
+    stage.renew_topics(COMMANDS, *_OUTPUTS)
+    commands = _produce_mix(stage, 1, scale.one_sku_commands, COMMANDS)
+    found = []
+    for run in range(1, runs + 1):
+        watcher.step(f"one SKU, run {run} of {runs}")
+        stage.renew_topics(*_OUTPUTS)
+        found.append(_timed(stage, stage.worker(stage.new_folder("worker")), RESULTS, _NONE, commands))
+    return {"holdfast_one_sku": found}
+
+
+def _spread(stage: Stage, scale: Scale, runs: int, watcher: Watcher) -> dict[str, Any]:
+    """Give every SKU a row in each of many warehouses, then run the mix on them: two steps, timed apart."""
+    skus, warehouses = load.sku_names(scale.spread_skus), load.warehouse_names(scale.spread_warehouses)
+    adjusted, mixed = [], []
+    for run in range(1, runs + 1):
+        stage.renew_topics(COMMANDS, *_OUTPUTS)
+        data_dir = stage.new_folder("worker")
+        watcher.step(f"{len(skus):,} SKUs in {len(warehouses)} warehouses, run {run} of {runs}: the rows")
+        commands = load.produce(stage.bootstrap, load.adjusts(skus, warehouses))
+        adjusted.append(_timed(stage, stage.worker(data_dir), RESULTS, _NONE, commands))
+        watcher.step(f"{len(skus):,} SKUs in {len(warehouses)} warehouses, run {run} of {runs}: the mix")
+        starts = asyncio.run(ends_of(stage.bootstrap, RESULTS))
+        commands = load.produce(stage.bootstrap, load.mix(skus, scale.spread_commands))
+        mixed.append(_timed(stage, stage.worker(data_dir), RESULTS, starts, commands))
+    return {"holdfast_rows_of_many_warehouses": adjusted, "holdfast_many_warehouses": mixed}
+
+
+def tables(document: Document) -> list[Table]:
+    """Give the tables for the screen."""
+    medians, scale = document["medians"], document["scale"]
+    spread = f"{scale['spread_skus']:,} SKUs x {scale['spread_warehouses']} warehouses"
+    labels = {
+        "holdfast": f"Holdfast: mix of {scale['mix_commands']:,} over {scale['mix_skus']:,} SKUs",
+        "floor": "floor: reads the same, writes as much, decides nothing",
+        "faust_exactly_once": f"plain Faust, exactly_once: mix of {scale['faust_commands']:,}",
+        "holdfast_one_sku": f"Holdfast: mix of {scale['one_sku_commands']:,}, one SKU alone",
+        "holdfast_rows_of_many_warehouses": f"Holdfast: {spread}, the adjusts that make the rows",
+        "holdfast_many_warehouses": f"Holdfast: {spread}, mix of {scale['spread_commands']:,}",
+    }
+    rows = [
+        (
+            label,
+            int(medians[name]),
+            median([run["cpu_us_per_command"] for run in document["runs"][name]], 1),
+            " ".join(f"{run['per_second']:,}" for run in document["runs"][name]),
+        )
+        for name, label in labels.items()
+    ]
+    ratios = [
+        ("Holdfast / floor", document["ratio_to_floor"]),
+        ("Holdfast / plain Faust exactly_once", document["ratio_to_faust_exactly_once"]),
+    ]
+    columns = ("one worker, 4 partitions", "commands/s", "CPU us/command", "every run")
+    return [
+        Table(title="Throughput (median)", columns=columns, rows=rows),
+        Table(title="", columns=("ratio", "x"), rows=ratios),
+    ]

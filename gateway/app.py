@@ -1,0 +1,117 @@
+"""Owns the composition of the gateway: the parts, the routes over them, and the tasks that keep them alive."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import structlog
+from litestar import Litestar, Response
+from litestar.exceptions import HTTPException
+
+from gateway.availability import AvailabilityView
+from gateway.availability_routes import AvailabilityRoutes
+from gateway.command_routes import CommandRoutes
+from gateway.config import GatewayConfig
+from gateway.incoming import HttpRequest
+from gateway.metrics import Metrics
+from gateway.openapi import openapi_document
+from gateway.operations import Operations
+from gateway.problems import MEDIA_TYPE, STATUS_OF, GatewayCode, problem_body
+from gateway.requests import KafkaLedger, Ledger
+from gateway.stock_change_stream import StockChangeStreams
+from gateway.view_reader import ViewReader
+from schemas.codes import Code
+
+_log = structlog.get_logger("holdfast.gateway")
+
+
+class Gateway:
+    """One gateway: its app, and what runs behind it.
+
+    Args:
+        config: the settings.
+        ledger: the other side; the one behind Kafka when None. Must be made in the running event loop.
+    """
+
+    def __init__(self, config: GatewayConfig, ledger: Ledger | None = None) -> None:
+        self.config = config
+        self.view = AvailabilityView()
+        self.reader = ViewReader(config, self.view)
+        self.stopping = asyncio.Event()
+        self._kafka = KafkaLedger(config) if ledger is None else None
+        self.ledger: Ledger = ledger or self._kafka  # type: ignore[assignment]
+        self.metrics = Metrics(
+            in_flight=lambda: self.ledger.in_flight,
+            view_size=lambda: len(self.view),
+            view_lag=lambda: self.reader.lag,
+            connected=lambda: float(self.ledger.unavailable is None),
+        )
+        self.app = self._routed()
+
+    def _routed(self) -> Litestar:
+        parts = (
+            CommandRoutes(self.config, self.ledger),
+            AvailabilityRoutes(self.config, self.view, self.reader),
+            StockChangeStreams(self.config, self.ledger, self.stopping),
+            Operations(self.reasons, self.metrics, openapi_document()),
+        )
+        handlers = [
+            endpoint.handler(self.metrics.observer(endpoint.path.replace(":str", "")), self.config.retry_after_s)
+            for part in parts
+            for endpoint in part.endpoints()
+        ]
+        return Litestar(
+            handlers,
+            openapi_config=None,  # gateway/openapi.py writes it: Litestar sees neither bodies nor parameters here
+            logging_config=None,
+            exception_handlers={HTTPException: _http_problem, Exception: _internal_error},
+        )
+
+    def reasons(self) -> list[str]:
+        """List what keeps the gateway from serving."""
+        reasons = []
+        if self.ledger.unavailable is not None:
+            reasons.append(f"Kafka: {self.ledger.unavailable}")
+        if not self.reader.complete.is_set():
+            reasons.append(f"availability view: still being read, {self.reader.lag} records to go")
+        return reasons
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep Kafka's clients alive for as long as the block lasts."""
+        tasks = [asyncio.ensure_future(self.reader.run())]
+        if self._kafka is not None:
+            tasks.append(asyncio.ensure_future(self._kafka.run()))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def until_ready(self) -> None:
+        """Wait until requests can be served."""
+        if self._kafka is not None:
+            await self._kafka.connected.wait()
+        await self.reader.complete.wait()
+
+
+def _http_problem(_request: HttpRequest, error: HTTPException) -> Response[bytes]:
+    codes: dict[int, Code | GatewayCode] = {
+        400: Code.MALFORMED,
+        404: GatewayCode.NOT_FOUND,
+        405: GatewayCode.METHOD_NOT_ALLOWED,
+    }
+    code = codes.get(error.status_code, GatewayCode.INTERNAL_ERROR)
+    detail = error.detail if code is Code.MALFORMED else None
+    return Response(
+        problem_body(code, detail=detail),
+        status_code=STATUS_OF[code],
+        media_type=MEDIA_TYPE.decode(),
+        headers=error.headers,
+    )
+
+
+def _internal_error(request: HttpRequest, error: Exception) -> Response[bytes]:
+    _log.error("a request failed", path=request.scope["path"], exc_info=error)
+    return Response(problem_body(GatewayCode.INTERNAL_ERROR), status_code=500, media_type=MEDIA_TYPE.decode())

@@ -1,0 +1,127 @@
+"""Owns the availability view: what each SKU had available after the last stock change that was read.
+
+The view is a fold of `inventory.stock-changes`, whose latest record per SKU and warehouse is kept for ever, so reading
+the topic from its beginning gives every row. It is held compactly: a SKU in one warehouse takes about 300 bytes.
+"""
+
+import asyncio
+from array import array
+
+import msgspec
+
+from schemas.results import StockView
+
+_HEAD = 2  # cells before the rows: seq, at
+_ROW = 6  # cells of a row: on_hand, reserved, damaged, safety_stock, inbound, available
+
+
+class _After(msgspec.Struct, gc=False):
+    on_hand: int
+    reserved: int
+    damaged: int
+    safety_stock: int
+    inbound: int
+    available: int
+
+
+class Change(msgspec.Struct, gc=False):
+    """As much of a stock change as the view keeps."""
+
+    sku: str
+    warehouse: str
+    seq: int
+    at: int
+    after: _After
+
+
+class Available(msgspec.Struct, gc=False):
+    """What one SKU has available; `at` is null and `seq` 0 when the view does not know it.
+
+    `available` is the sum over the warehouses of what each has above 0: a warehouse that is short takes nothing from
+    the others.
+    """
+
+    sku: str
+    available: int
+    stock: list[StockView]
+    seq: int
+    at: int | None
+
+
+class _Entry(msgspec.Struct, gc=False):
+    warehouses: tuple[str, ...]
+    cells: "array[int]"
+
+
+class AvailabilityView:
+    """The stock rows of all SKUs, as of the last stock change applied to it."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+        # SKUs are mostly in one of a few sets of warehouses: each set is held once.
+        self._sets: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._waiting: dict[str, list[tuple[int, asyncio.Future[None]]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def clear(self) -> None:
+        """Forget everything: the topic is about to be read from its beginning again."""
+        self._entries.clear()
+
+    def seq_of(self, sku: str) -> int:
+        """Give the sequence number of the last change of a SKU that was applied; 0 when there was none."""
+        entry = self._entries.get(sku)
+        return entry.cells[0] if entry is not None else 0
+
+    def apply(self, change: Change) -> None:
+        """Take in one stock change. A SKU's changes come in the order of its sequence numbers."""
+        entry = self._entries.get(change.sku)
+        if entry is None:
+            entry = self._entries[change.sku] = _Entry((), array("q", (0, 0)))
+        cells, after = entry.cells, change.after
+        row = (after.on_hand, after.reserved, after.damaged, after.safety_stock, after.inbound, after.available)
+        if change.warehouse in entry.warehouses:
+            start = _HEAD + _ROW * entry.warehouses.index(change.warehouse)
+            cells[start : start + _ROW] = array("q", row)
+        else:
+            warehouses = (*entry.warehouses, change.warehouse)
+            entry.warehouses = self._sets.setdefault(warehouses, warehouses)
+            cells.extend(row)
+        cells[0] = max(cells[0], change.seq)
+        cells[1] = max(cells[1], change.at)
+        if self._waiting:
+            self._wake(change.sku, cells[0])
+
+    def available(self, sku: str) -> Available:
+        """Give what a SKU has available, its rows by warehouse id."""
+        entry = self._entries.get(sku)
+        if entry is None:
+            return Available(sku, 0, [], 0, None)
+        cells = entry.cells
+        rows = [
+            StockView(warehouse, *cells[_HEAD + _ROW * i : _HEAD + _ROW * (i + 1)])
+            for i, warehouse in enumerate(entry.warehouses)
+        ]
+        # Warehouse ids are ASCII: this is the byte order of the ledger.
+        rows.sort(key=lambda row: row.warehouse)
+        return Available(sku, sum(max(row.available, 0) for row in rows), rows, cells[0], cells[1])
+
+    async def reach(self, sku: str, seq: int) -> None:
+        """Wait until the view has a SKU's change of this sequence number. The caller bounds the wait."""
+        if self.seq_of(sku) >= seq:
+            return
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault(sku, [])
+        waiting.append((seq, reached))
+        try:
+            await reached
+        finally:
+            waiting.remove((seq, reached))
+            if not waiting and self._waiting.get(sku) is waiting:
+                del self._waiting[sku]
+
+    def _wake(self, sku: str, seq: int) -> None:
+        for wanted, reached in self._waiting.get(sku, ()):
+            if wanted <= seq and not reached.done():
+                reached.set_result(None)

@@ -1,0 +1,141 @@
+"""Owns the routes that are answered from the availability view, without asking the ledger."""
+
+import asyncio
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from gateway.availability import AvailabilityView, Available
+from gateway.config import GatewayConfig
+from gateway.endpoint import Endpoint
+from gateway.incoming import HttpRequest, Query, read_body
+from gateway.problems import Refused, TooManyRequests, ViewBehind, ViewNotReady
+from gateway.replies import JSON, Reply
+from gateway.view_reader import ViewReader
+from schemas.characters import first_bad_field
+from schemas.codec import encode, field_of
+from schemas.codes import Code
+from schemas.commands import Place, Sku
+
+# SKUs looked up before other requests get their turn; 200 with one warehouse each take about 0.5 ms.
+_SLICE = 200
+
+Seq = Annotated[int, Meta(ge=0)]
+
+
+class AvailabilityBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What `POST /v1/availability` takes.
+
+    `min_seq` goes with one SKU. `channel` is accepted and has no effect yet: there are no policies.
+    """
+
+    skus: list[Sku]
+    min_seq: Seq | None = None
+    channel: Place | None = None
+
+
+class Availability(msgspec.Struct, kw_only=True):
+    """What is available of each SKU that was asked for, in that order.
+
+    `lag` counts the stock changes that the view is behind, `lag_ms` is the time since it was not; both 0 if it is not.
+    """
+
+    items: list[Available]
+    lag: int
+    lag_ms: int
+
+
+class _One(msgspec.Struct, kw_only=True):
+    sku: Sku
+    channel: Place | None = None
+
+
+class AvailabilityRoutes:
+    """The routes of the availability view.
+
+    Args:
+        config: bounds.
+        view: the view.
+        reader: feeds it, and knows how far it is behind.
+    """
+
+    def __init__(self, config: GatewayConfig, view: AvailabilityView, reader: ViewReader) -> None:
+        self._config = config
+        self._view = view
+        self._reader = reader
+        self._waiting = 0
+
+    def endpoints(self) -> list[Endpoint]:
+        """List the routes."""
+        return [
+            Endpoint("GET", "/v1/availability", self.get),
+            Endpoint("POST", "/v1/availability", self.post),
+        ]
+
+    async def get(self, request: HttpRequest) -> Reply:
+        """Answer for the SKUs in the query string."""
+        query = Query(request, ("sku", "channel", "min_seq"))
+        document: dict[str, object] = {"skus": query.all("sku")}
+        if (channel := query.one("channel")) is not None:
+            document["channel"] = channel
+        if (min_seq := query.one("min_seq")) is not None:
+            document["min_seq"] = int(min_seq) if min_seq.isascii() and min_seq.isdigit() else min_seq
+        return await self._answer(encode(document), sku_field="sku")
+
+    async def post(self, request: HttpRequest) -> Reply:
+        """Answer for the SKUs in the body."""
+        return await self._answer(await read_body(request, self._config.max_availability_bytes), sku_field="skus")
+
+    async def _answer(self, body: bytes, *, sku_field: str) -> Reply:
+        asked = _asked_for(body, sku_field, self._config.max_availability_skus)
+        if not self._reader.complete.is_set():
+            raise ViewNotReady
+        if asked.min_seq:
+            await self._reach(asked.skus[0], asked.min_seq)
+        items: list[Available] = []
+        for sku in asked.skus:
+            items.append(self._view.available(sku))
+            if len(items) % _SLICE == 0:
+                await asyncio.sleep(0)
+        return Reply(200, encode(Availability(items=items, lag=self._reader.lag, lag_ms=self._reader.lag_ms)), [JSON])
+
+    async def _reach(self, sku: str, min_seq: int) -> None:
+        if self._waiting >= self._config.max_in_flight:
+            raise TooManyRequests(self._config.max_in_flight)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._config.request_timeout_s):
+                await self._view.reach(sku, min_seq)
+        except TimeoutError:
+            raise ViewBehind(min_seq, self._view.seq_of(sku)) from None
+        finally:
+            self._waiting -= 1
+
+
+def _asked_for(body: bytes, sku_field: str, max_skus: int) -> AvailabilityBody:
+    try:
+        asked = msgspec.json.decode(body, type=AvailabilityBody)
+    except msgspec.ValidationError as error:
+        field = field_of(error)
+        if field == "$":  # no object at all
+            raise Refused(Code.MALFORMED) from None
+        raise _invalid(field.replace("skus", sku_field, 1)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Refused(Code.MALFORMED) from None
+    if not 1 <= len(asked.skus) <= max_skus:
+        raise _invalid(sku_field, f"1 to {max_skus} SKUs may be asked for at a time, not {len(asked.skus)}.")
+    if asked.min_seq is not None and len(asked.skus) != 1:
+        raise _invalid("min_seq", "min_seq goes with one SKU: every SKU has sequence numbers of its own.")
+    for i, sku in enumerate(asked.skus):
+        if (bad := first_bad_field(_One(sku=sku, channel=asked.channel))) is not None:
+            raise _invalid(f"{sku_field}[{i}]" if bad == "sku" else bad)
+    return asked
+
+
+def _invalid(field: str, detail: str | None = None) -> Refused:
+    return Refused(
+        Code.INVALID_FIELD,
+        detail=detail or f"{field} is missing, unknown, of the wrong type or out of range.",
+        field=field,
+    )

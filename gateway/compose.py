@@ -1,0 +1,133 @@
+"""Owns the making of commands from HTTP requests: body, path and header become the JSON that the ledger reads.
+
+The command is read once more with the ledger's own decoder, so that what it would refuse as unreadable is refused here,
+without a round trip, in the same words.
+"""
+
+import os
+import re
+import time
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from gateway.problems import Refused
+from schemas.codec import Unreadable, decode_command, encode
+from schemas.codes import Code
+from schemas.commands import IDENTIFIER_PATTERN, Tick
+
+_fields_of = msgspec.json.Decoder(dict[str, Raw]).decode
+_is_identifier = re.compile(IDENTIFIER_PATTERN).fullmatch
+
+
+class Composed(NamedTuple):
+    """A valid command, ready to be sent: its idempotency key, its SKU, and its JSON."""
+
+    command_id: str
+    sku: str
+    value: bytes
+
+
+def new_command_id() -> str:
+    """Make an id that no other has: a UUID of version 7 (RFC 9562), which sorts by time, in 32 hexadecimal digits."""
+    millis = time.time_ns() // 1_000_000
+    tail = os.urandom(10)
+    version = 0x7000 | int.from_bytes(tail[:2]) & 0x0FFF
+    variant = 0x8000 | int.from_bytes(tail[2:4]) & 0x3FFF
+    return f"{millis:012x}{version:04x}{variant:04x}{tail[4:].hex()}"
+
+
+def idempotency_key(header: bytes | None) -> str | None:
+    """Read the `Idempotency-Key` header.
+
+    Raises:
+        Refused: it is no identifier.
+    """
+    if header is None:
+        return None
+    key = header.decode("latin-1")
+    if _is_identifier(key) is None:
+        raise Refused(
+            Code.INVALID_FIELD,
+            detail="The header Idempotency-Key must be 1 to 64 characters of [A-Za-z0-9._:-].",
+            field="command_id",
+        )
+    return key
+
+
+def compose(type_: str, body: bytes, *, key: str | None, reservation_id: str | None = None) -> Composed:
+    """Make a command from a request's body.
+
+    Args:
+        type_: the command's type, which the route decides.
+        body: the JSON object of the request.
+        key: the request's idempotency key; without one the body's `command_id` is used, or one is made.
+        reservation_id: the one in the path, if the route has it there.
+
+    Raises:
+        Refused: `malformed`, or `invalid_field` with the field.
+    """
+    try:
+        fields = _fields_of(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Refused(Code.MALFORMED, command_id=key) from None
+    if _given(fields, "type"):
+        raise Refused(Code.INVALID_FIELD, detail="The route gives the type.", field="type", command_id=key)
+    if key is not None:
+        _set(fields, "command_id", key, key)
+    elif not _given(fields, "command_id"):
+        fields["command_id"] = Raw(encode(key := new_command_id()))
+    if reservation_id is not None:
+        _set(fields, "reservation_id", reservation_id, key)
+    elif type_ == "reserve" and not _given(fields, "reservation_id"):
+        # Not a random one: asked again with the same key, the request must become the same command.
+        fields["reservation_id"] = fields["command_id"]
+    return _checked(encode({"type": type_, **fields}), key)
+
+
+def compose_query(sku: str, *, reservation_id: str | None = None, of_command_id: str | None = None) -> Composed:
+    """Make a query, under an id of its own: a read that were replayed would be stale.
+
+    Raises:
+        Refused: `invalid_field` with the field.
+    """
+    command_id = new_command_id()
+    query: dict[str, str] = {"type": "query", "command_id": command_id, "sku": sku}
+    if reservation_id is not None:
+        query["reservation_id"] = reservation_id
+    if of_command_id is not None:
+        query["of_command_id"] = of_command_id
+    return _checked(encode(query), command_id)
+
+
+def _given(fields: dict[str, Raw], name: str) -> bool:
+    # Null is the same as absent, as everywhere in a command.
+    value = fields.get(name)
+    return value is not None and bytes(value) != b"null"
+
+
+def _set(fields: dict[str, Raw], name: str, value: str, key: str | None) -> None:
+    if _given(fields, name) and _decoded(fields[name]) != value:
+        raise Refused(
+            Code.INVALID_FIELD, detail=f"The body's {name} is not the request's own.", field=name, command_id=key
+        )
+    fields[name] = Raw(encode(value))
+
+
+def _decoded(raw: Raw) -> object:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _checked(value: bytes, key: str | None) -> Composed:
+    try:
+        command = decode_command(value)
+    except Unreadable as error:
+        named = f"{error.field} is missing, unknown, of the wrong type or out of range." if error.field else None
+        raise Refused(error.code, detail=named, field=error.field, command_id=key or error.command_id) from None
+    if isinstance(command, Tick):  # no route makes one
+        raise Refused(Code.INVALID_FIELD, field="type")
+    return Composed(command.command_id, command.sku, value)

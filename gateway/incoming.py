@@ -1,0 +1,89 @@
+"""Owns the reading of HTTP requests: body, headers and query string, as far as the routes need them."""
+
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import parse_qsl
+
+from litestar import Request
+
+from gateway.problems import BodyTooLarge, Refused
+from schemas.codes import Code
+
+HttpRequest = Request[Any, Any, Any]
+
+
+def header(request: HttpRequest, name: bytes) -> bytes | None:
+    """Give a header's value; `name` in lower case, as ASGI has them."""
+    # Litestar would build a mapping of all headers first; three look-ups cost less.
+    return next((value for key, value in request.scope["headers"] if key == name), None)
+
+
+async def read_body(request: HttpRequest, limit: int) -> bytes:
+    """Read the body.
+
+    Raises:
+        BodyTooLarge: it is longer than `limit` bytes; what is over is not read.
+    """
+    announced = header(request, b"content-length")
+    if announced is not None and announced.isdigit() and int(announced) > limit:
+        raise BodyTooLarge(limit)
+    chunks: list[bytes] = []
+    length = 0
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] != "http.request":  # the client is gone: nobody will read the answer
+            break
+        chunk = message.get("body", b"")
+        length += len(chunk)
+        if length > limit:
+            raise BodyTooLarge(limit)
+        chunks.append(chunk)
+        more = message.get("more_body", False)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def prefers_async(request: HttpRequest) -> bool:
+    """Say whether the caller wants to be answered before the result is there (RFC 7240, `Prefer: respond-async`)."""
+    prefer = header(request, b"prefer")
+    return prefer is not None and b"respond-async" in (part.strip().lower() for part in prefer.split(b","))
+
+
+class Query:
+    """A query string, read as strictly as a body: what the route does not know is refused.
+
+    Args:
+        request: the request.
+        known: the parameters that the route knows.
+
+    Raises:
+        Refused: `invalid_field` with the parameter's name.
+    """
+
+    def __init__(self, request: HttpRequest, known: Collection[str]) -> None:
+        raw: bytes = request.scope["query_string"]
+        try:
+            self._pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict")
+        except (UnicodeDecodeError, ValueError):
+            raise Refused(Code.MALFORMED, detail="The query string is not percent-encoded UTF-8.") from None
+        for name, _ in self._pairs:
+            if name not in known:
+                raise Refused(Code.INVALID_FIELD, detail=f"The route has no parameter {name}.", field=name)
+
+    def all(self, name: str) -> list[str]:
+        """Give all values of a parameter."""
+        return [value for key, value in self._pairs if key == name]
+
+    def one(self, name: str) -> str | None:
+        """Give the value of a parameter that may stand once at most."""
+        values = self.all(name)
+        if len(values) > 1:
+            raise Refused(Code.INVALID_FIELD, detail=f"The parameter {name} may be given once.", field=name)
+        return values[0] if values else None
+
+    def needed(self, name: str) -> str:
+        """Give the value of a parameter that must be there, once."""
+        value = self.one(name)
+        if value is None:
+            raise Refused(Code.INVALID_FIELD, detail=f"The parameter {name} is needed.", field=name)
+        return value

@@ -1,0 +1,213 @@
+"""Owns the refusals: which HTTP status each code has, and what a refused request is told.
+
+Refused                   a request that gets no result document
+  BodyTooLarge            413
+  TooManyRequests         429, with Retry-After
+  KafkaUnavailable        503, with Retry-After
+  ViewNotReady            503, with Retry-After
+  ResultTimeout           504: what became of the command is not known, asking again with the same key is safe
+  ViewBehind              504: the availability view did not reach `min_seq` in time
+
+Every answer of 400 and above is a problem document (RFC 9457) with the extension members `code`, `field` and `result`.
+"""
+
+from enum import StrEnum
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from schemas.codes import Code
+
+RETRY_AFTER_S = 1
+MEDIA_TYPE = b"application/problem+json"
+
+
+class GatewayCode(StrEnum):
+    """Refusals that are the gateway's own; the ledger never saw the request, or its result did not arrive."""
+
+    UNKNOWN_COMMAND = "unknown_command"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    BODY_TOO_LARGE = "body_too_large"
+    TOO_MANY_REQUESTS = "too_many_requests"
+    INTERNAL_ERROR = "internal_error"
+    KAFKA_UNAVAILABLE = "kafka_unavailable"
+    VIEW_NOT_READY = "view_not_ready"
+    RESULT_TIMEOUT = "result_timeout"
+    VIEW_BEHIND = "view_behind"
+
+
+STATUS_OF: dict[Code | GatewayCode, int] = {
+    Code.MALFORMED: 400,
+    Code.INVALID_FIELD: 422,
+    # The gateway places commands itself: this one says that it counts partitions wrongly, which no caller can mend.
+    Code.WRONG_PARTITION: 500,
+    Code.IDEMPOTENCY_MISMATCH: 422,
+    Code.UNKNOWN_SKU: 404,
+    Code.UNKNOWN_WAREHOUSE: 404,
+    Code.UNKNOWN_RESERVATION: 404,
+    Code.RESERVATION_EXISTS: 409,
+    Code.RESERVATION_COMMITTED: 409,
+    Code.RESERVATION_RELEASED: 409,
+    Code.RESERVATION_EXPIRED: 409,
+    Code.QUANTITY_EXCEEDS_RESERVATION: 409,
+    Code.STALE_EXPECTATION: 409,
+    Code.NEGATIVE_STOCK: 409,
+    Code.INSUFFICIENT_STOCK: 409,
+    GatewayCode.UNKNOWN_COMMAND: 404,
+    GatewayCode.NOT_FOUND: 404,
+    GatewayCode.METHOD_NOT_ALLOWED: 405,
+    GatewayCode.BODY_TOO_LARGE: 413,
+    GatewayCode.TOO_MANY_REQUESTS: 429,
+    GatewayCode.INTERNAL_ERROR: 500,
+    GatewayCode.KAFKA_UNAVAILABLE: 503,
+    GatewayCode.VIEW_NOT_READY: 503,
+    GatewayCode.RESULT_TIMEOUT: 504,
+    GatewayCode.VIEW_BEHIND: 504,
+}
+
+DETAIL_OF: dict[Code | GatewayCode, str] = {
+    Code.MALFORMED: "The body is not a JSON object.",
+    Code.INVALID_FIELD: "A field is missing, unknown, of the wrong type or out of range.",
+    Code.WRONG_PARTITION: "The gateway's partition count is not the cluster's: set HOLDFAST_PARTITIONS right.",
+    Code.IDEMPOTENCY_MISMATCH: "This Idempotency-Key was used before for another command; use a new key.",
+    Code.UNKNOWN_SKU: "No stock row has this SKU: adjust its stock first.",
+    Code.UNKNOWN_WAREHOUSE: "The SKU has no stock row in this warehouse.",
+    Code.UNKNOWN_RESERVATION: "The SKU has no such reservation.",
+    Code.RESERVATION_EXISTS: "The SKU has a reservation of this id already; use another id.",
+    Code.RESERVATION_COMMITTED: "The reservation has ended: it was committed.",
+    Code.RESERVATION_RELEASED: "The reservation has ended: it was released.",
+    Code.RESERVATION_EXPIRED: "The reservation has ended: its time to live is over.",
+    Code.QUANTITY_EXCEEDS_RESERVATION: "The quantity is more than the reservation still holds.",
+    Code.STALE_EXPECTATION: "on_hand is not what expected_on_hand says: read the stock and decide anew.",
+    Code.NEGATIVE_STOCK: "A quantity would fall below 0.",
+    Code.INSUFFICIENT_STOCK: "Less is available than was requested.",
+    GatewayCode.UNKNOWN_COMMAND: "No such command is remembered for the SKU.",
+    GatewayCode.NOT_FOUND: "There is no such route; /docs lists them.",
+    GatewayCode.METHOD_NOT_ALLOWED: "The route does not take this method; /docs lists them.",
+    GatewayCode.BODY_TOO_LARGE: "The body is too large.",
+    GatewayCode.TOO_MANY_REQUESTS: "Too many requests are waiting for their results; ask again a little later.",
+    GatewayCode.INTERNAL_ERROR: "The gateway failed; its log says why.",
+    GatewayCode.KAFKA_UNAVAILABLE: "Kafka cannot be reached. Ask again later; with the same key that is safe.",
+    GatewayCode.VIEW_NOT_READY: "The availability view is still being read; ask again a little later.",
+    GatewayCode.RESULT_TIMEOUT: "The result did not come in time. Ask again with the same key: that is safe.",
+    GatewayCode.VIEW_BEHIND: "The availability view did not reach min_seq in time.",
+}
+
+
+class Problem(msgspec.Struct, kw_only=True):
+    """A problem document (RFC 9457). `field` goes with `invalid_field`, `result` is the ledger's if it gave one."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    field: str | UnsetType = UNSET
+    result: Raw | UnsetType = UNSET
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def problem_body(
+    code: Code | GatewayCode, *, detail: str | None = None, field: str | None = None, result: bytes | None = None
+) -> bytes:
+    """Write the problem document of a code.
+
+    Args:
+        code: the reason; gives status, title and, when none is given, the detail.
+        detail: what was wrong with this very request.
+        field: the path of the field that is to blame.
+        result: the ledger's result as it came, JSON.
+    """
+    return _encode(
+        Problem(
+            type=f"urn:holdfast:problem:{code}",
+            title=code.replace("_", " ").capitalize(),
+            status=STATUS_OF[code],
+            detail=detail or DETAIL_OF[code],
+            code=code,
+            field=UNSET if field is None else field,
+            result=UNSET if result is None else Raw(result),
+        )
+    )
+
+
+class Refused(Exception):
+    """A request is answered without a result of the ledger.
+
+    Args:
+        code: the reason.
+        detail: what was wrong with this very request; the code's own sentence when None.
+        field: the path of the field that is to blame.
+        command_id: the idempotency key under which the caller may ask again.
+    """
+
+    def __init__(
+        self,
+        code: Code | GatewayCode,
+        *,
+        detail: str | None = None,
+        field: str | None = None,
+        command_id: str | None = None,
+    ) -> None:
+        self.code = code
+        self.detail = detail
+        self.field = field
+        self.command_id = command_id
+        super().__init__(f"{code}: {detail or DETAIL_OF[code]}")
+
+    @property
+    def status(self) -> int:
+        """Give the HTTP status."""
+        return STATUS_OF[self.code]
+
+    def body(self) -> bytes:
+        """Write the problem document."""
+        return problem_body(self.code, detail=self.detail, field=self.field)
+
+
+class BodyTooLarge(Refused):
+    """The body is longer than the route takes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(GatewayCode.BODY_TOO_LARGE, detail=f"The body is too large: at most {limit} bytes are taken.")
+
+
+class TooManyRequests(Refused):
+    """As many requests wait as may."""
+
+    def __init__(self, limit: int, *, command_id: str | None = None) -> None:
+        detail = f"{limit} requests are waiting already, which is the limit; ask again a little later."
+        super().__init__(GatewayCode.TOO_MANY_REQUESTS, detail=detail, command_id=command_id)
+
+
+class KafkaUnavailable(Refused):
+    """Kafka cannot be reached, or does not take the command."""
+
+    def __init__(self, reason: str, *, command_id: str | None = None) -> None:
+        detail = f"{DETAIL_OF[GatewayCode.KAFKA_UNAVAILABLE]} ({reason})"
+        super().__init__(GatewayCode.KAFKA_UNAVAILABLE, detail=detail, command_id=command_id)
+
+
+class ViewNotReady(Refused):
+    """The availability view has not seen all of the past yet."""
+
+    def __init__(self) -> None:
+        super().__init__(GatewayCode.VIEW_NOT_READY)
+
+
+class ResultTimeout(Refused):
+    """No result came within the request's time: the command may or may not be applied."""
+
+    def __init__(self, *, command_id: str) -> None:
+        super().__init__(GatewayCode.RESULT_TIMEOUT, command_id=command_id)
+
+
+class ViewBehind(Refused):
+    """The view did not reach the sequence number that was asked for."""
+
+    def __init__(self, min_seq: int, seq: int) -> None:
+        detail = f"The availability view has sequence number {seq} of the SKU, and did not reach {min_seq} in time."
+        super().__init__(GatewayCode.VIEW_BEHIND, detail=detail)

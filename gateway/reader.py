@@ -1,0 +1,61 @@
+"""Owns the reading of a topic by one process for itself: all partitions, no group, committed records only."""
+
+from typing import Literal
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from gateway.config import GatewayConfig
+
+# A long poll answers at once when a record comes; this only bounds how old the broker's word on the log's end may be.
+LONG_POLL_MS = 500
+
+Positions = dict[TopicPartition, int]
+
+
+async def open_reader(
+    config: GatewayConfig, topic: str, start: Literal["beginning", "end"] | Positions
+) -> AIOKafkaConsumer:
+    """Connect a consumer to all partitions of a topic.
+
+    Each reader has a client of its own: on a shared connection the idle long poll of one would hold up the others.
+
+    Args:
+        config: says where Kafka is, and how many partitions the topic has.
+        topic: the topic.
+        start: where to begin, or to go on; partitions that are missing in positions begin at their end.
+
+    Returns:
+        The consumer, started, assigned and with its positions set. It raises `OffsetOutOfRangeError` on reading when a
+        position is no longer there.
+
+    Raises:
+        aiokafka.errors.KafkaError: Kafka cannot be reached, or the topic is not there.
+    """
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=config.bootstrap,
+        client_id="holdfast-gateway",
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        isolation_level="read_committed",
+        fetch_max_wait_ms=LONG_POLL_MS,
+        fetch_min_bytes=1,
+        request_timeout_ms=int(config.request_timeout_s * 1000),
+    )
+    partitions = [TopicPartition(topic, partition) for partition in range(config.partitions)]
+    try:
+        await consumer.start()
+        if start == "beginning":
+            positions = await consumer.beginning_offsets(partitions)
+        else:
+            positions = await consumer.end_offsets(partitions)
+            if start != "end":
+                positions |= start
+    except BaseException:
+        await consumer.stop()
+        raise
+    # Nothing may run between these: a partition that is assigned and has no position is an error to the fetcher.
+    consumer.assign(partitions)
+    for partition in partitions:
+        consumer.seek(partition, positions[partition])
+    return consumer

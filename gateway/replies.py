@@ -1,0 +1,57 @@
+"""Owns the writing of HTTP answers: status, headers and ready-made bytes."""
+
+from litestar.types import Receive, Scope, Send
+
+from gateway.problems import MEDIA_TYPE, Refused
+
+Headers = list[tuple[bytes, bytes]]
+
+JSON = (b"content-type", b"application/json")
+_PROBLEM = (b"content-type", MEDIA_TYPE)
+_MAY_BE_APPLIED = frozenset({503, 504})
+_COME_BACK = frozenset({429, 503})
+
+
+class Reply:
+    """One answer, an ASGI application of its own.
+
+    Litestar's `Response` merges headers, cookies and encoders for every answer: 30 us of a request's 60 in the
+    framework (measured without the server); these answers need none of it.
+    """
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, body: bytes, headers: Headers) -> None:
+        self.status = status
+        self.body = body
+        self.headers = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        """Send the answer."""
+        self.headers.append((b"content-length", b"%d" % len(self.body)))
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+
+
+def refusal(error: Refused, retry_after_s: int) -> Reply:
+    """Give the answer to a request that was refused."""
+    status = error.status
+    headers: Headers = [_PROBLEM]
+    if status in _COME_BACK:
+        headers.append((b"retry-after", b"%d" % retry_after_s))
+    if error.command_id is not None:
+        name = error.command_id.encode()
+        headers.append((b"idempotency-key", name))
+        if status in _MAY_BE_APPLIED:
+            headers.append((b"holdfast-command-id", name))
+    return Reply(status, error.body(), headers)
+
+
+def document(status: int, body: bytes, command_id: str) -> Reply:
+    """Give a result of the ledger, as it came."""
+    return Reply(status, body, [JSON, (b"idempotency-key", command_id.encode())])
+
+
+def problem(status: int, body: bytes, command_id: str) -> Reply:
+    """Give a problem document about a command."""
+    return Reply(status, body, [_PROBLEM, (b"idempotency-key", command_id.encode())])

@@ -1,0 +1,264 @@
+"""Owns request and response over Kafka: a command goes to `inventory.commands`, its result to `inventory.results`.
+
+A connection to Kafka is a producer, a reader of the results on a client of its own, and a probe that asks four times a
+second whether the brokers are there. While they are not, requests are refused at once instead of queueing up; both
+clients find their way back by themselves. If one of them breaks for good, the connection is made anew.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from gateway.compose import Composed
+from gateway.config import GatewayConfig
+from gateway.pending import Answer, PendingResults, Waiter
+from gateway.problems import KafkaUnavailable, ResultTimeout, TooManyRequests
+from gateway.reader import Positions, open_reader
+from schemas.partitioner import partition_of
+from schemas.topics import COMMANDS, RESULTS
+
+_PROBE_S = 0.25
+_PROBE_TIMEOUT_S = 2.0
+# Away for longer than this, the clients are made anew: the brokers may have come back at other addresses.
+_PATIENCE_S = 10.0
+_RETRY_S = 0.5
+_STOP_TIMEOUT_S = 2.0
+_IDLE_MS = 1000
+# Commands gather in a batch while the one before is on its way: at most 1,000 or so.
+_MAX_BATCH_BYTES = 256 * 1024
+
+_log = structlog.get_logger("holdfast.gateway")
+
+
+class Ledger(Protocol):
+    """What the routes need of the other side: commands go in, results come back."""
+
+    async def ask(self, command: Composed) -> Answer:
+        """Send a command and wait for its result.
+
+        Raises:
+            Refused: it was not sent, or the result did not come in time.
+        """
+
+    async def post(self, command: Composed) -> None:
+        """Send a command and wait until Kafka has it.
+
+        Raises:
+            Refused: it was not sent, or Kafka did not say so in time.
+        """
+
+    @property
+    def unavailable(self) -> str | None:
+        """Say why no command can be sent at present, None when one can."""
+
+    @property
+    def in_flight(self) -> int:
+        """Count the requests that wait."""
+
+
+class KafkaLedger:
+    """The ledger behind Kafka.
+
+    Args:
+        config: where Kafka is, time-outs and bounds.
+    """
+
+    def __init__(self, config: GatewayConfig) -> None:
+        self._config = config
+        self._pending = PendingResults()
+        self._posting = 0
+        self._producer: AIOKafkaProducer | None = None
+        self._positions: Positions = {}
+        self._broken = asyncio.Event()
+        self._logged: str | None = None
+        self.unavailable: str | None = "not connected yet"
+        self.connected = asyncio.Event()
+
+    @property
+    def in_flight(self) -> int:
+        """Count the requests that wait."""
+        return len(self._pending) + self._posting
+
+    async def ask(self, command: Composed) -> Answer:
+        """Send a command and wait for its result."""
+        self._admit(command)
+        waiter = self._pending.add(command.sku.encode(), command.command_id)
+        timer = asyncio.get_running_loop().call_later(self._config.request_timeout_s, _time_out, waiter)
+        try:
+            sent = await self._send(command)
+            sent.add_done_callback(lambda sent: self._acknowledged(waiter, sent))
+            return await waiter.future
+        finally:
+            timer.cancel()
+            self._pending.discard(waiter)
+
+    async def post(self, command: Composed) -> None:
+        """Send a command and wait until Kafka has it."""
+        self._admit(command)
+        self._posting += 1
+        try:
+            async with asyncio.timeout(self._config.request_timeout_s):
+                await (await self._send(command))
+        except TimeoutError:
+            raise ResultTimeout(command_id=command.command_id) from None
+        except KafkaError as error:
+            self._look_at(error)
+            raise KafkaUnavailable(repr(error), command_id=command.command_id) from None
+        finally:
+            self._posting -= 1
+
+    def _admit(self, command: Composed) -> None:
+        if self.unavailable is not None:
+            raise KafkaUnavailable(self.unavailable, command_id=command.command_id)
+        if self.in_flight >= self._config.max_in_flight:
+            raise TooManyRequests(self._config.max_in_flight, command_id=command.command_id)
+
+    async def _send(self, command: Composed) -> "asyncio.Future[object]":
+        producer = self._producer
+        if producer is None:
+            raise KafkaUnavailable("not connected", command_id=command.command_id)
+        partition = partition_of(command.sku, self._config.partitions)
+        try:
+            sent: asyncio.Future[object] = await producer.send(
+                COMMANDS, command.value, key=command.sku.encode(), partition=partition
+            )
+        except KafkaError as error:
+            self._look_at(error)
+            raise KafkaUnavailable(repr(error), command_id=command.command_id) from None
+        return sent
+
+    def _acknowledged(self, waiter: Waiter, sent: "asyncio.Future[object]") -> None:
+        error = None if sent.cancelled() else sent.exception()
+        if error is not None:
+            self._look_at(error)
+            waiter.fail(KafkaUnavailable(repr(error), command_id=waiter.command_id))
+        elif not sent.cancelled():
+            self._pending.acknowledge(waiter, sent.result().offset)  # type: ignore[attr-defined]
+
+    def _look_at(self, error: BaseException) -> None:
+        if not (isinstance(error, KafkaError) and error.retriable):
+            self._broken.set()
+
+    async def run(self) -> None:
+        """Keep the connection to Kafka until cancelled."""
+        while True:
+            self._broken.clear()
+            try:
+                await self._connection()
+            except OffsetOutOfRangeError:
+                _log.warning("results were cut off below the gateway's position: going on from their end")
+                self._positions.clear()
+            except Exception as error:  # noqa: BLE001 - aiokafka's own checks are asserts; a new connection cures all
+                self._away(repr(error))
+            await asyncio.sleep(_RETRY_S)
+
+    async def _connection(self) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            reader = await open_reader(self._config, RESULTS, self._positions or "end")
+            stack.push_async_callback(_stop, reader.stop)
+            for partition in reader.assignment():
+                self._positions[partition] = await reader.position(partition)
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._config.bootstrap,
+                client_id="holdfast-gateway",
+                acks="all",
+                linger_ms=0,
+                max_batch_size=_MAX_BATCH_BYTES,
+                # A command that waits longer for its broker is given up: its request has been answered by then.
+                request_timeout_ms=int(self._config.request_timeout_s * 1000),
+            )
+            stack.push_async_callback(_stop, producer.stop)
+            await producer.start()
+            await producer.partitions_for(COMMANDS)
+            self._producer = producer
+            stack.callback(self._disconnected)
+            parts = [self._read(reader), self._probe(producer), self._wait_until_broken()]
+            tasks = [asyncio.ensure_future(part) for part in parts]
+            stack.push_async_callback(_cancel, tasks)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+
+    def _disconnected(self) -> None:
+        self._producer = None
+        self._refuse("the connection is being made anew")
+
+    async def _wait_until_broken(self) -> None:
+        await self._broken.wait()
+
+    async def _read(self, reader: AIOKafkaConsumer) -> None:
+        take = self._pending.take
+        while True:
+            records = await reader.getmany(timeout_ms=_IDLE_MS)
+            for partition, batch in records.items():
+                for record in batch:
+                    take(record.key, record.value)
+                self._positions[partition] = batch[-1].offset + 1
+
+    async def _probe(self, producer: AIOKafkaProducer) -> None:
+        clock = asyncio.get_running_loop().time
+        seen_at = clock()
+        while clock() - seen_at < _PATIENCE_S:
+            reason = await _reason_to_refuse(producer, self._config.partitions)
+            if reason is None:
+                seen_at = clock()
+                self._here()
+            else:
+                self._away(reason)
+            await asyncio.sleep(_PROBE_S)
+
+    def _here(self) -> None:
+        if self.unavailable is not None:
+            _log.info("connected to Kafka", bootstrap=self._config.bootstrap)
+            self._logged = None
+            self.unavailable = None
+            self.connected.set()
+
+    def _away(self, reason: str) -> None:
+        if reason != self._logged:
+            _log.warning("Kafka is away: commands are refused until it is back", reason=reason)
+            self._logged = reason
+        self._refuse(reason)
+
+    def _refuse(self, reason: str) -> None:
+        self.unavailable = reason
+        self.connected.clear()
+        self._pending.fail_unacknowledged(lambda command_id: KafkaUnavailable(reason, command_id=command_id))
+
+
+async def _reason_to_refuse(producer: AIOKafkaProducer, partitions: int) -> str | None:
+    client = producer.client
+    try:
+        answered = await asyncio.wait_for(client.force_metadata_update(), _PROBE_TIMEOUT_S)
+    except TimeoutError:
+        return "no broker answers"
+    if not answered:
+        return "no broker answers"
+    found = client.cluster.partitions_for_topic(COMMANDS) or ()
+    if len(found) != partitions:
+        return f"{COMMANDS} has {len(found)} partitions, not {partitions}: set HOLDFAST_PARTITIONS to its count"
+    for partition in found:
+        if client.cluster.leader_for_partition(TopicPartition(COMMANDS, partition)) in (None, -1):
+            return f"{COMMANDS} {partition} has no leader"
+    return None
+
+
+def _time_out(waiter: Waiter) -> None:
+    waiter.fail(ResultTimeout(command_id=waiter.command_id))
+
+
+async def _stop(stop: Callable[[], object]) -> None:
+    # A producer that is told to stop tries to deliver what it still has, for as long as a request may take.
+    with contextlib.suppress(TimeoutError, KafkaError, OSError):
+        await asyncio.wait_for(stop(), _STOP_TIMEOUT_S)  # type: ignore[arg-type]
+
+
+async def _cancel(tasks: list["asyncio.Task[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

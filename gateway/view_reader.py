@@ -1,0 +1,110 @@
+"""Owns the feeding of the availability view from `inventory.stock-changes`, and how far it is behind."""
+
+import asyncio
+import time
+
+import msgspec
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import OffsetOutOfRangeError
+
+from gateway.availability import AvailabilityView, Change
+from gateway.config import GatewayConfig
+from gateway.reader import LONG_POLL_MS, Positions, open_reader
+from schemas.topics import STOCK_CHANGES
+
+# Records applied before other tasks get their turn: 500 take about 2 ms.
+_SLICE = 500
+# A pause between fetches lets changes gather: a fetch costs 0.3 ms, and nobody needs the view to be younger than this.
+_PAUSE_S = 0.005
+_IDLE_MS = 200
+_RETRY_S = 0.5
+# The reader looks at the log's end at least every `_IDLE_MS`, the broker's word on it is at most a long poll old.
+_STALE_S = 2 * LONG_POLL_MS / 1000
+
+_change_of = msgspec.json.Decoder(Change).decode
+_log = structlog.get_logger("holdfast.gateway")
+
+
+class ViewReader:
+    """Reads all stock changes from the beginning, then follows; goes on by itself when Kafka was away.
+
+    Args:
+        config: where Kafka is.
+        view: the view to feed.
+    """
+
+    def __init__(self, config: GatewayConfig, view: AvailabilityView) -> None:
+        self._config = config
+        self._view = view
+        self._positions: Positions = {}
+        self._in_step_at: float | None = None
+        self._logged: str | None = None
+        self.complete = asyncio.Event()
+        self.lag = 0
+        self.unreadable = 0
+
+    @property
+    def lag_ms(self) -> int:
+        """Give the milliseconds since the view was last known to hold everything that was published; 0 when it does."""
+        if self._in_step_at is None:
+            return 0
+        age = time.monotonic() - self._in_step_at
+        return 0 if self.lag == 0 and age < _STALE_S else int(age * 1000)
+
+    async def run(self) -> None:
+        """Feed the view until cancelled."""
+        while True:
+            try:
+                await self._follow()
+            except OffsetOutOfRangeError:
+                _log.warning("stock changes were cut off below the view's position: reading them from the beginning")
+                self._restart()
+            except Exception as error:  # noqa: BLE001 - aiokafka's own checks are asserts; a new consumer cures all
+                if repr(error) != self._logged:
+                    self._logged = repr(error)
+                    _log.warning("stock changes cannot be read, trying until they can", error=self._logged)
+            await asyncio.sleep(_RETRY_S)
+
+    def _restart(self) -> None:
+        self._positions.clear()
+        self._view.clear()
+        self.complete.clear()
+
+    async def _follow(self) -> None:
+        consumer = await open_reader(self._config, STOCK_CHANGES, self._positions or "beginning")
+        try:
+            ends = await consumer.end_offsets(list(consumer.assignment()))
+            while True:
+                records = await consumer.getmany(timeout_ms=_IDLE_MS, max_records=_SLICE)
+                for batch in records.values():
+                    for record in batch:
+                        self._take(record.value)
+                await self._measure(consumer)
+                if not self.complete.is_set():
+                    if all(self._positions[partition] >= end for partition, end in ends.items()):
+                        self.complete.set()
+                    await asyncio.sleep(0)
+                else:
+                    await asyncio.sleep(0 if self.lag > _SLICE else _PAUSE_S)
+        finally:
+            await consumer.stop()
+
+    def _take(self, value: bytes | None) -> None:
+        if value is None:
+            return
+        try:
+            self._view.apply(_change_of(value))
+        except (msgspec.DecodeError, UnicodeDecodeError, OverflowError):
+            self.unreadable += 1
+
+    async def _measure(self, consumer: AIOKafkaConsumer) -> None:
+        lag = 0
+        for partition in consumer.assignment():
+            position = await consumer.position(partition)
+            self._positions[partition] = position
+            lag += max(0, (consumer.last_stable_offset(partition) or 0) - position)
+        self.lag = lag
+        oldest = min((consumer.last_poll_timestamp(partition) or 0) for partition in consumer.assignment())
+        if lag == 0 and time.time() - oldest / 1000 < _STALE_S:
+            self._in_step_at = time.monotonic()

@@ -1,0 +1,46 @@
+"""Owns the options that several commands share, and the settings behind them: `docs/settings.md` lists them all."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_BOOTSTRAP = "127.0.0.1:9092"
+DEFAULT_PARTITIONS = 4
+DEFAULT_HOST = "127.0.0.1"
+BROKER_PORT = 9092
+GATEWAY_PORT = 8080
+
+
+def _addresses(text: str) -> str:
+    for address in text.split(","):
+        host, _, port = address.strip().rpartition(":")
+        if not host or not port.isdecimal():
+            raise typer.BadParameter(f"{address!r} is no HOST:PORT, as 127.0.0.1:9092 is.")
+    return text
+
+
+Bootstrap = Annotated[
+    str,
+    typer.Option(
+        envvar="HOLDFAST_BOOTSTRAP",
+        metavar="HOST:PORT",
+        callback=_addresses,
+        help="Where Kafka is; several with commas.",
+    ),
+]
+Partitions = Annotated[
+    int,
+    typer.Option(envvar="HOLDFAST_PARTITIONS", min=1, help="Partitions of every topic; chosen once, for ever."),
+]
+DataDir = Annotated[
+    Path,
+    typer.Option(
+        envvar="HOLDFAST_DATA_DIR",
+        file_okay=False,
+        help="Where this process keeps its data; no two processes share one.",
+    ),
+]
+Port = Annotated[int, typer.Option(envvar="HOLDFAST_PORT", min=0, max=65535, help="The port to listen on.")]
+Host = Annotated[str, typer.Option(envvar="HOLDFAST_HOST", help="The address to listen on.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]

@@ -1,0 +1,127 @@
+"""Owns processes of Holdfast that another starts: their ready line, their end, and that none outlives its starter."""
+
+import asyncio
+import contextlib
+import ctypes
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from pathlib import Path
+from typing import Self
+
+from ops.problems import CannotDo
+
+_PR_SET_PDEATHSIG = 1
+_STOP_TIMEOUT_S = 8.0
+_SHOWN_LINES = 15
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Service:
+    """One `holdfast worker` or `holdfast gateway` as a child process.
+
+    Start it from the thread that lives as long as it should: Linux ends it with that thread.
+
+    Args:
+        name: what people call it; its log is `name.log`.
+        arguments: the subcommand and its options.
+        logs: the directory of its log.
+    """
+
+    def __init__(self, name: str, arguments: list[str], *, logs: Path) -> None:
+        self.name = name
+        self.log_file = logs / f"{name}.log"
+        self._arguments = arguments
+        self._process: Process | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Give the process id, None when it does not run."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    async def start(self, timeout_s: float) -> str:
+        """Start it and wait for its ready line.
+
+        Returns:
+            What follows `ready` in that line.
+
+        Raises:
+            CannotDo: it ended, or was not ready in time; carries the end of its log.
+        """
+        with self.log_file.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "ops.cli",
+                *self._arguments,
+                stdin=DEVNULL,
+                stdout=PIPE,
+                stderr=log,
+                # In a session of its own it gets no Ctrl-C: whoever started it stops it, in the right order.
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._ready_line(self._process)
+        except TimeoutError:
+            raise CannotDo(f"{self.name} was not ready within {timeout_s:g} s. {self.log_tail()}") from None
+
+    async def _ready_line(self, process: Process) -> str:
+        if process.stdout is None:
+            raise RuntimeError("the process was started without a pipe")
+        async for line in process.stdout:
+            text = line.decode(errors="replace").strip()
+            if text.startswith("ready"):
+                return text.removeprefix("ready").strip()
+        raise CannotDo(f"{self.name} ended with {await process.wait()} before it was ready. {self.log_tail()}")
+
+    def log_tail(self) -> str:
+        """Give the end of its log, with where it is."""
+        lines = self.log_file.read_text(errors="replace").splitlines()[-_SHOWN_LINES:]
+        return f"The end of {self.log_file}:\n" + "\n".join(lines)
+
+    async def stop(self) -> None:
+        """Stop it with SIGTERM; kill it when that takes too long."""
+        await self._end(signal.SIGTERM)
+
+    async def kill(self) -> None:
+        """End it at once, as a crash would (SIGKILL)."""
+        await self._end(signal.SIGKILL)
+
+    async def _end(self, sign: signal.Signals) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(sign)
+        try:
+            await asyncio.wait_for(process.wait(), _STOP_TIMEOUT_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+class Services:
+    """The services of a block: whatever happens in it, none of them runs afterwards."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._started: list[Service] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # Gateways were started last and end first: they stop asking before nobody is left to answer.
+        for service in reversed(self._started):
+            await service.stop()
+
+    def service(self, name: str, *arguments: str) -> Service:
+        """Make a service; it is stopped at the end of the block if it was started."""
+        made = Service(name, list(arguments), logs=self._logs)
+        self._started.append(made)
+        return made

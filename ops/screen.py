@@ -1,0 +1,64 @@
+"""Owns what people see: lines on standard error, tables, progress bars. What programs read goes to standard output."""
+
+import sys
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+_PIPE_WIDTH = 400
+
+
+def say(line: str) -> None:
+    """Tell a person something: one line on standard error."""
+    typer.echo(line, err=True)
+
+
+def print_json(document: object) -> None:
+    """Give a program one JSON document: one line on standard output, at once."""
+    sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+    sys.stdout.flush()
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
+    """Print a table on standard output; numbers stand to the right."""
+    rows = [tuple(row) for row in rows]
+    table = Table(
+        title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    for index, name in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(cell_text(cell) for cell in row))
+    # Into a pipe every row goes on one line; a terminal decides for itself.
+    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+
+
+def cell_text(cell: object) -> str:
+    """Give the text of a table's cell: thousands apart, yes and no for truths, a dash for nothing."""
+    if cell is None:
+        return "-"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    return f"{cell:,.1f}" if isinstance(cell, float) else str(cell).replace("[", r"\[")
+
+
+def progress() -> Progress:
+    """Make a progress bar on standard error; its tasks carry a field `note`. Silent when nobody watches."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )

@@ -1,0 +1,248 @@
+"""Owns `holdfast send`: JSON lines become commands, and with `--wait` each one's result a line on standard output."""
+
+import asyncio
+import contextlib
+import os
+import sys
+import threading
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import msgspec
+from aiokafka.errors import MessageSizeTooLargeError
+
+from ops.exchange import Exchange, Follower, address_of, exchange, no_answer
+from ops.problems import FOUND_WRONG, no_kafka
+from ops.screen import say
+from schemas import codec
+from schemas.characters import first_bad_field
+from schemas.commands import Identifier, Sku, Tick
+from schemas.partitioner import partition_of
+from schemas.topics import COMMANDS
+
+# Lines on their way or without an answer: enough to keep every partition busy, little enough to hold.
+_MAX_OPEN = 10_000
+_CHUNK_BYTES = 65_536
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of input that is going to be sent; `command_id` is None when no answer can be expected."""
+
+    value: bytes
+    sku: str | None
+    command_id: str | None
+
+
+class Refused(Exception):
+    """A line is no command and is not sent; the message says why."""
+
+
+class _Answerable(msgspec.Struct):
+    """As much of a command as it takes to be answered."""
+
+    command_id: Identifier
+    sku: Sku
+
+
+def checked(value: bytes) -> Line:
+    """Read a line strictly.
+
+    Raises:
+        Refused: it is no command of a SKU.
+    """
+    try:
+        command = codec.decode_command(value)
+    except codec.Unreadable as error:
+        raise Refused(str(error)) from None
+    if isinstance(command, Tick):
+        raise Refused("a tick is written by the partition's owner and belongs to no SKU")
+    return Line(value=value, sku=command.sku, command_id=command.command_id)
+
+
+def unchecked(value: bytes) -> Line:
+    """Take a line as it is: what can be read of it decides the partition and whether an answer will come."""
+    try:
+        ids = msgspec.json.decode(value, type=_Answerable)
+        if first_bad_field(ids) is None:
+            return Line(value=value, sku=ids.sku, command_id=ids.command_id)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    return Line(value=value, sku=None, command_id=None)
+
+
+class Answers:
+    """Puts results into the order of the commands."""
+
+    def __init__(self, print_line: Callable[[str], None]) -> None:
+        self._print = print_line
+        self._order: deque[tuple[str, str]] = deque()
+        self._wanted: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._come: defaultdict[tuple[str, str], deque[bytes]] = defaultdict(deque)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @property
+    def next_command_id(self) -> str:
+        """Name the command whose result is to be printed next."""
+        return self._order[0][0]
+
+    def expect(self, command_id: str, sku: str) -> None:
+        """Note that a command is going to be sent."""
+        self._order.append((command_id, sku))
+        self._wanted[command_id, sku] += 1
+
+    def take(self, value: bytes) -> bool:
+        """Take a result and print what can be printed by now. Tells whether anything was."""
+        address = address_of(value)
+        key = (address.command_id or "", address.sku)
+        if self._wanted.get(key, 0) == 0:
+            return False
+        self._wanted[key] -= 1
+        self._come[key].append(value)
+        return self._print_ready()
+
+    def _print_ready(self) -> bool:
+        printed = False
+        while self._order and (come := self._come.get(self._order[0])):
+            self._print(come.popleft().decode())
+            key = self._order.popleft()
+            if not come and not self._wanted[key]:
+                del self._come[key], self._wanted[key]
+            printed = True
+        return printed
+
+
+async def send(*, bootstrap: str, source: BinaryIO, check: bool, wait: bool, timeout_s: float) -> int:
+    """Send every line of the source.
+
+    Args:
+        bootstrap: `HOST:PORT,...` of the brokers.
+        source: JSON lines; empty ones are skipped.
+        check: whether lines that are no command are kept back.
+        wait: whether to print each command's result, in the order of the lines.
+        timeout_s: how long Kafka may take to take a command, and a result may keep the others waiting.
+
+    Returns:
+        The exit code: 1 when a line was refused.
+
+    Raises:
+        CannotDo: Kafka is away, or a result did not come.
+    """
+    answers = Answers(_print_line)
+    async with exchange(bootstrap) as link, Follower(link.results, answers.take) as follower:
+        sender = _Sender(link, follower, answers, read=checked if check else unchecked, wait=wait, timeout_s=timeout_s)
+        async for number, line in numbered_lines(source):
+            await sender.send(number, line)
+        await sender.finish()
+    say(f"{sender.sent:,} sent" + (f", {sender.refused:,} refused" if sender.refused else ""))
+    return FOUND_WRONG if sender.refused else 0
+
+
+class _Sender:
+    def __init__(
+        self,
+        link: Exchange,
+        follower: Follower,
+        answers: Answers,
+        *,
+        read: Callable[[bytes], Line],
+        wait: bool,
+        timeout_s: float,
+    ) -> None:
+        self._link = link
+        self._follower = follower
+        self._answers = answers
+        self._read = read
+        self._wait = wait
+        self._timeout_s = timeout_s
+        self._on_the_way: deque[asyncio.Future[Any]] = deque()
+        self.sent = 0
+        self.refused = 0
+
+    async def send(self, number: int, value: bytes) -> None:
+        try:
+            await self._produce(self._read(value))
+        except (Refused, MessageSizeTooLargeError) as error:
+            self.refused += 1
+            say(f"line {number}: {error}")
+            return
+        self.sent += 1
+        if len(self._on_the_way) > _MAX_OPEN:
+            await self._in_time(self._on_the_way.popleft())
+        await self._answered(_MAX_OPEN)
+
+    async def _produce(self, line: Line) -> None:
+        partition = partition_of(line.sku, self._link.partitions) if line.sku else 0
+        key = line.sku.encode() if line.sku else None
+        # Expected before it is sent: the answer may be read while the producer is still waiting for room.
+        if self._wait and line.command_id and line.sku:
+            self._answers.expect(line.command_id, line.sku)
+        sending = self._link.producer.send(COMMANDS, line.value, key=key, partition=partition)
+        self._on_the_way.append(await self._in_time(sending))
+
+    async def _in_time(self, awaitable: Awaitable[Any]) -> Any:
+        try:
+            return await asyncio.wait_for(awaitable, self._timeout_s)
+        except TimeoutError:
+            raise no_kafka(self._link.bootstrap) from None
+
+    async def _answered(self, all_but: int) -> None:
+        if not await self._follower.until(lambda: len(self._answers) <= all_but, self._timeout_s):
+            raise no_answer(self._answers.next_command_id, self._timeout_s)
+
+    async def finish(self) -> None:
+        while self._on_the_way:
+            await self._in_time(self._on_the_way.popleft())
+        await self._answered(0)
+
+
+def _print_line(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+async def numbered_lines(source: BinaryIO) -> AsyncIterator[tuple[int, bytes]]:
+    """Give the lines of a stream as they come, each with its number, without those that are empty."""
+    rest = b""
+    number = 0
+    async for chunk in _chunks(source):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            number += 1
+            if line.strip():
+                yield number, line.strip()
+    if rest.strip():
+        yield number + 1, rest.strip()
+
+
+async def _chunks(source: BinaryIO) -> AsyncIterator[bytes]:
+    # A thread of its own, not the loop's pool: a pool waits at exit for the read that waits for a terminal.
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[bytes] = asyncio.Queue(maxsize=4)
+    read = _reader_of(source)
+
+    def feed() -> None:
+        chunk = b" "
+        # The loop may end before the input does; then there is nobody left to feed.
+        with contextlib.suppress(RuntimeError, CancelledError):
+            while chunk:
+                chunk = read()
+                asyncio.run_coroutine_threadsafe(queue.put(chunk), loop).result()
+
+    threading.Thread(target=feed, daemon=True).start()
+    while chunk := await queue.get():
+        yield chunk
+
+
+def _reader_of(source: BinaryIO) -> Callable[[], bytes]:
+    # Past Python's own buffer where there is a descriptor: its lock, held by a thread that waits, breaks the exit.
+    try:
+        descriptor = source.fileno()
+    except (OSError, AttributeError):
+        return lambda: source.read(_CHUNK_BYTES)
+    return lambda: os.read(descriptor, _CHUNK_BYTES)

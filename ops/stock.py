@@ -1,0 +1,78 @@
+"""Owns `holdfast stock`: one SKU as the ledger has it, read through the log and so never stale."""
+
+import uuid
+from datetime import UTC, datetime
+
+from ops.exchange import exchange
+from ops.problems import FOUND_WRONG, CannotDo
+from ops.screen import cell_text, print_json, print_table, say
+from schemas import codec
+from schemas.codes import Code
+from schemas.commands import Query
+from schemas.results import ReservationView, Result
+
+
+async def stock(sku: str, *, bootstrap: str, reservation_id: str | None, timeout_s: float, as_json: bool) -> int:
+    """Ask for a SKU's stock (and one of its reservations) and print it.
+
+    Returns:
+        The exit code: 1 when the SKU or the reservation is unknown.
+
+    Raises:
+        CannotDo: Kafka is away, or no worker answered.
+    """
+    question = Query(command_id=f"stock-{uuid.uuid4().hex}", sku=sku, reservation_id=reservation_id)
+    try:
+        codec.decode_command(codec.encode(codec.content_of(question)))
+    except codec.Unreadable as error:
+        raise CannotDo(
+            f"{error.field} cannot be what was given: see the characters and lengths in the contract"
+        ) from None
+    async with exchange(bootstrap) as link:
+        result = await link.ask(question, timeout_s)
+    if as_json:
+        print_json(result)
+    elif result.status == "accepted":
+        _print(result)
+    if result.status == "accepted":
+        return 0
+    if result.code not in {Code.UNKNOWN_SKU, Code.UNKNOWN_RESERVATION}:
+        raise CannotDo(f"the ledger refused the question: {result.code} {result.field or ''}".rstrip())
+    what = f"SKU {sku!r}" if result.code is Code.UNKNOWN_SKU else f"reservation {reservation_id!r} of SKU {sku!r}"
+    say(f"{what} is unknown to the ledger ({result.code})")
+    return FOUND_WRONG
+
+
+def _print(result: Result) -> None:
+    columns = ("warehouse", "on_hand", "reserved", "damaged", "safety_stock", "inbound", "available")
+    rows = [tuple(getattr(row, column) for column in columns) for row in result.stock]
+    if len(rows) > 1:
+        rows.append(("total", *(sum(row[index] for row in rows) for index in range(1, len(columns)))))
+    print_table(columns, rows, title=f"{result.sku}  (seq {result.seq}, {_time(result.at)})")
+    if result.shortfall:
+        say("more is reserved than is on hand: count the stock, or release reservations")
+    if result.reservation is not None:
+        _print_reservation(result.reservation)
+
+
+def _print_reservation(found: ReservationView) -> None:
+    held = (
+        ", ".join(f"{allocation.quantity} in {allocation.warehouse}" for allocation in found.allocations) or "nothing"
+    )
+    expires = _time(found.expires_at) if found.expires_at is not None else "never"
+    rows = {
+        "reservation": found.reservation_id,
+        "state": found.state,
+        "quantity": found.quantity,
+        "committed": found.committed,
+        "released": found.released,
+        "holds": held,
+        "channel": found.channel,
+        "order": found.order_id,
+        "expires": expires,
+    }
+    print_table(("", ""), [(name, cell_text(value)) for name, value in rows.items()])
+
+
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

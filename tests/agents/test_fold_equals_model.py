@@ -1,0 +1,184 @@
+"""The ledger's fold and the audit's model, which share no rule, say the same of every log.
+
+Whatever the commands, wherever a transaction ends, and whenever the store is closed, opened or built anew from its
+changelog: results, stock changes, dead letters and rows are equal.
+"""
+
+import json
+from types import SimpleNamespace
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents import deciding
+from agents.deciding import fold
+from audit.model import Model
+from audit.report import PartitionReport
+from audit.rows import Ledger as Published
+from audit.rows import compare_rows
+from schemas.topics import CHANGELOG, DEAD_LETTERS, RESULTS, STOCK_CHANGES
+from tables.core.rows import POSITION_KEY, Position, encode_row
+from tables.ledger import Ledger, load
+from tables.store import MemoryStore
+
+T0 = 1_764_000_000_000
+DAY_MS = 24 * 3600 * 1000
+
+skus = st.sampled_from(["A", "A/B", "é"])
+warehouses = st.sampled_from(["a", "b", "c"])
+ids = st.sampled_from([f"i{n}" for n in range(12)])
+holds = st.sampled_from(["h1", "h2", "h3"])
+few = st.integers(1, 6)
+ttl = st.sampled_from([0, 1, 1_000, 12_000, 60_000, 31 * DAY_MS])
+
+
+def command(type_, **fields):
+    common = {"command_id": ids, "sku": skus, "type": st.just(type_)}
+    optional = {"actor": st.sampled_from(["anna", "ben \u2713"]), "source": st.just("pos")}
+    return st.fixed_dictionaries(common | fields, optional=optional)
+
+
+def maybe(strategy):
+    return st.none() | strategy
+
+
+commands = st.one_of(
+    command("adjust", warehouse=warehouses, delta=st.integers(-4, 9).filter(bool), reason=st.just("receipt")),
+    command("adjust", warehouse=warehouses, count=st.integers(0, 9), reason=st.just("cycle_count"),
+            bucket=st.sampled_from(["on_hand", "damaged", "safety_stock"]), expected_on_hand=maybe(few)),
+    command("reserve", reservation_id=holds, quantity=few, ttl_ms=maybe(ttl), warehouse=maybe(warehouses)),
+    command("reserve", reservation_id=holds, quantity=few, ttl_ms=ttl),
+    command("commit", reservation_id=holds, quantity=maybe(few)),
+    command("release", reservation_id=holds, quantity=maybe(few), reason=maybe(st.just("changed my mind"))),
+    command("extend", reservation_id=holds, ttl_ms=ttl),
+    command("query", reservation_id=maybe(holds), of_command_id=maybe(ids)),
+    st.just({"type": "tick"}),
+    command("reserve", reservation_id=holds, quantity=st.just(0)),
+    st.just("no command"),
+)  # fmt: skip
+pauses = st.sampled_from([0, 0, 0, 1, 999, 5_000, 15_000, 900_000, DAY_MS, 7 * DAY_MS])
+logs = st.lists(st.tuples(commands, pauses), min_size=1, max_size=40)
+# After how many records each transaction ends, and what happens to the store then.
+plans = st.lists(st.tuples(st.integers(1, 9), st.sampled_from(["", "", "reopen", "rebuild"])), min_size=1, max_size=9)
+
+
+class Recorder:
+    """Runs a log through the fold as a partition does, and keeps what would have been published."""
+
+    def __init__(self):
+        self.store = MemoryStore()
+        self.ledger = Ledger(self.store)
+        self.ledger.position = Position(0, 0, "one life")
+        self.changelog = []
+        self.published = {RESULTS: [], STOCK_CHANGES: [], DEAD_LETTERS: []}
+
+    def run(self, records, size):
+        while records:
+            folded = fold(self.ledger, records[:size], partition=0, partitions=1, limit=size)
+            position = Position(folded.next_offset, folded.now_ms, "one life")
+            rows = [*self.ledger.pending(), (POSITION_KEY, encode_row(position))]
+            assert CHANGELOG in folded.output.batches(rows, folded.now_ms)
+            output = folded.output
+            self.published[RESULTS] += [(key, value) for _, key, value in output._results]
+            self.published[STOCK_CHANGES] += [(key, value) for _, key, value in output._stock_changes]
+            self.published[DEAD_LETTERS] += [
+                (key, value, dict(headers)) for _, key, value, headers in output._dead_letters
+            ]
+            for key, value in rows:
+                self.changelog.append((len(self.changelog), key, value))
+            self.ledger.checkpoint(position, len(self.changelog) - 1)
+            self.ledger.forget(1_000)
+            return records[folded.next_offset - records[0].offset :]
+        return records
+
+    def reopen(self):
+        self.ledger = Ledger(self.store)
+
+    def rebuild(self, chunk):
+        self.store = MemoryStore()
+        for start in range(0, len(self.changelog), chunk):
+            load(self.store, self.changelog[start : start + chunk])
+        self.reopen()
+
+
+def records_of(log):
+    at = T0
+    for offset, (document, pause) in enumerate(log):
+        at += pause
+        value = document.encode() if isinstance(document, str) else json.dumps(document).encode()
+        yield SimpleNamespace(offset=offset, timestamp=at, key=b"key", value=value)
+
+
+@settings(max_examples=400)
+@given(logs, plans)
+def test_the_fold_equals_the_model(log, plan):
+    recorder = Recorder()
+    records = remaining = list(records_of(log))
+    step = 0
+    while remaining:
+        size, then = plan[step % len(plan)]
+        remaining = recorder.run(remaining, size)
+        step += 1
+        if then == "reopen":
+            recorder.reopen()
+        elif then == "rebuild":
+            recorder.rebuild(size + 1)
+
+    model = Model(0, 1)
+    expected = [model.apply(record.offset, record.timestamp, record.key, record.value) for record in records]
+    assert [orjson.loads(v) for _, v in recorder.published[RESULTS]] == [r for e in expected for r in e.results]
+    assert [k.decode() for k, _ in recorder.published[RESULTS]] == [r["sku"] for e in expected for r in e.results]
+    changes = [c for e in expected for c in e.stock_changes]
+    assert [orjson.loads(v) for _, v in recorder.published[STOCK_CHANGES]] == changes
+    assert [k.decode() for k, _ in recorder.published[STOCK_CHANGES]] == [
+        f"{c['sku']}/{c['warehouse']}" for c in changes
+    ]
+    letters = [letter for e in expected for letter in e.dead_letters]
+    assert [h["reason"].decode() for _, _, h in recorder.published[DEAD_LETTERS]] == [x["reason"] for x in letters]
+    assert_rows_equal(model, recorder)
+    assert_promises_hold(changes)
+
+
+def assert_rows_equal(model, recorder):
+    values = {}
+    for _, key, value in recorder.changelog:
+        values[key] = value
+    report = PartitionReport(partition=0, log_start=0, log_end=0, position=0)
+    published = Published.of({key: value for key, value in values.items() if value is not None})
+    compare_rows(model.rows(), published, report)
+    assert report.differences == []
+    for key, value in values.items():
+        assert recorder.store.get(key) == value
+
+
+def assert_promises_hold(changes):
+    """No bucket below 0, no gap in a sequence, and no reserve that makes what is available negative."""
+    last = {}
+    for change in changes:
+        assert change["seq"] == last.get(change["sku"], 0) + 1
+        last[change["sku"]] = change["seq"]
+        after = change["after"]
+        assert min(after["on_hand"], after["reserved"], after["damaged"], after["safety_stock"]) >= 0
+        if change["cause"]["type"] == "reserve":
+            assert after["available"] >= 0
+
+
+def test_a_full_transaction_stops_in_the_midst_of_expiries_and_the_next_goes_on(monkeypatch):
+    monkeypatch.setattr(deciding, "BATCH_BYTES", 3_000)
+    reserve = {"type": "reserve", "sku": "A", "quantity": 1, "ttl_ms": 10}
+    log = [({"type": "adjust", "command_id": "a", "sku": "A", "warehouse": "w", "delta": 99, "reason": "receipt"}, 0)]
+    log += [(reserve | {"command_id": f"c{n}", "reservation_id": f"r{n}"}, 0) for n in range(30)]
+    log += [({"type": "tick"}, 1_000), ({"type": "query", "command_id": "q", "sku": "A"}, 0)]
+    records = remaining = list(records_of(log))
+    recorder = Recorder()
+    transactions = 0
+    while remaining:
+        remaining = recorder.run(remaining, 100)
+        recorder.reopen()
+        transactions += 1
+    assert transactions > 10
+    model = Model(0, 1)
+    expected = [model.apply(record.offset, record.timestamp, record.key, record.value) for record in records]
+    assert [orjson.loads(v) for _, v in recorder.published[RESULTS]] == [r for e in expected for r in e.results]
+    assert_rows_equal(model, recorder)

@@ -1,0 +1,1 @@
+"""Tests of the audit: the model, the comparison, the reading and the report."""

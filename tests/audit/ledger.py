@@ -1,0 +1,144 @@
+"""Owns what the audit's tests are made of: a log of commands, and what a faultless ledger publishes for it."""
+
+import json
+from typing import NamedTuple
+
+import msgspec
+
+from audit.compare import OUTPUTS, ModelComparison, compare_partition
+from audit.model import Model
+from audit.report import PartitionReport
+from audit.rows import Ledger
+from audit.trimmed import TrimmedComparison
+from schemas.codec import encode
+from schemas.dead_letters import DeadLetter
+from schemas.results import Result
+from schemas.stock_changes import StockChange
+from schemas.topics import DEAD_LETTERS, RESULTS, STOCK_CHANGES
+
+T0 = 1_764_000_000_000
+
+
+class Record(NamedTuple):
+    """A record as the audit sees it."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple = ()
+
+
+class Log:
+    """A partition's commands; `do` appends one and applies it to the model."""
+
+    def __init__(self, partition=0, partitions=1):
+        self.model = Model(partition, partitions)
+        self.commands = []
+        self.expected = []
+
+    def do(self, type_, at=0, **fields):
+        """Append a command at T0 + `at` ms; its id is `c` and its offset unless given; fields of None are left out."""
+        ids = {"command_id": f"c{len(self.commands)}", "sku": "S"} if type_ != "tick" else {}
+        fields = {"type": type_} | ids | fields
+        return self.send(json.dumps({k: v for k, v in fields.items() if v is not None}).encode(), at)
+
+    def send(self, value, at=0, key=b"S"):
+        record = Record(len(self.commands), T0 + at, key, value)
+        self.commands.append(record)
+        self.expected.append(self.model.apply(record.offset, record.timestamp, record.key, record.value))
+        return self.expected[-1]
+
+    def stocked(self, **on_hand):
+        """Receive goods in some warehouses, in that order."""
+        for warehouse, quantity in on_hand.items():
+            self.do("adjust", warehouse=warehouse, delta=quantity, reason="receipt")
+        return self
+
+    def result(self, *args, **fields):
+        """Do a command that has exactly one result, and give that."""
+        (result,) = self.do(*args, **fields).results
+        return result
+
+
+def _record(records, key, value, headers=()):
+    records.append(Record(len(records), T0, key, value, headers))
+
+
+class Published:
+    """What a faultless ledger publishes for a log, as records that a test may then spoil."""
+
+    def __init__(self, log):
+        self.commands = list(log.commands)
+        self.outputs = {topic: [] for topic in OUTPUTS}
+        for expected in log.expected:
+            for result in expected.results:
+                self._add(RESULTS, result["sku"], msgspec.convert(result, Result))
+            for change in expected.stock_changes:
+                key = f"{change['sku']}/{change['warehouse']}"
+                self._add(STOCK_CHANGES, key, msgspec.convert(change, StockChange))
+            for letter in expected.dead_letters:
+                headers = DeadLetter(**letter).headers()
+                _record(self.outputs[DEAD_LETTERS], letter["key"], letter["value"], tuple(headers))
+        self.rows = {key: msgspec.msgpack.encode(row) for key, row in log.model.rows()}
+        self.rows[b"P"] = msgspec.msgpack.encode([1, len(log.commands), log.model.now, 3])
+        self.partitions = log.model.partitions
+        self.heads_missing = []
+        self.now_ms = T0 + 1000
+
+    def _add(self, topic, key, document):
+        _record(self.outputs[topic], key.encode(), encode(document))
+
+    @property
+    def results(self):
+        return self.outputs[RESULTS]
+
+    @property
+    def changes(self):
+        return self.outputs[STOCK_CHANGES]
+
+    @property
+    def letters(self):
+        return self.outputs[DEAD_LETTERS]
+
+    def edit(self, records, index, **fields):
+        """Change fields of one published document."""
+        document = json.loads(records[index].value) | fields
+        records[index] = records[index]._replace(value=json.dumps(document).encode())
+
+    def edit_row(self, key, index, value):
+        """Change one place of one row."""
+        row = msgspec.msgpack.decode(self.rows[key])
+        row[index] = value
+        self.rows[key] = msgspec.msgpack.encode(row)
+
+    async def audit(self, *, piece=7, log_start=0):
+        """Compare, reading all logs in pieces; the report."""
+        ledger = Ledger.of(dict(self.rows))
+        report = PartitionReport(
+            partition=0, log_start=log_start, log_end=len(self.commands), position=ledger.next_offset or 0
+        )
+        if log_start:
+            comparison = TrimmedComparison(report, ledger, heads_missing=self.heads_missing, now_ms=self.now_ms)
+        else:
+            comparison = ModelComparison(
+                report, self.partitions, ledger, heads_missing=self.heads_missing, now_ms=self.now_ms
+            )
+        outputs = {topic: Source(records, piece) for topic, records in self.outputs.items()}
+        commands = [record for record in self.commands if record.offset >= log_start]
+        await compare_partition(comparison, Source(commands, piece), outputs)
+        return report
+
+
+class Source:
+    """Gives a list of records in pieces."""
+
+    def __init__(self, records, piece):
+        self._records = list(records)
+        self._piece = piece
+        self.done = not records
+
+    async def read(self):
+        got, self._records = self._records[: self._piece], self._records[self._piece :]
+        self.done = not self._records
+        return got

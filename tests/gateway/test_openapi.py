@@ -1,0 +1,73 @@
+"""The API's description: it lists what is there, and stands on its own."""
+
+import re
+
+import pytest
+
+from gateway.docs_page import PAGE
+from gateway.problems import STATUS_OF
+
+
+@pytest.fixture
+async def document(client):
+    return (await client.get("/openapi.json")).json()
+
+
+async def test_it_lists_every_route_and_no_other(gateway, document):
+    served = {
+        (re.sub(r":str", "", route.path_format), method.lower())
+        for route in gateway.app.routes
+        for method in route.methods
+        if method != "OPTIONS"
+    }
+    described = {(path, method) for path, methods in document["paths"].items() for method in methods}
+    assert described == served
+
+
+def references_in(node):
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name == "$ref":
+                yield value
+            else:
+                yield from references_in(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references_in(value)
+
+
+async def test_every_reference_leads_somewhere(document):
+    names = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert set(references_in(document)) <= names
+
+
+async def test_the_problem_schema_knows_every_code(document):
+    schema = document["components"]["schemas"]["Problem"]["properties"]["code"]
+    assert schema["enum"] == sorted(code.value for code in STATUS_OF)
+
+
+async def test_bodies_leave_out_what_the_route_gives(document):
+    for name, schema in document["components"]["schemas"].items():
+        if name.endswith("Body") and name != "AvailabilityBody":
+            assert "type" not in schema["properties"]
+            assert "sku" in schema["required"]
+            assert "command_id" not in schema["required"]
+
+
+async def test_every_operation_has_an_id_of_its_own(document):
+    ids = [spec["operationId"] for methods in document["paths"].values() for spec in methods.values()]
+    assert len(ids) == len(set(ids))
+
+
+async def test_every_path_parameter_is_described(document):
+    for path, methods in document["paths"].items():
+        for spec in methods.values():
+            described = {parameter["name"] for parameter in spec["parameters"] if parameter["in"] == "path"}
+            assert described == set(re.findall(r"{(\w+)}", path))
+
+
+async def test_the_page_needs_nothing_from_outside(client):
+    answer = await client.get("/docs")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.content == PAGE
+    assert b"//" not in PAGE.replace(b"<!doctype html>", b"")

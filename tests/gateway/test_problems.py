@@ -1,0 +1,48 @@
+"""The refusals: every code has a status and a sentence, as the contract says."""
+
+import json
+
+import pytest
+
+from gateway.problems import DETAIL_OF, STATUS_OF, GatewayCode, problem_body
+from schemas.codes import Code
+
+CONTRACT = {
+    "malformed": 400,
+    "invalid_field": 422,
+    "wrong_partition": 500,
+    "idempotency_mismatch": 422,
+    "unknown_sku": 404,
+    "unknown_warehouse": 404,
+    "unknown_reservation": 404,
+    "reservation_exists": 409,
+    "reservation_committed": 409,
+    "reservation_released": 409,
+    "reservation_expired": 409,
+    "quantity_exceeds_reservation": 409,
+    "stale_expectation": 409,
+    "negative_stock": 409,
+    "insufficient_stock": 409,
+}
+
+
+@pytest.mark.parametrize("code", list(Code) + list(GatewayCode))
+def test_every_code_has_a_status_and_a_sentence(code):
+    assert 400 <= STATUS_OF[code] < 600
+    assert DETAIL_OF[code].endswith(".")
+
+
+def test_the_codes_of_the_contract_have_its_statuses():
+    assert {code.value: STATUS_OF[code] for code in Code} == CONTRACT
+
+
+def test_a_problem_document_has_the_members_of_rfc_9457_and_the_code():
+    problem = json.loads(problem_body(Code.INSUFFICIENT_STOCK, result=b'{"seq":3}'))
+    assert problem == {
+        "type": "urn:holdfast:problem:insufficient_stock",
+        "title": "Insufficient stock",
+        "status": 409,
+        "detail": "Less is available than was requested.",
+        "code": "insufficient_stock",
+        "result": {"seq": 3},
+    }

@@ -1,0 +1,101 @@
+"""The process: granian, the ready line, a Kafka that goes away and comes back, the end on SIGTERM."""
+
+import asyncio
+import os
+import signal
+import sys
+
+import httpx
+import pytest
+
+from ops.broker import Broker, free_port
+from ops.topics import ensure_topics
+
+CODE = """
+import sys
+from gateway.config import GatewayConfig
+from gateway.server import run
+run(GatewayConfig(bootstrap=sys.argv[1], port=int(sys.argv[2]), partitions=4, request_timeout_s=2.0))
+"""
+
+
+@pytest.fixture
+async def stopped_broker(tmp_path):
+    broker = Broker(tmp_path / "broker", port=free_port())
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+async def process(stopped_broker):
+    """Start a gateway whose Kafka is not there yet."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-c", CODE, stopped_broker.bootstrap, str(port)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    process.url = f"http://127.0.0.1:{port}"
+    yield process
+    if process.returncode is None:
+        process.kill()
+    await process.communicate()
+
+
+async def until(check):
+    while not await check():
+        await asyncio.sleep(0.1)
+
+
+async def test_a_gateway_is_live_without_kafka_recovers_with_it_and_ends_on_sigterm(process, stopped_broker, helpers):
+    async with httpx.AsyncClient(base_url=process.url, timeout=30) as client:
+
+        async def get(path, **params):
+            try:
+                return await client.get(path, params=params)
+            except httpx.ConnectError:
+                return httpx.Response(0)
+
+        async def is_live():
+            return (await get("/health/live")).status_code == 200
+
+        async def is_ready():
+            return (await get("/health/ready")).status_code == 200
+
+        async def is_refused():
+            return (await get("/v1/stock", sku="a")).status_code == 503
+
+        # Kafka is away at the start: live, not ready, and requests are refused at once.
+        await until(is_live)
+        answer = await get("/v1/stock", sku="a")
+        assert (answer.status_code, answer.json()["code"]) == (503, "kafka_unavailable")
+        assert answer.headers["retry-after"] == "1"
+        assert not await is_ready()
+
+        # It comes: the ready line, and requests are answered.
+        stopped_broker.start()
+        await ensure_topics(stopped_broker.bootstrap, helpers.partitions)
+        line = await asyncio.wait_for(process.stdout.readline(), 60)
+        assert line.decode().startswith(f"ready {process.url}")
+        async with helpers.scripted_ledger(stopped_broker.bootstrap):
+            assert (await get("/v1/stock", sku="a")).status_code == 200
+            assert (await get("/v1/availability", sku="a")).status_code == 200
+
+        # It is killed: refused, and the view still answers.
+        stopped_broker.kill()
+        await until(is_refused)
+        assert not await is_ready()
+        assert (await get("/v1/availability", sku="a")).status_code == 200
+
+        # It comes back: the same process serves again.
+        stopped_broker.start()
+        await until(is_ready)
+        async with helpers.scripted_ledger(stopped_broker.bootstrap):
+            assert (await get("/v1/stock", sku="a")).status_code == 200
+
+    process.send_signal(signal.SIGTERM)
+    await asyncio.wait_for(process.wait(), 20)
+    assert process.returncode == 0
+    assert await process.stdout.read() == b""

@@ -1,0 +1,313 @@
+"""The routes, over a fake ledger: what is sent, and how each answer looks."""
+
+import json
+
+import msgspec
+import pytest
+
+from gateway.availability import Change
+from gateway.config import GatewayConfig
+from gateway.problems import KafkaUnavailable, ResultTimeout, TooManyRequests
+from schemas.codes import Code
+
+ADJUST = {"sku": "85123A", "warehouse": "leeds", "delta": 5, "reason": "receipt"}
+COMMANDS = [
+    ("/v1/adjustments", ADJUST, "adjust", 200),
+    ("/v1/reservations", {"sku": "85123A", "quantity": 3}, "reserve", 201),
+    ("/v1/reservations/cart-77/commit", {"sku": "85123A"}, "commit", 200),
+    ("/v1/reservations/cart-77/release", {"sku": "85123A"}, "release", 200),
+    ("/v1/reservations/cart-77/extend", {"sku": "85123A", "ttl_ms": 1}, "extend", 200),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "type_", "status"), COMMANDS)
+async def test_a_command_is_sent_and_its_result_is_the_answer(client, ledger, path, body, type_, status):
+    answer = await client.post(path, json=body, headers={"Idempotency-Key": "k-1"})
+    sent = ledger.commands[0]
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["idempotency-key"] == "k-1"
+    assert answer.json() == ledger.answer(sent)
+    assert (sent["command_id"], sent["type"], sent["sku"]) == ("k-1", type_, "85123A")
+    assert sent["reservation_id" if type_ != "adjust" else "warehouse"] in ("cart-77", "k-1", "leeds")
+
+
+async def test_a_replayed_result_has_the_originals_status(client, ledger, helpers):
+    ledger.answer = lambda command: helpers.result_of(command, replayed=True)
+    answer = await client.post("/v1/reservations", json={"sku": "a", "quantity": 1})
+    assert answer.status_code == 201
+    ledger.answer = lambda command: helpers.result_of(command, replayed=True, code="insufficient_stock")
+    answer = await client.post("/v1/reservations", json={"sku": "a", "quantity": 1})
+    assert answer.status_code == 409
+
+
+async def test_a_key_is_made_and_returned_when_there_is_none(client, ledger):
+    answer = await client.post("/v1/adjustments", json=ADJUST)
+    assert answer.headers["idempotency-key"] == ledger.commands[0]["command_id"]
+
+
+@pytest.mark.parametrize("code", list(Code))
+async def test_a_refusal_is_a_problem_document_that_carries_the_result(client, ledger, helpers, code):
+    ledger.answer = lambda command: helpers.result_of(command, code=code.value, requested=3, available=1)
+    answer = await client.post("/v1/reservations", json={"sku": "a", "quantity": 3}, headers={"Idempotency-Key": "k"})
+    problem = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["idempotency-key"] == "k"
+    assert (problem["status"], problem["code"]) == (answer.status_code, code.value)
+    assert problem["result"] == ledger.answer(ledger.commands[0])
+
+
+async def test_insufficient_stock_says_how_much_there_is(client, ledger, helpers):
+    ledger.answer = lambda command: helpers.result_of(command, code="insufficient_stock", requested=3, available=1)
+    answer = await client.post("/v1/reservations", json={"sku": "a", "quantity": 3})
+    assert answer.json()["detail"] == "3 requested, 1 available."
+
+
+async def test_a_body_that_the_ledger_would_refuse_is_never_sent(client, ledger):
+    answer = await client.post("/v1/reservations", json={"sku": "a", "quantity": 0}, headers={"Idempotency-Key": "k"})
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "invalid_field", "quantity")
+    assert answer.headers["idempotency-key"] == "k"
+    answer = await client.post("/v1/reservations", content=b"[1]")
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+    assert ledger.commands == []
+
+
+async def test_a_body_over_the_limit_is_refused_whether_its_length_was_announced_or_not(client, ledger):
+    async def chunks():
+        for _ in range(3):
+            yield b" " * 30_000
+
+    for content in (b" " * 65_537, chunks()):
+        answer = await client.post("/v1/adjustments", content=content)
+        assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    assert ledger.commands == []
+
+
+async def test_a_body_in_pieces_is_put_together(client):
+    whole = json.dumps(ADJUST).encode()
+
+    async def pieces():
+        yield whole[:20]
+        yield whole[20:]
+
+    assert (await client.post("/v1/adjustments", content=pieces())).status_code == 200
+
+
+async def test_an_async_request_is_answered_when_kafka_has_the_command(client, ledger):
+    headers = {"Idempotency-Key": "k", "Prefer": "wait=5, respond-async"}
+    answer = await client.post("/v1/reservations", json={"sku": "a b/ä", "quantity": 1}, headers=headers)
+    location = "/v1/commands/k?sku=a%20b%2F%C3%A4"
+    assert answer.status_code == 202
+    assert answer.json() == {"command_id": "k", "location": location}
+    assert answer.headers["location"] == location
+    assert answer.headers["preference-applied"] == "respond-async"
+    assert answer.headers["holdfast-command-id"] == answer.headers["idempotency-key"] == "k"
+    assert ledger.posted[0]["sku"] == "a b/ä"
+    assert ledger.commands == []
+    await client.get(location)
+    assert ledger.commands[0]["sku"] == "a b/ä"
+
+
+async def test_reads_are_queries(client, ledger):
+    assert (await client.get("/v1/stock", params={"sku": "a/b c"})).status_code == 200
+    assert (await client.get("/v1/reservations/r:1", params={"sku": "a"})).status_code == 200
+    stock, reservation = ledger.commands
+    assert (stock["type"], stock["sku"]) == ("query", "a/b c")
+    assert (reservation["type"], reservation["reservation_id"]) == ("query", "r:1")
+
+
+async def test_the_result_of_a_command_is_the_one_inside_the_querys(client, ledger, helpers):
+    original = helpers.result_of({"command_id": "k", "type": "reserve", "sku": "a"}, code="insufficient_stock")
+    ledger.answer = lambda command: helpers.result_of(command, of_command=original)
+    answer = await client.get("/v1/commands/k", params={"sku": "a"})
+    assert (answer.status_code, answer.json()) == (200, original)
+    assert ledger.commands[0]["of_command_id"] == "k"
+
+
+async def test_a_command_that_is_not_remembered_is_not_found(client, ledger, helpers):
+    ledger.answer = lambda command: helpers.result_of(command, of_command=None)
+    answer = await client.get("/v1/commands/k", params={"sku": "a"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_command")
+
+
+QUERIES = [
+    ("/v1/stock", "sku"),
+    ("/v1/stock?sku=a&sku=b", "sku"),
+    ("/v1/stock?sku=", "sku"),
+    ("/v1/stock?sku=a%0A", "sku"),
+    ("/v1/stock?sku=a&colour=red", "colour"),
+    ("/v1/reservations/a%20b?sku=a", "reservation_id"),
+    ("/v1/availability", "sku"),
+    ("/v1/availability?sku=a&min_seq=x", "min_seq"),
+    ("/v1/availability?sku=a&min_seq=-1", "min_seq"),
+    ("/v1/availability?sku=a&sku=b&min_seq=1", "min_seq"),
+    ("/v1/availability?sku=a&channel=a%20b", "channel"),
+    ("/v1/availability?sku=a%0A", "sku[0]"),
+]
+
+
+@pytest.mark.parametrize(("url", "field"), QUERIES)
+async def test_a_query_string_is_read_as_strictly_as_a_body(client, ledger, url, field):
+    answer = await client.get(url)
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "invalid_field", field)
+    assert ledger.commands == []
+
+
+async def test_a_query_string_that_is_no_utf_8_is_malformed(client):
+    answer = await client.get("/v1/stock?sku=%ff")
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+
+
+ERRORS = [
+    (TooManyRequests(3, command_id="k"), 429, "1", None),
+    (KafkaUnavailable("no broker answers", command_id="k"), 503, "1", "k"),
+    (ResultTimeout(command_id="k"), 504, None, "k"),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "retry_after", "command_id"), ERRORS)
+async def test_what_keeps_a_result_from_coming_is_said_with_what_to_do(
+    client, ledger, error, status, retry_after, command_id
+):
+    ledger.error = error
+    for prefer in ("", "respond-async"):
+        headers = {"Idempotency-Key": "k", "Prefer": prefer}
+        answer = await client.post("/v1/adjustments", json=ADJUST, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (status, error.code.value)
+        assert answer.headers.get("retry-after") == retry_after
+        assert answer.headers.get("holdfast-command-id") == command_id
+        assert answer.headers["idempotency-key"] == "k"
+
+
+def put(gateway, *changes):
+    for document in changes:
+        gateway.view.apply(msgspec.convert(document, Change))
+
+
+async def test_availability_is_answered_from_the_view(client, gateway, helpers):
+    put(
+        gateway,
+        helpers.change_of("a", "york", 1, on_hand=10, reserved=4),
+        helpers.change_of("a", "bath", 2, on_hand=1, reserved=3),
+    )
+    expected = {
+        "items": [
+            {
+                "sku": "a",
+                "available": 6,
+                "seq": 2,
+                "at": 1_764_000_000_002,
+                "stock": [
+                    {
+                        "warehouse": warehouse,
+                        "on_hand": on_hand,
+                        "reserved": reserved,
+                        "damaged": 0,
+                        "safety_stock": 0,
+                        "inbound": 0,
+                        "available": on_hand - reserved,
+                    }
+                    for warehouse, on_hand, reserved in (("bath", 1, 3), ("york", 10, 4))
+                ],
+            },
+            {"sku": "x", "available": 0, "seq": 0, "at": None, "stock": []},
+        ],
+        "lag": 0,
+        "lag_ms": 0,
+    }
+    by_get = await client.get("/v1/availability?sku=a&sku=x&channel=web")
+    by_post = await client.post("/v1/availability", json={"skus": ["a", "x"], "channel": "web"})
+    assert by_get.status_code == by_post.status_code == 200
+    assert by_get.json() == by_post.json() == expected
+
+
+async def test_availability_may_be_asked_of_a_thousand_skus_and_no_more(client):
+    answer = await client.post("/v1/availability", json={"skus": ["s"] * 1000})
+    assert len(answer.json()["items"]) == 1000
+    for skus in (["s"] * 1001, []):
+        answer = await client.post("/v1/availability", json={"skus": skus})
+        assert (answer.status_code, answer.json()["field"]) == (422, "skus")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        ({"skus": ["a", "b\n"]}, 422, "skus[1]"),
+        ({"skus": ["a", 3]}, 422, "skus[1]"),
+        ({"skus": ["a"], "colour": 1}, 422, "colour"),
+        ({"skus": ["a"], "min_seq": 1.5}, 422, "min_seq"),
+        ([], 400, None),
+    ],
+)
+async def test_an_availability_body_is_read_strictly(client, body, status, field):
+    answer = await client.post("/v1/availability", json=body)
+    assert (answer.status_code, answer.json().get("field")) == (status, field)
+
+
+async def test_min_seq_that_does_not_come_in_time_is_said(client, gateway, helpers):
+    put(gateway, helpers.change_of("a", "york", 1, on_hand=10))
+    assert (await client.get("/v1/availability?sku=a&min_seq=1")).status_code == 200
+    answer = await client.get("/v1/availability?sku=a&min_seq=2")
+    assert (answer.status_code, answer.json()["code"]) == (504, "view_behind")
+
+
+async def test_availability_is_not_answered_before_the_view_is_whole(client, gateway):
+    gateway.reader.complete.clear()
+    answer = await client.get("/v1/availability?sku=a")
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "view_not_ready", "1")
+
+
+async def test_health_says_whether_requests_can_be_served_and_why_not(client, gateway, ledger):
+    assert (await client.get("/health/live")).json() == {"status": "live"}
+    answer = await client.get("/health/ready")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "reasons": []})
+    ledger.unavailable = "no broker answers"
+    gateway.reader.complete.clear()
+    answer = await client.get("/health/ready")
+    assert (answer.status_code, answer.json()["status"]) == (503, "not_ready")
+    assert [reason.split(":")[0] for reason in answer.json()["reasons"]] == ["Kafka", "availability view"]
+
+
+async def test_metrics_count_requests_by_route_and_status(client, ledger):
+    ledger.in_flight = 3
+    await client.post("/v1/adjustments", json=ADJUST)
+    await client.post("/v1/adjustments", json={})
+    await client.post("/v1/reservations/r/commit", json={"sku": "a"})
+    text = (await client.get("/metrics")).text
+    assert 'holdfast_gateway_requests_total{route="/v1/adjustments",status="200"} 1.0' in text
+    assert 'holdfast_gateway_requests_total{route="/v1/adjustments",status="422"} 1.0' in text
+    assert 'holdfast_gateway_request_seconds_count{route="/v1/reservations/{id}/commit"} 1.0' in text
+    assert "holdfast_gateway_in_flight 3.0" in text
+    assert "holdfast_gateway_kafka_connected 1.0" in text
+
+
+async def test_what_is_no_route_is_a_problem_too(client):
+    answer = await client.get("/v2")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert answer.headers["content-type"] == "application/problem+json"
+    answer = await client.get("/v1/adjustments")
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    assert "POST" in answer.headers["allow"]
+
+
+async def test_a_failure_of_the_gateway_is_a_problem_without_its_insides(client, ledger):
+    ledger.error = ZeroDivisionError("secret")
+    answer = await client.post("/v1/adjustments", json=ADJUST)
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert "secret" not in answer.text
+
+
+async def test_a_stream_is_not_opened_while_kafka_is_away(client, ledger):
+    ledger.unavailable = "no broker answers"
+    assert (await client.get("/v1/stock-changes")).status_code == 503
+
+
+@pytest.mark.parametrize("event_id", ["x", "0:1,", "0:-1", "4:0", "0:1;1:2"])
+async def test_an_event_id_that_no_stream_gave_is_refused(client, event_id):
+    answer = await client.get("/v1/stock-changes", headers={"Last-Event-ID": event_id})
+    assert (answer.status_code, answer.json()["field"]) == (422, "Last-Event-ID")
+
+
+def test_a_bound_of_the_contract_is_the_default():
+    config = GatewayConfig()
+    assert (config.port, config.max_in_flight, config.max_availability_skus) == (8080, 10_000, 1_000)

@@ -1,0 +1,84 @@
+"""Every command explains itself, says what to do when Kafka is away, and uses the exit codes that are written down."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from ops.cli import app
+
+COMMANDS = ("demo", "broker", "topics", "worker", "gateway", "send", "tail", "import", "stock", "audit", "doctor")
+
+
+def test_the_commands_are_those_of_the_contract():
+    assert sorted(get_command(app).commands) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(holdfast, command):
+    result = holdfast(command, "--help")
+    assert result.exit_code == 0
+    assert "Example: " in result.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_explained(command):
+    for parameter in get_command(app).commands[command].params:
+        assert getattr(parameter, "help", None), f"{command} {parameter.name}"
+
+
+def test_help_comes_fast_because_nothing_is_imported_that_it_does_not_need():
+    code = "import sys, ops.cli; print(*(name for name in sys.modules if name in {'aiokafka', 'faust', 'litestar'}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("topics",),
+        ("send",),
+        ("tail", "results"),
+        ("stock", "85123A"),
+        ("audit",),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_without_kafka_a_command_says_what_to_do(holdfast, nowhere, arguments):
+    began = time.monotonic()
+    result = holdfast(*arguments, "--bootstrap", nowhere, given="")
+    assert result.exit_code == 2
+    assert f"no Kafka answers at {nowhere}; start one with `holdfast broker` or set HOLDFAST_BOOTSTRAP" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert time.monotonic() - began < 10
+
+
+def test_without_kafka_an_import_says_what_to_do(holdfast, nowhere, tmp_path):
+    file = tmp_path / "orders.csv"
+    file.write_text("order_id,sku,quantity,ordered_at,country\n")
+    result = holdfast("import", file, "--bootstrap", nowhere)
+    assert result.exit_code == 2
+    assert "no Kafka answers" in result.stderr
+
+
+@pytest.mark.parametrize("address", ["", "kafka", "kafka:", "kafka:port", "kafka:9092,", ":9092"])
+def test_an_address_that_is_none_is_refused(holdfast, address):
+    result = holdfast("stock", "A", "--bootstrap", address)
+    assert result.exit_code == 2
+    assert "is no HOST:PORT" in result.stderr
+
+
+def test_a_setting_may_come_from_the_environment(holdfast, nowhere, monkeypatch):
+    monkeypatch.setenv("HOLDFAST_BOOTSTRAP", nowhere)
+    assert f"no Kafka answers at {nowhere}" in holdfast("stock", "A").stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_setting_of_a_command_is_documented(command):
+    settings = (Path(__file__).parents[2] / "docs/settings.md").read_text()
+    for parameter in get_command(app).commands[command].params:
+        if parameter.envvar:
+            assert f"| `{parameter.envvar}` | `{parameter.opts[0]}` |" in settings

@@ -1,0 +1,104 @@
+"""`holdfast topics` makes and lists the topics; `holdfast doctor` checks them and everything around them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ops.cluster import GroupState, TopicState
+from ops.doctor import MAX_LAG, check_data_dir, check_features, check_group, check_topic
+from schemas.topics import CHANGELOG, COMMANDS, TOPICS
+
+
+def checks_of(result):
+    return {check["name"]: check for check in json.loads(result.stdout)["checks"]}
+
+
+def test_topics_lists_all_with_their_configuration(holdfast, cluster):
+    bootstrap, count = cluster
+    result = holdfast("topics", "--bootstrap", bootstrap, "--partitions", count, "--json")
+    assert result.exit_code == 0
+    listed = json.loads(result.stdout)["topics"]
+    assert listed == {name: {"partitions": count, "configs": dict(configs)} for name, configs in TOPICS.items()}
+
+
+def test_topics_prints_a_table_for_people(holdfast, cluster):
+    bootstrap, count = cluster
+    result = holdfast("topics", "--bootstrap", bootstrap, "--partitions", count)
+    assert COMMANDS in result.stdout
+    assert "message.timestamp.type=LogAppendTime" in result.stdout
+    assert "all were there" in result.stderr
+
+
+def test_topics_refuses_another_partition_count(holdfast, cluster):
+    bootstrap, count = cluster
+    result = holdfast("topics", "--bootstrap", bootstrap, "--partitions", count + 1)
+    assert result.exit_code == 2
+    assert f"set HOLDFAST_PARTITIONS to {count}" in result.stderr
+
+
+def test_the_doctor_finds_that_no_worker_runs(holdfast, cluster, tmp_path):
+    bootstrap, count = cluster
+    result = holdfast("doctor", "--bootstrap", bootstrap, "--partitions", count, "--data-dir", tmp_path, "--json")
+    assert result.exit_code == 1
+    checks = checks_of(result)
+    assert not checks["workers"]["ok"]
+    assert "holdfast worker" in checks["workers"]["to_do"]
+    sound = ["Kafka", "transactions", "data directory", "embedded Kafka", *TOPICS]
+    assert [name for name in sound if not checks[name]["ok"]] == []
+
+
+def test_the_doctor_finds_another_partition_count(holdfast, cluster, tmp_path):
+    bootstrap, count = cluster
+    result = holdfast("doctor", "--bootstrap", bootstrap, "--partitions", count + 1, "--data-dir", tmp_path, "--json")
+    assert f"HOLDFAST_PARTITIONS to {count}" in checks_of(result)[COMMANDS]["to_do"]
+
+
+def test_the_doctor_of_an_absent_kafka_fails_but_goes_on(holdfast, nowhere, tmp_path):
+    result = holdfast("doctor", "--bootstrap", nowhere, "--data-dir", tmp_path)
+    assert result.exit_code == 1
+    assert "data directory" in result.stdout
+    assert "Kafka: no Kafka answers at" in result.stderr
+
+
+def test_the_doctor_leaves_nothing_in_the_data_directory(holdfast, nowhere, tmp_path):
+    holdfast("doctor", "--bootstrap", nowhere, "--data-dir", tmp_path / "later")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_directory_that_cannot_be_written_is_found():
+    check = check_data_dir(Path("/proc/holdfast"))
+    assert not check.ok
+    assert "HOLDFAST_DATA_DIR" in check.to_do
+
+
+@pytest.mark.parametrize(("level", "ok"), [(0, False), (1, False), (2, True), (3, True)])
+def test_transactions_need_version_2(level, ok):
+    assert check_features({"transaction.version": level}).ok is ok
+
+
+def test_every_setting_of_every_topic_is_checked():
+    for name, configs in TOPICS.items():
+        assert check_topic(name, TopicState(partitions=4, configs=dict(configs)), 4).ok
+        for key in configs:
+            check = check_topic(name, TopicState(partitions=4, configs={**configs, key: "other"}), 4)
+            assert not check.ok
+            assert f"{key}={configs[key]}" in check.to_do
+
+
+def test_a_topic_that_does_not_exist_is_found():
+    assert "holdfast topics" in check_topic(CHANGELOG, None, 4).to_do
+
+
+def test_a_partition_without_a_worker_is_found():
+    group = GroupState(state="Stable", members={"w": [0, 2]}, positions={0: 5, 2: 7})
+    workers, *lags = check_group(group, {0: 5, 1: 0, 2: 10})
+    assert not workers.ok
+    assert "partitions [1]" in workers.to_do
+    assert [check.data["lag"] for check in lags] == [0, 0, 3]
+
+
+def test_a_partition_far_behind_is_found():
+    group = GroupState(state="Stable", members={"w": [0]}, positions={0: 1})
+    _, lag = check_group(group, {0: MAX_LAG + 2})
+    assert not lag.ok
