@@ -1,0 +1,71 @@
+"""Workers that stop and wake, change places and lose their disk; a broker that is killed: nothing is lost or doubled."""
+
+import asyncio
+import signal
+
+from tests.harness import CommittedReader, assert_audit_equal, commands, send
+
+SESSION_S = 6.0
+
+
+async def test_a_worker_that_sleeps_past_its_session_wakes_up_as_a_member_not_a_danger(kafka, start_worker, tmp_path):
+    one, two = start_worker(tmp_path / "one"), start_worker(tmp_path / "two")
+    await asyncio.gather(one.ready(), two.ready())
+    async with CommittedReader(kafka.bootstrap) as reader:
+        traffic = asyncio.create_task(send(kafka.bootstrap, commands(901, 1500), pause_s=0.15))
+        await asyncio.sleep(2.0)
+        one.signal(signal.SIGSTOP)
+        await asyncio.sleep(SESSION_S + 4.0)
+        one.signal(signal.SIGCONT)
+        await traffic
+        await assert_audit_equal(kafka.bootstrap)
+        await reader.assert_saw_what_stands()
+    assert one.process.poll() is None, f"it should have rejoined:\n{one.log()}"
+    await two.kill()
+    await send(kafka.bootstrap, commands(902, 100))
+    await assert_audit_equal(kafka.bootstrap)
+    assert await one.stop() == 0
+
+
+async def test_a_broker_that_is_killed_and_restarted_takes_nothing_with_it(kafka, start_worker, tmp_path):
+    worker = start_worker(tmp_path / "one")
+    await worker.ready()
+    for round_ in range(2):
+        traffic = asyncio.create_task(send(kafka.bootstrap, commands(910 + round_, 600), pause_s=0.05))
+        await asyncio.sleep(1.0)
+        kafka.kill()
+        await asyncio.sleep(1.0)
+        kafka.start()
+        await traffic
+        await assert_audit_equal(kafka.bootstrap)
+    assert worker.process.poll() is None, f"it should have waited for the broker:\n{worker.log()}"
+    assert await worker.stop() == 0
+
+
+async def test_workers_that_come_and_go_hand_their_partitions_over(kafka, start_worker, tmp_path):
+    one = start_worker(tmp_path / "one", standbys=1)
+    await one.ready()
+    traffic = asyncio.create_task(send(kafka.bootstrap, commands(920, 1500), pause_s=0.1))
+    two = start_worker(tmp_path / "two", standbys=1)
+    await two.ready()
+    await asyncio.sleep(2.0)
+    assert await one.stop() == 0
+    one = start_worker(tmp_path / "one", standbys=1)
+    await one.ready()
+    await two.kill()
+    await traffic
+    await assert_audit_equal(kafka.bootstrap)
+    assert await one.stop() == 0
+
+
+async def test_a_new_worker_on_an_empty_disk_rebuilds_everything_from_the_changelog(kafka, start_worker, tmp_path):
+    await send(kafka.bootstrap, commands(930, 300))
+    first = start_worker(tmp_path / "first")
+    await first.ready()
+    await assert_audit_equal(kafka.bootstrap)
+    assert await first.stop() == 0
+    second = start_worker(tmp_path / "second")
+    await second.ready()
+    await send(kafka.bootstrap, commands(930, 300))
+    await assert_audit_equal(kafka.bootstrap)
+    assert await second.stop() == 0
