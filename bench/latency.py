@@ -20,6 +20,9 @@ _RATES = (20, 200, 1_000, 3_000)
 _SECONDS = 30.0
 _QUICK_RATES = (20, 200)
 _QUICK_SECONDS = 0.5
+# A broker that has just started compiles its code: the first thousands of small transactions take several times as long.
+_WARM_UP_RATE = 1_000
+_WARM_UP_S = 8.0
 _SKUS = 1_000
 _PERCENTILES = ("p50_ms", "p99_ms", "p999_ms")
 _TARGETS = ("kafka", "echo", "http")
@@ -38,11 +41,14 @@ def measure(stage: Stage, options: Options, watcher: Watcher) -> Document:
     rates = _QUICK_RATES if options.quick else _RATES
     seconds = _QUICK_SECONDS if options.quick else _SECONDS / options.runs
     found = {rate: {target: _Measured() for target in _TARGETS} for rate in rates}
-    watcher.steps(options.runs * len(rates) * len(_TARGETS))
+    watcher.steps(1 + options.runs * len(rates) * len(_TARGETS))
     stage.renew_all_topics()
     stage.make_topics(echo.COMMANDS, echo.RESULTS)
     with stage.running(stage.worker(stage.new_folder("worker"))) as worker:
+        watcher.step("warming up")
         _put_stock(stage, worker)
+        warm_up_s = _QUICK_SECONDS if options.quick else _WARM_UP_S
+        asyncio.run(_over_kafka(stage, (COMMANDS, RESULTS), _WARM_UP_RATE, warm_up_s, "warm-up"))
         for run in range(options.runs):
             label = f"run {run + 1} of {options.runs}"
             with stage.running(stage.spawn("echo", "bench.echo")):

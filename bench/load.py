@@ -106,10 +106,20 @@ def produce(bootstrap: str, requests: Iterable[Request], *, topic: str = COMMAND
     Returns:
         How many.
     """
-    return asyncio.run(_produce(bootstrap, requests, topic))
+    records = ((partition_of(item.sku, PARTITIONS), item.sku.encode(), item.value) for item in requests)
+    return send(bootstrap, topic, records)
 
 
-async def _produce(bootstrap: str, requests: Iterable[Request], topic: str) -> int:
+def send(bootstrap: str, topic: str, records: Iterable[tuple[int, bytes, bytes]]) -> int:
+    """Write records, given as (partition, key, value).
+
+    Returns:
+        How many.
+    """
+    return asyncio.run(_send(bootstrap, topic, records))
+
+
+async def _send(bootstrap: str, topic: str, records: Iterable[tuple[int, bytes, bytes]]) -> int:
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap, max_batch_size=_BATCH_BYTES, acks="all", enable_idempotence=True
     )
@@ -117,8 +127,7 @@ async def _produce(bootstrap: str, requests: Iterable[Request], topic: str) -> i
     count = 0
     try:
         sender = BulkSender(producer, topic, PARTITIONS, patience_s=_PATIENCE_S)
-        for request in requests:
-            partition, key, value = partition_of(request.sku, PARTITIONS), request.sku.encode(), request.value
+        for partition, key, value in records:
             while not sender.offer(partition, key, value):
                 await sender.ship(partition)
             count += 1

@@ -112,7 +112,7 @@ def main() -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = build_app(arguments.bootstrap, arguments.name, arguments.data_dir, arguments.guarantee)
-    faust.Worker(app, loglevel="error", loop=loop, redirect_stdouts=False).execute_from_commandline()
+    faust.Worker(app, loglevel="error", loop=loop, redirect_stdouts=False, quiet=True).execute_from_commandline()
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ class Gateway:
         self.view = AvailabilityView()
         self.reader = ViewReader(config, self.view)
         self.stopping = asyncio.Event()
+        self.failed = asyncio.Event()
         self._kafka = KafkaLedger(config) if ledger is None else None
         self.ledger: Ledger = ledger or self._kafka  # type: ignore[assignment]
         self.metrics = Metrics(
@@ -78,10 +79,12 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep Kafka's clients alive for as long as the block lasts."""
+        """Keep Kafka's clients alive for as long as the block lasts; `failed` is set if one ends all the same."""
         tasks = [asyncio.ensure_future(self.reader.run())]
         if self._kafka is not None:
             tasks.append(asyncio.ensure_future(self._kafka.run()))
+        for task in tasks:
+            task.add_done_callback(lambda _: self.failed.set())
         try:
             yield
         finally:

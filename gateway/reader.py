@@ -1,5 +1,6 @@
 """Owns the reading of a topic by one process for itself: all partitions, no group, committed records only."""
 
+import asyncio
 from typing import Literal
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -8,6 +9,8 @@ from gateway.config import GatewayConfig
 
 # A long poll answers at once when a record comes; this only bounds how old the broker's word on the log's end may be.
 LONG_POLL_MS = 500
+
+_STOP_TIMEOUT_S = 2.0
 
 Positions = dict[TopicPartition, int]
 
@@ -52,10 +55,21 @@ async def open_reader(
             if start != "end":
                 positions |= start
     except BaseException:
-        await consumer.stop()
+        await close_reader(consumer)
         raise
     # Nothing may run between these: a partition that is assigned and has no position is an error to the fetcher.
     consumer.assign(partitions)
     for partition in partitions:
         consumer.seek(partition, positions[partition])
     return consumer
+
+
+async def close_reader(consumer: AIOKafkaConsumer) -> None:
+    """Close a consumer and its connections, whatever state it is in."""
+    stopping = asyncio.ensure_future(consumer.stop())
+    await asyncio.wait({stopping}, timeout=_STOP_TIMEOUT_S)
+    # While brokers are away, aiokafka's own cancellation of a waiting fetch escapes from `stop()`: it must not be taken
+    # for ours, and it leaves the client open.
+    if not stopping.done() or stopping.cancelled() or stopping.exception() is not None:
+        stopping.cancel()
+        await consumer._client.close()  # noqa: SLF001 - there is no other way to it

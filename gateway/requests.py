@@ -7,7 +7,6 @@ clients find their way back by themselves. If one of them breaks for good, the c
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from typing import Protocol
 
 import structlog
@@ -18,7 +17,7 @@ from gateway.compose import Composed
 from gateway.config import GatewayConfig
 from gateway.pending import Answer, PendingResults, Waiter
 from gateway.problems import KafkaUnavailable, ResultTimeout, TooManyRequests
-from gateway.reader import Positions, open_reader
+from gateway.reader import Positions, close_reader, open_reader
 from schemas.partitioner import partition_of
 from schemas.topics import COMMANDS, RESULTS
 
@@ -160,7 +159,7 @@ class KafkaLedger:
     async def _connection(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
             reader = await open_reader(self._config, RESULTS, self._positions or "end")
-            stack.push_async_callback(_stop, reader.stop)
+            stack.push_async_callback(close_reader, reader)
             for partition in reader.assignment():
                 self._positions[partition] = await reader.position(partition)
             producer = AIOKafkaProducer(
@@ -172,7 +171,7 @@ class KafkaLedger:
                 # A command that waits longer for its broker is given up: its request has been answered by then.
                 request_timeout_ms=int(self._config.request_timeout_s * 1000),
             )
-            stack.push_async_callback(_stop, producer.stop)
+            stack.push_async_callback(_close, producer)
             await producer.start()
             await producer.partitions_for(COMMANDS)
             self._producer = producer
@@ -252,10 +251,13 @@ def _time_out(waiter: Waiter) -> None:
     waiter.fail(ResultTimeout(command_id=waiter.command_id))
 
 
-async def _stop(stop: Callable[[], object]) -> None:
+async def _close(producer: AIOKafkaProducer) -> None:
     # A producer that is told to stop tries to deliver what it still has, for as long as a request may take.
-    with contextlib.suppress(TimeoutError, KafkaError, OSError):
-        await asyncio.wait_for(stop(), _STOP_TIMEOUT_S)  # type: ignore[arg-type]
+    stopping = asyncio.ensure_future(producer.stop())
+    await asyncio.wait({stopping}, timeout=_STOP_TIMEOUT_S)
+    if not stopping.done() or stopping.cancelled() or stopping.exception() is not None:
+        stopping.cancel()
+        await producer.client.close()
 
 
 async def _cancel(tasks: list["asyncio.Task[None]"]) -> None:

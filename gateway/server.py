@@ -5,7 +5,6 @@ beyond noise. In one loop Kafka's clients and the app share everything, without 
 """
 
 import asyncio
-import contextlib
 import gc
 import logging
 import signal
@@ -71,20 +70,28 @@ async def serve(config: GatewayConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, gateway, server)
     async with gateway.running():
-        announcing = asyncio.ensure_future(_announce(gateway, config.host, port))
+        beside = [
+            asyncio.ensure_future(_announce(gateway, config.host, port)),
+            asyncio.ensure_future(_stop_on_failure(gateway, server)),
+        ]
         try:
             await server.serve()
         finally:
-            announcing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await announcing
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
     if not gateway.stopping.is_set():
-        raise RuntimeError("the HTTP server ended by itself; granian's log says why")
+        raise RuntimeError("a part of the gateway ended by itself; start it again")
     _log.info("stopped")
 
 
 def _stop(gateway: Gateway, server: Server) -> None:
     gateway.stopping.set()
+    server.stop()  # type: ignore[no-untyped-call]
+
+
+async def _stop_on_failure(gateway: Gateway, server: Server) -> None:
+    await gateway.failed.wait()
     server.stop()  # type: ignore[no-untyped-call]
 
 

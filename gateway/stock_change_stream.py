@@ -16,7 +16,7 @@ from gateway.config import GatewayConfig
 from gateway.endpoint import Endpoint
 from gateway.incoming import HttpRequest, Query, header
 from gateway.problems import KafkaUnavailable, Refused, TooManyRequests
-from gateway.reader import Positions, open_reader
+from gateway.reader import Positions, close_reader, open_reader
 from gateway.replies import Reply
 from gateway.requests import Ledger
 from schemas.codes import Code
@@ -113,7 +113,7 @@ class _Stream(Reply):
                 task.cancel()
             results = await asyncio.gather(sending, leaving, return_exceptions=True)
             self._owner.open -= 1
-            await self._reader.stop()
+            await close_reader(self._reader)
         _report(results[0])
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -10,7 +10,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from gateway.availability import AvailabilityView, Change
 from gateway.config import GatewayConfig
-from gateway.reader import LONG_POLL_MS, Positions, open_reader
+from gateway.reader import LONG_POLL_MS, Positions, close_reader, open_reader
 from schemas.topics import STOCK_CHANGES
 
 # Records applied before other tasks get their turn: 500 take about 2 ms.
@@ -88,7 +88,7 @@ class ViewReader:
                 else:
                     await asyncio.sleep(0 if self.lag > _SLICE else _PAUSE_S)
         finally:
-            await consumer.stop()
+            await close_reader(consumer)
 
     def _take(self, value: bytes | None) -> None:
         if value is None:

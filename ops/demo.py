@@ -97,7 +97,7 @@ class _Demo:
         await make_topics(self._bootstrap, PARTITIONS, timeout_s=READY_TIMEOUT_S)
         async with Services(self._home) as services:
             running = await self._start(services)
-            report = await self._drive(running)
+            report = await services.beside(self._drive(running))
             print_report(report, as_json=as_json)
             if keep:
                 await self._keep(running)

@@ -6,14 +6,18 @@ import ctypes
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from ops.problems import CannotDo
 
 _PR_SET_PDEATHSIG = 1
 _STOP_TIMEOUT_S = 8.0
 _SHOWN_LINES = 15
+_WATCH_S = 0.2
+
+T = TypeVar("T")
 
 
 def _die_with_parent() -> None:
@@ -36,6 +40,7 @@ class Service:
         self.log_file = logs / f"{name}.log"
         self._arguments = arguments
         self._process: Process | None = None
+        self._is_to_end = False
 
     @property
     def pid(self) -> int | None:
@@ -79,6 +84,10 @@ class Service:
                 return text.removeprefix("ready").strip()
         raise CannotDo(f"{self.name} ended with {await process.wait()} before it was ready. {self.log_tail()}")
 
+    def ended_by_itself(self) -> int | None:
+        """Give the return code of a process that ended although nobody asked it to; None otherwise."""
+        return None if self._process is None or self._is_to_end else self._process.returncode
+
     def log_tail(self) -> str:
         """Give the end of its log, with where it is."""
         lines = self.log_file.read_text(errors="replace").splitlines()[-_SHOWN_LINES:]
@@ -93,6 +102,7 @@ class Service:
         await self._end(signal.SIGKILL)
 
     async def _end(self, sign: signal.Signals) -> None:
+        self._is_to_end = True
         process = self._process
         if process is None or process.returncode is not None:
             return
@@ -125,3 +135,29 @@ class Services:
         made = Service(name, list(arguments), logs=self._logs)
         self._started.append(made)
         return made
+
+    async def beside(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something that needs all services.
+
+        Raises:
+            CannotDo: one of them ended meanwhile; the work was broken off.
+        """
+        doing = asyncio.create_task(work)
+        watching = asyncio.create_task(self._one_ended())
+        try:
+            await asyncio.wait({doing, watching}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            broken_off = watching.done() and not doing.done()
+            watching.cancel()
+            doing.cancel()
+            await asyncio.wait({doing, watching})
+        if broken_off:
+            raise CannotDo(watching.result())
+        return doing.result()
+
+    async def _one_ended(self) -> str:
+        while True:
+            for service in self._started:
+                if (code := service.ended_by_itself()) is not None:
+                    return f"{service.name} ended by itself with {code}. {service.log_tail()}"
+            await asyncio.sleep(_WATCH_S)

@@ -100,15 +100,28 @@ def commands(seed, count, *, skus=40):
         common = {"command_id": f"{seed}-{number}", "sku": sku}
         kind = rng.random()
         if number < skus:
-            command = common | {"sku": names[number], "type": "adjust", "warehouse": rng.choice(warehouses), "delta": 50,
-                                "reason": "receipt"}
+            command = common | {
+                "sku": names[number],
+                "type": "adjust",
+                "warehouse": rng.choice(warehouses),
+                "delta": 50,
+                "reason": "receipt",
+            }
         elif kind < 0.12:
-            command = common | {"type": "adjust", "warehouse": rng.choice(warehouses),
-                                "delta": rng.choice([-3, 5, 9]), "reason": "correction"}
+            command = common | {
+                "type": "adjust",
+                "warehouse": rng.choice(warehouses),
+                "delta": rng.choice([-3, 5, 9]),
+                "reason": "correction",
+            }
         elif kind < 0.55:
             hold = f"r{seed}-{number}"
-            command = common | {"type": "reserve", "reservation_id": hold, "quantity": rng.randint(1, 8),
-                                "ttl_ms": rng.choice([0, 300, 1500, 60_000])}
+            command = common | {
+                "type": "reserve",
+                "reservation_id": hold,
+                "quantity": rng.randint(1, 8),
+                "ttl_ms": rng.choice([0, 300, 1500, 60_000]),
+            }
             holds.append((sku, hold))
         elif kind < 0.85 and holds:
             sku, hold = rng.choice(holds)
@@ -137,8 +150,9 @@ def commands(seed, count, *, skus=40):
 
 async def send(bootstrap, traffic, *, pause_s=0.0):
     """Write traffic to the commands topic; every record is acknowledged before this returns."""
-    async with AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True,
-                                max_batch_size=300_000) as producer:
+    async with AIOKafkaProducer(
+        bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, max_batch_size=300_000
+    ) as producer:
         pending = []
         for number, (sku, partition, value) in enumerate(traffic):
             pending.append(await producer.send(COMMANDS, value, key=sku.encode(), partition=partition))
@@ -155,8 +169,9 @@ class CommittedReader:
         self.results = {partition: [] for partition in range(PARTITIONS)}
 
     async def __aenter__(self):
-        self._consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, isolation_level="read_committed",
-                                          enable_auto_commit=False)
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap, isolation_level="read_committed", enable_auto_commit=False
+        )
         await self._consumer.start()
         partitions = [TopicPartition(RESULTS, partition) for partition in range(PARTITIONS)]
         self._consumer.assign(partitions)

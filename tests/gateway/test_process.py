@@ -8,6 +8,8 @@ import sys
 import httpx
 import pytest
 
+from gateway.app import Gateway
+from gateway.config import GatewayConfig
 from ops.broker import Broker, free_port
 from ops.topics import ensure_topics
 
@@ -99,3 +101,21 @@ async def test_a_gateway_is_live_without_kafka_recovers_with_it_and_ends_on_sigt
     await asyncio.wait_for(process.wait(), 20)
     assert process.returncode == 0
     assert await process.stdout.read() == b""
+
+
+async def test_a_connection_that_is_made_anew_while_kafka_is_away_comes_back(stopped_broker, helpers, monkeypatch):
+    monkeypatch.setattr("gateway.requests._PATIENCE_S", 0.5)
+    stopped_broker.start()
+    await ensure_topics(stopped_broker.bootstrap, helpers.partitions)
+    gateway = Gateway(GatewayConfig(bootstrap=stopped_broker.bootstrap, partitions=helpers.partitions))
+    async with gateway.running():
+        await gateway.until_ready()
+        stopped_broker.kill()
+
+        async def cannot_connect():
+            return "KafkaConnectionError" in (gateway.ledger.unavailable or "")
+
+        await until(cannot_connect)
+        stopped_broker.start()
+        await gateway.until_ready()
+        assert not gateway.failed.is_set()

@@ -34,5 +34,5 @@ async def test_a_batch_that_kafka_refuses_is_an_error(bootstrap):
     async with exchange(bootstrap, batch_bytes=2_000_000) as link:
         sender = BulkSender(link.producer, COMMANDS, link.partitions, patience_s=10)
         assert sender.offer(0, b"k", b"x" * 1_500_000)
-        with pytest.raises(Exception, match="(?i)message.*large"):
+        with pytest.raises(Exception, match=r"(?i)message.*large"):
             await sender.flush()

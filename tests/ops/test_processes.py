@@ -38,7 +38,7 @@ async def test_a_service_is_ready_when_it_says_so_and_is_stopped_with_its_block(
     assert not is_running(pid)
 
 
-async def test_a_service_that_ends_before_it_is_ready_shows_its_log(tmp_path, nowhere):
+async def test_a_service_that_ends_before_it_is_ready_shows_its_log(tmp_path):
     async with Services(tmp_path) as services:
         worker = services.service("worker", "worker", "--no-such-option")
         with pytest.raises(CannotDo, match="worker ended with 2 before it was ready") as raised:

@@ -109,8 +109,11 @@ json_values = st.recursive(
     max_leaves=6,
 )
 fields = st.sampled_from([*RESERVE, *ADJUST, "ttl_ms", "channel", "order_id", "actor", "bucket", "count", "zzz"])
-documents = st.builds(lambda base, change: base | change, st.sampled_from([RESERVE, ADJUST, {}]),
-                      st.dictionaries(fields, json_values, max_size=4))
+documents = st.builds(
+    lambda base, change: base | change,
+    st.sampled_from([RESERVE, ADJUST, {}]),
+    st.dictionaries(fields, json_values, max_size=4),
+)
 
 
 @given(documents)

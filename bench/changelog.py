@@ -1,0 +1,138 @@
+"""Owns the changelogs that are recovered: rows as a worker writes them, in transactions, with the position at the end."""
+
+import asyncio
+import itertools
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
+from agents.transactions import TransactionClient
+from bench.load import sku_names, warehouse_names
+from bench.topics import PARTITIONS
+from schemas.partitioner import partition_of
+from schemas.topics import CHANGELOG
+from tables.core.rows import (
+    POSITION_KEY,
+    Position,
+    Reservation,
+    Row,
+    Seen,
+    Stock,
+    encode_row,
+    reservation_key,
+    seen_key,
+    stock_key,
+)
+
+WAREHOUSES = 20
+
+# About what a worker under load puts into one transaction.
+_ROWS_PER_TRANSACTION = 2_000
+_NOW_MS = 1_767_225_600_000
+_INCARNATION = "0" * 32
+_HOUR_MS = 60 * 60 * 1000
+_NO_HEADERS: list[tuple[str, bytes]] = []
+
+KeyedRow = tuple[str, str, Row]
+
+
+def stock_rows(count: int) -> Iterator[KeyedRow]:
+    """Give that many stock rows as (SKU, key, row): every SKU lies in 20 warehouses."""
+    for number, sku in enumerate(sku_names(max(1, count // WAREHOUSES))):
+        for warehouse in warehouse_names(WAREHOUSES):
+            yield sku, stock_key(sku, warehouse), Stock(seq=WAREHOUSES, on_hand=1_000_000 + number)
+
+
+def mixed_rows(count: int) -> Iterator[KeyedRow]:
+    """Give that many rows as a ledger in use holds them: 1 stock row to 4 reservations, half of them closed, and 5 seen."""
+    skus = sku_names(max(1, count // 10))
+    for number in range(count):
+        sku = skus[number // 10 % len(skus)]
+        kind = number % 10
+        if kind == 0:
+            yield sku, stock_key(sku, "main"), Stock(seq=number % 1000, on_hand=1_000_000, reserved=6)
+            continue
+        reservation = _reservation(closed=kind % 2 == 0)
+        reservation_id = f"m-cart-{number:07d}"
+        if kind <= 4:
+            yield sku, reservation_key(sku, reservation_id), reservation
+        else:
+            command_id = f"m-{number:07d}"
+            yield sku, seen_key(sku, command_id), _seen(command_id, number, reservation_id, reservation)
+
+
+def _reservation(*, closed: bool) -> Reservation:
+    return Reservation(
+        state="committed" if closed else "held",
+        quantity=3,
+        committed=3 if closed else 0,
+        released=0,
+        allocations=() if closed else (("main", 3),),
+        channel="web",
+        order_id=None,
+        expires_at=None if closed else _NOW_MS + _HOUR_MS,
+        closed_at=_NOW_MS if closed else None,
+    )
+
+
+def _seen(command_id: str, number: int, reservation_id: str, reservation: Reservation) -> Seen:
+    return Seen(
+        fingerprint=blake2b(command_id.encode(), digest_size=16).digest(),
+        type="reserve",
+        code=None,
+        seq=number % 1000,
+        at=_NOW_MS,
+        offset=number,
+        reservation_id=reservation_id,
+        reservation=reservation,
+        stock=(("main", Stock(seq=number % 1000, on_hand=1_000_000, reserved=6)),),
+        requested=None,
+        available=None,
+        of_command=None,
+    )
+
+
+def write(bootstrap: str, rows: Iterable[KeyedRow]) -> int:
+    """Write rows to the changelog, each to its SKU's partition, as a ledger that stands at the first command.
+
+    Returns:
+        How many records, positions included.
+    """
+    return asyncio.run(_write(bootstrap, rows))
+
+
+async def _write(bootstrap: str, rows: Iterable[KeyedRow]) -> int:
+    clients = [
+        TransactionClient(bootstrap, f"bench-changelog-{number}", timeout_ms=10_000) for number in range(PARTITIONS)
+    ]
+    for client in clients:
+        await client.start((CHANGELOG,))
+        await client.begin()
+    written = 0
+    waiting: list[list[tuple[bytes, bytes]]] = [[] for _ in clients]
+    try:
+        for sku, key, row in rows:
+            partition = partition_of(sku, PARTITIONS)
+            waiting[partition].append((key.encode(), encode_row(row)))
+            if len(waiting[partition]) == _ROWS_PER_TRANSACTION:
+                written += await _transaction(clients[partition], partition, waiting[partition])
+                waiting[partition] = []
+        for partition, client in enumerate(clients):
+            written += await _transaction(client, partition, waiting[partition])
+    finally:
+        for client in clients:
+            await client.close()
+    return written
+
+
+async def _transaction(client: TransactionClient, partition: int, rows: list[tuple[bytes, bytes]]) -> int:
+    builder = DefaultRecordBatchBuilder(
+        2, 0, is_transactional=1, producer_id=-1, producer_epoch=-1, base_sequence=0, batch_size=1 << 30
+    )
+    position = (POSITION_KEY.encode(), encode_row(Position(0, _NOW_MS, _INCARNATION)))
+    for index, (key, value) in enumerate(itertools.chain(rows, [position])):
+        builder.append(index, _NOW_MS, key, value, _NO_HEADERS)
+    await client.produce(partition, {CHANGELOG: builder})
+    await client.end()
+    return len(rows) + 1
