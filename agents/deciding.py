@@ -43,10 +43,12 @@ def fold(ledger: Ledger, records: list[Any], *, partition: int, partitions: int,
     output = TransactionOutput()
     next_offset = records[0].offset
     done = 0
+    place = Record(partition, partitions, next_offset, now_ms)
     for record in records[:limit]:
         offset = record.offset
         now_ms = max(now_ms, record.timestamp)
-        place = Record(partition, partitions, offset, now_ms)
+        place.offset = offset
+        place.now_ms = now_ms
         if ledger.next_due_at <= now_ms and not _expire_due(ledger, output, place):
             break
         try:

@@ -70,7 +70,8 @@ def _announce_recovery(app: faust.App, stock: Any) -> None:
 
     @stock.on_recover
     async def on_recovered() -> None:
-        print(f"ready recovered in {time.perf_counter() - assigned:.3f} s", flush=True)
+        # On a line of its own: Faust's worker has written a code that hides the cursor.
+        print(f"\nready recovered in {time.perf_counter() - assigned:.3f} s", flush=True)
 
 
 def decide(stock: Any, reservations: Any, command: dict[str, Any]) -> tuple[str, dict[str, int]]:
@@ -112,7 +113,7 @@ def main() -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = build_app(arguments.bootstrap, arguments.name, arguments.data_dir, arguments.guarantee)
-    faust.Worker(app, loglevel="error", loop=loop, redirect_stdouts=False, quiet=True).execute_from_commandline()
+    faust.Worker(app, loglevel="error", loop=loop, redirect_stdouts=False).execute_from_commandline()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from tables.core.rows import (
     POSITION_KEY,
     Position,
     Reservation,
-    Row,
     Seen,
     Stock,
     decode_position,
@@ -64,7 +63,8 @@ class Ledger:
         self._skus: _Cache[str, Sku] = _Cache(cached_rows, lambda sku: len(sku.stock))
         self._reservations: _Cache[bytes, Reservation] = _Cache(cached_rows, lambda _: 1)
         self._changed_skus: dict[str, Sku] = {}
-        self._overlay: dict[bytes, Row | None] = {}
+        self._overlay: dict[bytes, Stock | Reservation | None] = {}
+        self._new_seen: dict[bytes, bytes] = {}
         self._pending: list[Item] | None = None
         self._expiries = Expiries(store)
         self._forgetting = Forgetting(store)
@@ -107,9 +107,7 @@ class Ledger:
     def seen(self, sku: str, command_id: str) -> Seen | None:
         """Give a seen command's row, as old as it may be."""
         key = seen_key(sku, command_id)
-        if key in self._overlay:
-            return self._overlay[key]  # type: ignore[return-value] # the key's letter says what the row is
-        value = self._store.get(key)
+        value = self._new_seen.get(key) or self._store.get(key)
         return None if value is None else decode_seen(value)
 
     # What a transaction does.
@@ -141,7 +139,8 @@ class Ledger:
         seen = decision.seen
         if seen is not None:
             key = seen_key(sku, decision.command_id or "")
-            self._overlay[key] = seen
+            # Encoded at once: it is never changed, seldom asked for, and the smallest so.
+            self._new_seen[key] = encode_row(seen)
             self._forgetting.add(seen.at + DEDUPLICATION_WINDOW_MS, key)
 
     def _apply_changes(self, sku_id: str, changes: tuple[Change, ...]) -> None:
@@ -177,7 +176,9 @@ class Ledger:
 
     def pending(self) -> list[Item]:
         """Give the rows of this transaction as the changelog and the store take them, one per key."""
-        self._pending = [(key, None if row is None else encode_row(row)) for key, row in self._overlay.items()]
+        rows: list[Item] = [(key, None if row is None else encode_row(row)) for key, row in self._overlay.items()]
+        rows += self._new_seen.items()
+        self._pending = rows
         return self._pending.copy()
 
     def checkpoint(self, position: Position, position_offset: int) -> None:
@@ -195,6 +196,7 @@ class Ledger:
         self._store.write(items)
         self._forgetting.written()
         self._overlay = {}
+        self._new_seen = {}
         self._changed_skus = {}
         self._pending = None
         self.position = position

@@ -141,7 +141,7 @@ def _accepted(
     changes, reservation_id, reservation, touched = outcome
     sku_id = command.sku
     command_id = command.command_id
-    partition, _, offset, now_ms = record
+    offset, now_ms = record.offset, record.now_ms
     reason = reference = of_command = None
     written = reservation
     if type_ == "adjust":
@@ -182,7 +182,7 @@ def _accepted(
         shortfall,
         seq,
         now_ms,
-        partition,
+        record.partition,
         offset,
     )
     if of_command is not None:
@@ -218,8 +218,21 @@ def _seen_refusal(
 
 
 def _refused(command_id: str, type_: str | None, sku: str, code: Code, seq: int, record: Record) -> Decision:
-    partition, _, offset, now_ms = record
-    result = Result(command_id, type_, sku, "rejected", code, False, None, [], False, seq, now_ms, partition, offset)
+    result = Result(
+        command_id,
+        type_,
+        sku,
+        "rejected",
+        code,
+        False,
+        None,
+        [],
+        False,
+        seq,
+        record.now_ms,
+        record.partition,
+        record.offset,
+    )
     return Decision(sku, result)
 
 

@@ -37,7 +37,7 @@ class Rows(Protocol):
         """Give a seen command's row, as old as it may be."""
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, gc=False):
     """A command's place in the log. `now_ms` is the partition's clock, never a wall clock."""
 
     partition: int
