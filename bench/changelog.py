@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
@@ -29,9 +30,10 @@ WAREHOUSES = 20
 
 # About what a worker under load puts into one transaction.
 _ROWS_PER_TRANSACTION = 2_000
-_NOW_MS = 1_767_225_600_000
+# The rows are of now: nothing in them may fall due while a worker holds them, or it would begin to write.
+_NOW_MS = time.time_ns() // 1_000_000
 _INCARNATION = "0" * 32
-_HOUR_MS = 60 * 60 * 1000
+_DAY_MS = 24 * 60 * 60 * 1000
 _NO_HEADERS: list[tuple[str, bytes]] = []
 
 KeyedRow = tuple[str, str, Row]
@@ -71,7 +73,7 @@ def _reservation(*, closed: bool) -> Reservation:
         allocations=() if closed else (("main", 3),),
         channel="web",
         order_id=None,
-        expires_at=None if closed else _NOW_MS + _HOUR_MS,
+        expires_at=None if closed else _NOW_MS + _DAY_MS,
         closed_at=_NOW_MS if closed else None,
     )
 

@@ -104,8 +104,12 @@ class Child:
 
     def kill(self) -> None:
         """End it with SIGKILL and wait until it is gone."""
-        self._process.kill()
+        self.kill_at_once()
         self._process.wait()
+
+    def kill_at_once(self) -> None:
+        """Send SIGKILL, without waiting for what comes of it."""
+        self._process.kill()
 
     @property
     def cpu_s(self) -> float:

@@ -25,7 +25,7 @@ def _finder_for(hint: object) -> Finder | None:
 
 
 class _Checker:
-    """Checks the strings of one type of message; the required ones are there every time, the others seldom."""
+    """Checks the strings of one type of message."""
 
     def __init__(self, kind: type[msgspec.Struct]) -> None:
         hints = get_type_hints(kind, include_extras=True)
@@ -34,17 +34,11 @@ class _Checker:
         self._strings_of: Callable[[Any], tuple[str | None, ...]] = (
             attrgetter(*fields) if len(fields) > 1 else lambda message: (getattr(message, fields[0]),)
         )
-        self._plain: set[str | None] = {None}
 
     def first_bad_field(self, message: msgspec.Struct) -> str | None:
-        plain = self._plain
-        for text in self._strings_of(message):
-            # SKUs, places and absent fields are known from before; ids are new, and mostly plain.
-            if text not in plain and _find_special(text) is not None:  # type: ignore[arg-type] # None is known
-                return self._look_closer(message)
-        return None
-
-    def _look_closer(self, message: msgspec.Struct) -> str | None:
+        # All strings in one search: most are plain, and one by one they would cost three times as much.
+        if _find_special("".join(filter(None, self._strings_of(message)))) is None:
+            return None
         for field, find_bad_character in self._finders.items():
             text = getattr(message, field)
             if text is not None and find_bad_character(text):

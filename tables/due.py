@@ -142,14 +142,10 @@ class Forgetting:
         first = _first_bucket(self._store, self._KIND, 0)
         self.next_at = NEVER if first is None else (first + 1) * FORGET_BUCKET_MS
 
-    def add(self, due_at: int, key: bytes) -> None:
-        """Note that the row of this key is over at a time (ms)."""
-        bucket = due_at // FORGET_BUCKET_MS
-        keys = self._fresh.get(bucket)
-        if keys is None:
-            self._fresh[bucket] = [key]
-        else:
-            keys.append(key)
+    def add(self, due_at: int, keys: list[bytes]) -> None:
+        """Note that the rows of these keys are over at a time (ms)."""
+        if keys:
+            self._fresh.setdefault(due_at // FORGET_BUCKET_MS, []).extend(keys)
 
     def due(self, now_ms: int, limit: int) -> Iterator[bytes]:
         """Give keys whose minute is over, in whole transactions' worth, until `limit` is passed."""

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from tables.core.decision import Change, Decision, Sku
+from tables.core.decision import Decision, Sku
 from tables.core.retention import CLOSED_RESERVATION_MS, DEDUPLICATION_WINDOW_MS, remembered_until
 from tables.core.rows import (
     POSITION_KEY,
@@ -19,8 +19,6 @@ from tables.core.rows import (
     decode_seen,
     decode_stock,
     encode_row,
-    reservation_key,
-    seen_key,
     stock_key,
 )
 from tables.due import Expiries, Forgetting
@@ -65,6 +63,7 @@ class Ledger:
         self._changed_skus: dict[str, Sku] = {}
         self._overlay: dict[bytes, Stock | Reservation | None] = {}
         self._new_seen: dict[bytes, bytes] = {}
+        self._closed: list[bytes] = []
         self._pending: list[Item] | None = None
         self._expiries = Expiries(store)
         self._forgetting = Forgetting(store)
@@ -75,7 +74,7 @@ class Ledger:
 
     def sku(self, sku: str) -> Sku | None:
         """Give the SKU's stock, None when it has no row at all."""
-        found = self._skus[sku]
+        found = self._skus.young.get(sku) or self._skus.find_old(sku)
         if found is None:
             found = self._changed_skus.get(sku) or self._load_sku(sku)
             if found is not None:
@@ -91,10 +90,9 @@ class Ledger:
             seq = max(seq, row.seq)
         return Sku(seq, rows) if rows else None
 
-    def reservation(self, sku: str, reservation_id: str) -> Reservation | None:
-        """Give a reservation row, as old as it may be."""
-        key = reservation_key(sku, reservation_id)
-        found = self._reservations[key]
+    def reservation(self, key: bytes) -> Reservation | None:
+        """Give a reservation row by its key, as old as it may be."""
+        found = self._reservations.young.get(key) or self._reservations.find_old(key)
         if found is None:
             if key in self._overlay:
                 return self._overlay[key]  # type: ignore[return-value] # the key's letter says what the row is
@@ -104,9 +102,8 @@ class Ledger:
                 self._reservations.put(key, found)
         return found
 
-    def seen(self, sku: str, command_id: str) -> Seen | None:
-        """Give a seen command's row, as old as it may be."""
-        key = seen_key(sku, command_id)
+    def seen(self, key: bytes) -> Seen | None:
+        """Give a seen command's row by its key, as old as it may be."""
         value = self._new_seen.get(key) or self._store.get(key)
         return None if value is None else decode_seen(value)
 
@@ -123,39 +120,35 @@ class Ledger:
 
     def apply(self, decision: Decision) -> None:
         """Take over a decision's rows; the next decision sees them."""
-        sku = decision.sku
         if decision.changes:
-            self._apply_changes(sku, decision.changes)
-        reservation = decision.reservation
-        if reservation is not None:
-            reservation_id = decision.reservation_id or ""
-            key = reservation_key(sku, reservation_id)
+            self._apply_changes(decision)
+        key = decision.reservation_key
+        if key is not None:
+            reservation = decision.reservation
+            assert reservation is not None  # noqa: S101 - a key comes with its row
             self._overlay[key] = reservation
             self._reservations.put(key, reservation)
             if reservation.closed_at is not None:
-                self._forgetting.add(reservation.closed_at + CLOSED_RESERVATION_MS, key)
+                self._closed.append(key)
             elif reservation.expires_at is not None:
-                self._expiries.add(reservation.expires_at, sku, reservation_id)
-        seen = decision.seen
-        if seen is not None:
-            key = seen_key(sku, decision.command_id or "")
+                self._expiries.add(reservation.expires_at, decision.sku, decision.reservation_id or "")
+        if decision.seen is not None:
             # Encoded at once: it is never changed, seldom asked for, and the smallest so.
-            self._new_seen[key] = encode_row(seen)
-            self._forgetting.add(seen.at + DEDUPLICATION_WINDOW_MS, key)
+            self._new_seen[decision.seen_key] = encode_row(decision.seen)
 
-    def _apply_changes(self, sku_id: str, changes: tuple[Change, ...]) -> None:
-        sku = self.sku(sku_id)
+    def _apply_changes(self, decision: Decision) -> None:
+        sku_id, sku = decision.sku, decision.row
         if sku is None:
             sku = Sku(0, {})
             self._skus.put(sku_id, sku)
         stock: dict[str, Stock] = sku.stock  # type: ignore[assignment] # the core's view of it is read-only
         known = len(stock)
-        for warehouse, after, _ in changes:
+        for warehouse, after, _ in decision.changes:
             stock[warehouse] = after
             self._overlay[stock_key(sku_id, warehouse)] = after
+            sku.seq = after.seq
         if len(stock) != known:
             sku.stock = {warehouse: stock[warehouse] for warehouse in sorted(stock)}
-        sku.seq = changes[-1].after.seq
         self._changed_skus[sku_id] = sku
 
     def forget(self, limit: int) -> None:
@@ -189,6 +182,9 @@ class Ledger:
             position_offset: the changelog offset of the transaction's position row.
         """
         items = self._pending if self._pending is not None else self.pending()
+        # By the clock at the end: a few rows are dropped a moment later than they might be, but none too early.
+        self._forgetting.add(position.now_ms + DEDUPLICATION_WINDOW_MS, list(self._new_seen))
+        self._forgetting.add(position.now_ms + CLOSED_RESERVATION_MS, self._closed)
         items += self._expiries.writes(position_offset, position.now_ms)
         items += self._forgetting.writes(position_offset)
         items.append((POSITION_KEY, encode_row(position)))
@@ -197,6 +193,7 @@ class Ledger:
         self._forgetting.written()
         self._overlay = {}
         self._new_seen = {}
+        self._closed = []
         self._changed_skus = {}
         self._pending = None
         self.position = position
@@ -240,12 +237,12 @@ def _note_due_times(key: bytes, value: bytes, expiries: Expiries, forgetting: Fo
     if kind == b"R":
         reservation = decode_reservation(value)
         if reservation.closed_at is not None:
-            forgetting.add(reservation.closed_at + CLOSED_RESERVATION_MS, key)
+            forgetting.add(reservation.closed_at + CLOSED_RESERVATION_MS, [key])
         elif reservation.expires_at is not None:
             sku, _, reservation_id = key[1:].decode().partition("\0")
             expiries.add(reservation.expires_at, sku, reservation_id)
     elif kind == b"C":
-        forgetting.add(decode_seen(value).at + DEDUPLICATION_WINDOW_MS, key)
+        forgetting.add(decode_seen(value).at + DEDUPLICATION_WINDOW_MS, [key])
 
 
 def wall_clock_ms() -> int:
@@ -253,34 +250,36 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class _Cache(dict[Key, Value | None], Generic[Key, Value]):
+class _Cache(Generic[Key, Value]):
     """Keeps what was used lately, in two generations: when the young one is full it becomes the old one.
 
-    The dict itself is the young generation, so that a hit costs no call; what is in neither is None.
+    `young` is looked at directly, so that a hit costs no call.
     """
 
     def __init__(self, capacity: int, weigh: Callable[[Value], int]) -> None:
-        super().__init__()
+        self.young: dict[Key, Value] = {}
+        self._old: dict[Key, Value] = {}
         self._capacity = capacity
         self._weigh = weigh
-        self._old: dict[Key, Value | None] = {}
         self._weight = 0
 
-    def __missing__(self, key: Key) -> Value | None:
+    def find_old(self, key: Key) -> Value | None:
+        """Look in the old generation; what is found there is young again."""
         found = self._old.get(key)
         if found is not None:
             self.put(key, found)
         return found
 
     def put(self, key: Key, value: Value) -> None:
-        if key not in self:
+        """Keep a value; what was there under its key is replaced."""
+        if key not in self.young:
             self._weight += self._weigh(value)
             if self._weight > self._capacity:
-                self._old = dict(self)
+                self._old, self.young = self.young, {}
                 self._weight = self._weigh(value)
-                self.clear()
-        self[key] = value
+        self.young[key] = value
 
     def discard(self, key: Key) -> None:
-        self.pop(key, None)
+        """Forget a key."""
+        self.young.pop(key, None)
         self._old.pop(key, None)

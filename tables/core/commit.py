@@ -12,7 +12,7 @@ def commit(rows: Rows, sku: Sku | None, command: Commit, now_ms: int) -> Outcome
     found = find_hold(rows, sku, command, now_ms)
     if isinstance(found, Refusal):
         return found
-    sku, held = found
+    sku, key, held = found
     quantity = held.left if command.quantity is None else command.quantity
     if quantity > held.left:
         return Refusal(Code.QUANTITY_EXCEEDS_RESERVATION)
@@ -40,4 +40,4 @@ def commit(rows: Rows, sku: Sku | None, command: Commit, now_ms: int) -> Outcome
         held.expires_at,
         now_ms if ends else None,
     )
-    return Outcome(tuple(changes), command.reservation_id, reservation)
+    return Outcome(tuple(changes), command.reservation_id, reservation, key)

@@ -19,7 +19,7 @@ from tables.core.query import query
 from tables.core.release import expire, release
 from tables.core.reserve import reserve
 from tables.core.retention import find_seen
-from tables.core.rows import Reservation, Seen, Stock, content_of
+from tables.core.rows import Reservation, Seen, Stock, content_of, seen_key
 
 Rule = Callable[[Rows, Sku | None, Any, int], Outcome | Refusal]
 
@@ -53,7 +53,8 @@ def decide(rows: Rows, command: SkuCommand, record: Record) -> Decision:
         return _refused(command_id, type_, sku_id, Code.WRONG_PARTITION, 0, record)
     seq = 0 if sku is None else sku.seq
     content = content_of(command)
-    seen = find_seen(rows, sku_id, command_id, record.now_ms)
+    key = seen_key(sku_id, command_id)
+    seen = find_seen(rows, key, record.now_ms)
     if seen is not None:
         if seen.content != content:
             return _refused(command_id, type_, sku_id, Code.IDEMPOTENCY_MISMATCH, seq, record)
@@ -63,8 +64,11 @@ def decide(rows: Rows, command: SkuCommand, record: Record) -> Decision:
     if isinstance(outcome, Refusal):
         seen = _seen_refusal(outcome, content, type_, seq, record, _of_command(rows, command, record))
         result = result_of(seen, command_id, sku_id, record.partition)
-        return Decision(sku_id, result, command_id=command_id, seen=seen)
-    return _accepted(rows, command, type_, seq, content, outcome, record)
+        return Decision(sku_id, result, seen=seen, seen_key=key)
+    decision = _accepted(rows, command, type_, seq, content, outcome, record)
+    decision.row = sku
+    decision.seen_key = key
+    return decision
 
 
 def refuse_unreadable(rows: Rows, unreadable: Unreadable, record: Record) -> Decision | None:
@@ -108,8 +112,10 @@ def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Deci
         record.offset,
     )
     cause = Cause("expire", None, reservation_id)
-    published = tuple([_stock_change(sku_id, change, record.now_ms, cause) for change in changes])
-    return Decision(sku_id, result, changes, published, reservation_id, outcome.reservation)
+    published = [_stock_change(sku_id, change, record.now_ms, cause) for change in changes]
+    row = rows.sku(sku_id)
+    key = outcome.reservation_key
+    return Decision(sku_id, result, row, changes, published, reservation_id, outcome.reservation, key)
 
 
 def result_of(seen: Seen, command_id: str, sku: str, partition: int, *, replayed: bool = False) -> Result:
@@ -138,19 +144,17 @@ def result_of(seen: Seen, command_id: str, sku: str, partition: int, *, replayed
 def _accepted(
     rows: Rows, command: SkuCommand, type_: str, seq: int, content: bytes, outcome: Outcome, record: Record
 ) -> Decision:
-    changes, reservation_id, reservation, touched = outcome
+    changes, reservation_id, reservation, key, touched = outcome
     sku_id = command.sku
     command_id = command.command_id
     offset, now_ms = record.offset, record.now_ms
     reason = reference = of_command = None
-    written = reservation
     if type_ == "adjust":
         reason, reference = command.reason, command.reference  # type: ignore[union-attr]
     elif type_ == "release":
         reason = command.reason  # type: ignore[union-attr]
     elif type_ == "query":
         of_command = _of_command(rows, command, record)
-        written = None
     cause = Cause(type_, command_id, reservation_id, reason, reference, command.actor, command.source)
     views = []
     published = []
@@ -187,7 +191,7 @@ def _accepted(
     )
     if of_command is not None:
         result.of_command = _decode_of_command(of_command)
-    return Decision(sku_id, result, changes, tuple(published), reservation_id, written, command_id, seen)
+    return Decision(sku_id, result, None, changes, published, reservation_id, reservation, key, seen)
 
 
 def _of_command(rows: Rows, command: SkuCommand, record: Record) -> bytes | None:
@@ -195,7 +199,7 @@ def _of_command(rows: Rows, command: SkuCommand, record: Record) -> bytes | None
     asked = getattr(command, "of_command_id", None)
     if asked is None:
         return None
-    seen = find_seen(rows, command.sku, asked, record.now_ms)
+    seen = find_seen(rows, seen_key(command.sku, asked), record.now_ms)
     return b"null" if seen is None else encode(result_of(seen, asked, command.sku, record.partition))
 
 

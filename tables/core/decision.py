@@ -30,11 +30,11 @@ class Rows(Protocol):
     def sku(self, sku: str) -> Sku | None:
         """Give the SKU's stock, None when it has no row at all."""
 
-    def reservation(self, sku: str, reservation_id: str) -> Reservation | None:
-        """Give a reservation row, as old as it may be."""
+    def reservation(self, key: bytes) -> Reservation | None:
+        """Give a reservation row by its key, as old as it may be."""
 
-    def seen(self, sku: str, command_id: str) -> Seen | None:
-        """Give a seen command's row, as old as it may be."""
+    def seen(self, key: bytes) -> Seen | None:
+        """Give a seen command's row by its key, as old as it may be."""
 
 
 class Record(msgspec.Struct, gc=False):
@@ -66,12 +66,13 @@ class Outcome(NamedTuple):
     """The command is accepted: these rows change, in this order.
 
     `touched` are the stock rows that the result shows; None means those of the changes. `reservation` is shown, and
-    written unless the command only reads.
+    written, under its key, unless the command only reads.
     """
 
     changes: tuple[Change, ...] = ()
     reservation_id: str | None = None
     reservation: Reservation | None = None
+    reservation_key: bytes | None = None
     touched: tuple[tuple[str, Stock], ...] | None = None
 
 
@@ -80,9 +81,12 @@ class Decision(msgspec.Struct, gc=False):
 
     sku: str
     result: Result
+    row: Sku | None = None
+    """The SKU's rows that the decision was made on."""
     changes: tuple[Change, ...] = ()
-    stock_changes: tuple[StockChange, ...] = ()
+    stock_changes: list[StockChange] = []
     reservation_id: str | None = None
     reservation: Reservation | None = None
-    command_id: str | None = None
+    reservation_key: bytes | None = None
     seen: Seen | None = None
+    seen_key: bytes = b""

@@ -14,6 +14,6 @@ def extend(rows: Rows, sku: Sku | None, command: Extend, now_ms: int) -> Outcome
         return found
 
     # Past here it must succeed.
-    _, held = found
+    _, key, held = found
     expires_at = now_ms + command.ttl_ms if command.ttl_ms else None
-    return Outcome((), command.reservation_id, msgspec.structs.replace(held, expires_at=expires_at), ())
+    return Outcome((), command.reservation_id, msgspec.structs.replace(held, expires_at=expires_at), key, ())

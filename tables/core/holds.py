@@ -6,7 +6,7 @@ from schemas.codes import Code
 from schemas.commands import Commit, Extend, Release
 from tables.core.decision import Refusal, Rows, Sku
 from tables.core.retention import find_reservation
-from tables.core.rows import Reservation
+from tables.core.rows import Reservation, reservation_key
 
 _CLOSED = {
     "committed": Code.RESERVATION_COMMITTED,
@@ -18,16 +18,19 @@ HoldCommand = Commit | Release | Extend
 Allocations = tuple[tuple[str, int], ...]
 
 
-def find_hold(rows: Rows, sku: Sku | None, command: HoldCommand, now_ms: int) -> tuple[Sku, Reservation] | Refusal:
-    """Give the SKU and the command's reservation while it is held, or the refusal for why there is none."""
+def find_hold(
+    rows: Rows, sku: Sku | None, command: HoldCommand, now_ms: int
+) -> tuple[Sku, bytes, Reservation] | Refusal:
+    """Give the SKU, and the command's reservation with its key, while it is held; or why there is none."""
     if sku is None:
         return Refusal(Code.UNKNOWN_SKU)
-    reservation = find_reservation(rows, command.sku, command.reservation_id, now_ms)
+    key = reservation_key(command.sku, command.reservation_id)
+    reservation = find_reservation(rows, key, now_ms)
     if reservation is None:
         return Refusal(Code.UNKNOWN_RESERVATION)
     if reservation.state != "held":
         return Refusal(_CLOSED[reservation.state])
-    return sku, reservation
+    return sku, key, reservation
 
 
 def take(allocations: Iterable[tuple[str, int]], quantity: int) -> list[tuple[str, int]]:

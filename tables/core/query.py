@@ -4,6 +4,7 @@ from schemas.codes import Code
 from schemas.commands import Query
 from tables.core.decision import Outcome, Refusal, Rows, Sku
 from tables.core.retention import find_reservation
+from tables.core.rows import reservation_key
 
 
 def query(rows: Rows, sku: Sku | None, command: Query, now_ms: int) -> Outcome | Refusal:
@@ -12,7 +13,7 @@ def query(rows: Rows, sku: Sku | None, command: Query, now_ms: int) -> Outcome |
         return Refusal(Code.UNKNOWN_SKU)
     reservation = None
     if command.reservation_id is not None:
-        reservation = find_reservation(rows, command.sku, command.reservation_id, now_ms)
+        reservation = find_reservation(rows, reservation_key(command.sku, command.reservation_id), now_ms)
         if reservation is None:
             return Refusal(Code.UNKNOWN_RESERVATION)
-    return Outcome((), command.reservation_id, reservation, tuple(sku.stock.items()))
+    return Outcome((), command.reservation_id, reservation, None, tuple(sku.stock.items()))

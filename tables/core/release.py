@@ -6,7 +6,7 @@ from schemas.codes import Code
 from schemas.commands import Release
 from tables.core.decision import Change, Outcome, Refusal, Rows, Sku
 from tables.core.holds import find_hold, take, without
-from tables.core.rows import Reservation, Stock
+from tables.core.rows import Reservation, Stock, reservation_key
 
 
 def release(rows: Rows, sku: Sku | None, command: Release, now_ms: int) -> Outcome | Refusal:
@@ -14,28 +14,30 @@ def release(rows: Rows, sku: Sku | None, command: Release, now_ms: int) -> Outco
     found = find_hold(rows, sku, command, now_ms)
     if isinstance(found, Refusal):
         return found
-    sku, held = found
+    sku, key, held = found
     quantity = held.left if command.quantity is None else command.quantity
     if quantity > held.left:
         return Refusal(Code.QUANTITY_EXCEEDS_RESERVATION)
 
     # Past here it must succeed.
-    return _give_back(sku, command.reservation_id, held, quantity, "released", now_ms)
+    return _give_back(sku, command.reservation_id, key, held, quantity, "released", now_ms)
 
 
 def expire(rows: Rows, expires_at: int, sku_id: str, reservation_id: str, now_ms: int) -> Outcome | None:
     """End a reservation that expires at this time; None when it is not held any more, or its time was changed."""
     sku = rows.sku(sku_id)
-    held = rows.reservation(sku_id, reservation_id)
+    key = reservation_key(sku_id, reservation_id)
+    held = rows.reservation(key)
     # An extension leaves its old time behind. Ending the reservation at that one would end it out of order.
     if sku is None or held is None or held.state != "held" or held.expires_at != expires_at:
         return None
-    return _give_back(sku, reservation_id, held, held.left, "expired", now_ms)
+    return _give_back(sku, reservation_id, key, held, held.left, "expired", now_ms)
 
 
 def _give_back(
     sku: Sku,
     reservation_id: str,
+    key: bytes,
     held: Reservation,
     quantity: int,
     ends_as: Literal["released", "expired"],
@@ -62,4 +64,4 @@ def _give_back(
         held.expires_at,
         now_ms if ends else None,
     )
-    return Outcome(tuple(changes), reservation_id, reservation)
+    return Outcome(tuple(changes), reservation_id, reservation, key)

@@ -6,7 +6,7 @@ from schemas.codes import Code
 from schemas.commands import DEFAULT_CHANNEL, DEFAULT_TTL_MS, Reserve
 from tables.core.decision import Change, Outcome, Refusal, Rows, Sku
 from tables.core.retention import find_reservation
-from tables.core.rows import Reservation, Stock
+from tables.core.rows import Reservation, Stock, reservation_key
 
 
 def reserve(rows: Rows, sku: Sku | None, command: Reserve, now_ms: int) -> Outcome | Refusal:
@@ -18,7 +18,8 @@ def reserve(rows: Rows, sku: Sku | None, command: Reserve, now_ms: int) -> Outco
         if command.warehouse not in candidates:
             return Refusal(Code.UNKNOWN_WAREHOUSE)
         candidates = {command.warehouse: candidates[command.warehouse]}
-    if find_reservation(rows, command.sku, command.reservation_id, now_ms) is not None:
+    key = reservation_key(command.sku, command.reservation_id)
+    if find_reservation(rows, key, now_ms) is not None:
         return Refusal(Code.RESERVATION_EXISTS)
     allocations = allocate(candidates, command.quantity)
     if not allocations:
@@ -45,7 +46,7 @@ def reserve(rows: Rows, sku: Sku | None, command: Reserve, now_ms: int) -> Outco
         row = candidates[warehouse]
         after = Stock(seq, row.on_hand, row.reserved + quantity, row.damaged, row.safety_stock, row.inbound)
         changes.append(Change(warehouse, after, {"reserved": quantity}))
-    return Outcome(tuple(changes), command.reservation_id, reservation)
+    return Outcome(tuple(changes), command.reservation_id, reservation, key)
 
 
 def allocate(candidates: Mapping[str, Stock], quantity: int) -> tuple[tuple[str, int], ...]:

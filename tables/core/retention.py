@@ -15,17 +15,17 @@ def remembered_until(row: Seen | Reservation) -> int | None:
     return None if row.closed_at is None else row.closed_at + CLOSED_RESERVATION_MS
 
 
-def find_seen(rows: Rows, sku: str, command_id: str, now_ms: int) -> Seen | None:
+def find_seen(rows: Rows, key: bytes, now_ms: int) -> Seen | None:
     """Give the row of a command that is still remembered."""
-    seen = rows.seen(sku, command_id)
+    seen = rows.seen(key)
     if seen is None or seen.at + DEDUPLICATION_WINDOW_MS <= now_ms:
         return None
     return seen
 
 
-def find_reservation(rows: Rows, sku: str, reservation_id: str, now_ms: int) -> Reservation | None:
+def find_reservation(rows: Rows, key: bytes, now_ms: int) -> Reservation | None:
     """Give a reservation that is still known, in whatever state."""
-    reservation = rows.reservation(sku, reservation_id)
+    reservation = rows.reservation(key)
     if reservation is None or reservation.closed_at is None:
         return reservation
     return reservation if reservation.closed_at + CLOSED_RESERVATION_MS > now_ms else None

@@ -74,8 +74,8 @@ def test_every_entry_is_due_once_in_order_whatever_is_written_and_restarted_in_b
 def test_rows_are_forgotten_when_their_minute_is_over_and_only_then():
     store = MemoryStore()
     forgetting = Forgetting(store)
-    forgetting.add(1, b"early")
-    forgetting.add(FORGET_BUCKET_MS, b"late")
+    forgetting.add(1, [b"early"])
+    forgetting.add(FORGET_BUCKET_MS, [b"late"])
     store.write(forgetting.writes(1))
     forgetting.written()
     assert list(forgetting.due(FORGET_BUCKET_MS - 1, 10)) == []
@@ -90,8 +90,7 @@ def test_forgetting_stops_at_its_limit_and_goes_on_later(restart):
     store = MemoryStore()
     forgetting = Forgetting(store)
     for suffix in range(4):
-        forgetting.add(1, b"%da" % suffix)
-        forgetting.add(1, b"%db" % suffix)
+        forgetting.add(1, [b"%da" % suffix, b"%db" % suffix])
         store.write(forgetting.writes(suffix))
         forgetting.written()
     given = []

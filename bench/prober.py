@@ -1,0 +1,148 @@
+"""Owns the probing of availability: a query to every partition 20 times a second, and when its answer came."""
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from bench.load import Request, adjusts
+from bench.open_loop import Metronome
+from bench.topics import PARTITIONS
+from schemas.partitioner import partition_of
+from schemas.topics import COMMANDS, RESULTS
+
+EVERY_S = 0.05
+# Longer than any answer takes while nothing is wrong.
+PROMPT_S = 0.25
+
+clock = time.perf_counter
+
+
+class _Head(msgspec.Struct):
+    command_id: str | None = None
+
+
+_head = msgspec.json.Decoder(_Head).decode
+
+
+@dataclass
+class Probes:
+    """The probes of one partition: when each was sent, and when it was answered, by number."""
+
+    sku: str
+    sent_at: list[float] = field(default_factory=list)
+    answered_at: dict[int, float] = field(default_factory=dict)
+
+    def silence(self, since: float) -> tuple[float, float]:
+        """Give the longest stretch without an answer after a time, as (its begin, its end); it may last until now."""
+        arrivals = sorted(at for at in self.answered_at.values() if at > since)
+        moments = [since, *arrivals, clock()]
+        return max(itertools.pairwise(moments), key=lambda pair: pair[1] - pair[0])
+
+    def slowest_s(self, since: float) -> float:
+        """Give the longest time that an answer took to a probe sent after a time; those still open count up to now."""
+        return max(
+            (self.answered_at.get(number, clock()) - at for number, at in enumerate(self.sent_at) if at > since),
+            default=0.0,
+        )
+
+    def prompt_share(self, since: float) -> float:
+        """Give the share of probes sent after a time that were answered promptly."""
+        took = [
+            self.answered_at.get(number, clock()) - at for number, at in enumerate(self.sent_at) if at > since
+        ]
+        return sum(seconds <= PROMPT_S for seconds in took) / max(1, len(took))
+
+    def is_prompt(self, for_s: float) -> bool:
+        """Say whether every probe of the last seconds was answered promptly, but for those that still may be."""
+        now = clock()
+        recent = [number for number, at in enumerate(self.sent_at) if now - for_s < at < now - PROMPT_S]
+        return bool(recent) and all(
+            number in self.answered_at and self.answered_at[number] - self.sent_at[number] <= PROMPT_S
+            for number in recent
+        )
+
+
+class Prober:
+    """Probes all partitions as long as `probing` lasts."""
+
+    def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
+        self._producer = producer
+        self._consumer = consumer
+        self._sends: set[asyncio.Task[object]] = set()
+        self.partitions = [Probes(_sku_of(number)) for number in range(PARTITIONS)]
+
+    async def put_stock(self) -> None:
+        """Give every probed SKU a row, so that a query finds something."""
+        for request in adjusts([probes.sku for probes in self.partitions], ["main"], prefix="probe-stock"):
+            await self._send(request)
+
+    def probe(self) -> None:
+        """Send one query to each partition."""
+        for number, probes in enumerate(self.partitions):
+            command_id = f"probe-{number}-{len(probes.sent_at)}"
+            probes.sent_at.append(clock())
+            fields: dict[str, object] = {"command_id": command_id, "type": "query", "sku": probes.sku}
+            task = asyncio.ensure_future(self._send(Request(probes.sku, fields)))
+            self._sends.add(task)
+            task.add_done_callback(self._sends.discard)
+
+    async def _send(self, request: Request) -> None:
+        partition = partition_of(request.sku, PARTITIONS)
+        await self._producer.send_and_wait(COMMANDS, request.value, key=request.sku.encode(), partition=partition)
+
+    async def read(self) -> None:
+        """Note answers for ever."""
+        while True:
+            for place, records in (await self._consumer.getmany(timeout_ms=1_000)).items():
+                now = clock()
+                answered = self.partitions[place.partition].answered_at
+                for record in records:
+                    _, _, number = (_head(record.value).command_id or "").rpartition("-")
+                    if number.isdecimal():
+                        answered.setdefault(int(number), now)
+
+    async def until_prompt(self, *, for_s: float, timeout_s: float) -> bool:
+        """Wait until all partitions have answered promptly for some seconds; False when the time is over before."""
+        deadline = clock() + timeout_s
+        while not all(probes.is_prompt(for_s) for probes in self.partitions):
+            if clock() > deadline:
+                return False
+            await asyncio.sleep(EVERY_S)
+        return True
+
+
+def _sku_of(partition: int) -> str:
+    return next(sku for sku in map("probe-{}".format, itertools.count()) if partition_of(sku, PARTITIONS) == partition)
+
+
+@contextlib.asynccontextmanager
+async def probing(bootstrap: str) -> AsyncIterator[Prober]:
+    """Probe every partition every 50 ms for the time of the block."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False
+    )
+    await producer.start()
+    await consumer.start()
+    places = [TopicPartition(RESULTS, number) for number in range(PARTITIONS)]
+    consumer.assign(places)
+    await consumer.seek_to_end(*places)
+    prober = Prober(producer, consumer)
+    metronome = Metronome(1 / EVERY_S, prober.probe)
+    reading = asyncio.create_task(prober.read())
+    try:
+        await prober.put_stock()
+        metronome.start()
+        yield prober
+    finally:
+        metronome.stop()
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        await consumer.stop()
+        await producer.stop()
