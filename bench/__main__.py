@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from contextlib import ExitStack, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 
 from bench import availability, latency, memory, recovery, report, throughput
+from bench.harness import Stage
 from ops.screen import print_table, say
 
 _BENCHMARKS = {module.NAME: module for module in (throughput, latency, recovery, memory, availability)}
@@ -42,18 +44,25 @@ def bench(
 ) -> None:
     """Measure Holdfast on a Kafka of its own, beside what it is to be compared with; nothing else should be running."""
     signal.signal(signal.SIGTERM, _terminate)
-    chosen = names or [Benchmark.ALL]
+    wanted = [name for name in _BENCHMARKS if not names or Benchmark.ALL in names or name in names]
     folder = out or (None if quick else report.RESULTS_DIR)
-    for name, module in _BENCHMARKS.items():
-        if Benchmark.ALL not in chosen and name not in chosen:
-            continue
-        with report.watching(name) as watcher:
-            document = module.measure(report.Options(quick=quick, runs=1 if quick else runs), watcher)
-        for table in module.tables(document):
-            print_table(table.columns, table.rows, title=table.title)
-            print()
-        if folder is not None:
-            say(f"written: {report.write(name, document, folder)}")
+    options = report.Options(quick=quick, runs=1 if quick else runs)
+    with ExitStack() as shared:
+        # A quick run spares itself a broker for every benchmark.
+        stage = shared.enter_context(Stage()) if quick else None
+        for name in wanted:
+            _run(name, options, stage, folder)
+
+
+def _run(name: str, options: report.Options, shared: Stage | None, folder: Path | None) -> None:
+    module = _BENCHMARKS[name]
+    with nullcontext(shared) if shared else Stage() as stage, report.watching(name) as watcher:
+        document = module.measure(stage, options, watcher)
+    for table in module.tables(document):
+        print_table(table.columns, table.rows, title=table.title)
+        print()
+    if folder is not None:
+        say(f"written: {report.write(name, document, folder)}")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
-"""Owns the changelogs that are recovered: rows as a worker writes them, in transactions, with the position at the end."""
+"""Owns the changelogs that are recovered: rows in transactions as a worker writes them, each with the position."""
 
 import asyncio
 import itertools
 import time
 from collections.abc import Iterable, Iterator
-from hashlib import blake2b
 
+import msgspec
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from agents.transactions import TransactionClient
 from bench.load import sku_names, warehouse_names
 from bench.topics import PARTITIONS
+from schemas.commands import Reserve
 from schemas.partitioner import partition_of
 from schemas.topics import CHANGELOG
 from tables.core.rows import (
@@ -20,6 +21,7 @@ from tables.core.rows import (
     Row,
     Seen,
     Stock,
+    content_of,
     encode_row,
     reservation_key,
     seen_key,
@@ -36,7 +38,7 @@ _INCARNATION = "0" * 32
 _DAY_MS = 24 * 60 * 60 * 1000
 _NO_HEADERS: list[tuple[str, bytes]] = []
 
-KeyedRow = tuple[str, str, Row]
+KeyedRow = tuple[str, bytes, Row]
 
 
 def stock_rows(count: int) -> Iterator[KeyedRow]:
@@ -47,48 +49,53 @@ def stock_rows(count: int) -> Iterator[KeyedRow]:
 
 
 def mixed_rows(count: int) -> Iterator[KeyedRow]:
-    """Give that many rows as a ledger in use holds them: 1 stock row to 4 reservations, half of them closed, and 5 seen."""
+    """Give that many rows of a ledger in use: 1 stock row to 4 reservations, half of them closed, and 5 commands."""
     skus = sku_names(max(1, count // 10))
     for number in range(count):
         sku = skus[number // 10 % len(skus)]
         kind = number % 10
         if kind == 0:
-            yield sku, stock_key(sku, "main"), Stock(seq=number % 1000, on_hand=1_000_000, reserved=6)
+            yield sku, stock_key(sku, "main"), _STOCK
             continue
-        reservation = _reservation(closed=kind % 2 == 0)
-        reservation_id = f"m-cart-{number:07d}"
+        command_id, reservation_id = f"m-{number:07d}", f"m-cart-{number:07d}"
+        reservation = _CLOSED if kind % 2 == 0 else _HELD
         if kind <= 4:
             yield sku, reservation_key(sku, reservation_id), reservation
         else:
-            command_id = f"m-{number:07d}"
-            yield sku, seen_key(sku, command_id), _seen(command_id, number, reservation_id, reservation)
+            command = Reserve(
+                command_id=command_id, sku=sku, reservation_id=reservation_id, quantity=3, channel="web", ttl_ms=_DAY_MS
+            )
+            yield sku, seen_key(sku, command_id), _seen(command, number)
 
 
-def _reservation(*, closed: bool) -> Reservation:
-    return Reservation(
-        state="committed" if closed else "held",
-        quantity=3,
-        committed=3 if closed else 0,
-        released=0,
-        allocations=() if closed else (("main", 3),),
-        channel="web",
-        order_id=None,
-        expires_at=None if closed else _NOW_MS + _DAY_MS,
-        closed_at=_NOW_MS if closed else None,
-    )
+_STOCK = Stock(seq=20, on_hand=1_000_000, reserved=6)
+_HELD = Reservation(
+    state="held",
+    quantity=3,
+    committed=0,
+    released=0,
+    allocations=(("main", 3),),
+    channel="web",
+    order_id=None,
+    expires_at=_NOW_MS + _DAY_MS,
+    closed_at=None,
+)
+_CLOSED = msgspec.structs.replace(
+    _HELD, state="committed", committed=3, allocations=(), expires_at=None, closed_at=_NOW_MS
+)
 
 
-def _seen(command_id: str, number: int, reservation_id: str, reservation: Reservation) -> Seen:
+def _seen(command: Reserve, offset: int) -> Seen:
     return Seen(
-        fingerprint=blake2b(command_id.encode(), digest_size=16).digest(),
+        content=content_of(command),
         type="reserve",
         code=None,
-        seq=number % 1000,
+        seq=_STOCK.seq,
         at=_NOW_MS,
-        offset=number,
-        reservation_id=reservation_id,
-        reservation=reservation,
-        stock=(("main", Stock(seq=number % 1000, on_hand=1_000_000, reserved=6)),),
+        offset=offset,
+        reservation_id=command.reservation_id,
+        reservation=_HELD,
+        stock=(("main", _STOCK),),
         requested=None,
         available=None,
         of_command=None,
@@ -116,7 +123,7 @@ async def _write(bootstrap: str, rows: Iterable[KeyedRow]) -> int:
     try:
         for sku, key, row in rows:
             partition = partition_of(sku, PARTITIONS)
-            waiting[partition].append((key.encode(), encode_row(row)))
+            waiting[partition].append((key, encode_row(row)))
             if len(waiting[partition]) == _ROWS_PER_TRANSACTION:
                 written += await _transaction(clients[partition], partition, waiting[partition])
                 waiting[partition] = []
@@ -132,7 +139,7 @@ async def _transaction(client: TransactionClient, partition: int, rows: list[tup
     builder = DefaultRecordBatchBuilder(
         2, 0, is_transactional=1, producer_id=-1, producer_epoch=-1, base_sequence=0, batch_size=1 << 30
     )
-    position = (POSITION_KEY.encode(), encode_row(Position(0, _NOW_MS, _INCARNATION)))
+    position = (POSITION_KEY, encode_row(Position(0, _NOW_MS, _INCARNATION)))
     for index, (key, value) in enumerate(itertools.chain(rows, [position])):
         builder.append(index, _NOW_MS, key, value, _NO_HEADERS)
     await client.produce(partition, {CHANGELOG: builder})

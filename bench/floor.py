@@ -1,4 +1,4 @@
-"""Owns the floor of throughput: reads the commands and writes what Holdfast would, in size and number, deciding nothing.
+"""Owns the floor of throughput: reads the commands and writes as much as Holdfast would, deciding nothing.
 
 As lean as Python and aiokafka allow: no group, no decoding, no store; whole batches in, whole batches out, one
 transaction (version 2) at a time per partition, the partitions side by side in one uvloop loop. Run as
@@ -15,8 +15,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from agents.transactions import TransactionClient
-from bench.topics import PARTITIONS
 from bench.shape import Shape, TopicShape
+from bench.topics import PARTITIONS
 from schemas.topics import CHANGELOG, COMMANDS, RESULTS, STOCK_CHANGES
 from tables.core.rows import POSITION_KEY, Position, encode_row
 
@@ -67,7 +67,7 @@ class FloorPartition:
             append(index, timestamp, key, value, _NO_HEADERS)
         if topic == CHANGELOG:
             position = encode_row(Position(chunk[-1].offset + 1, timestamp, "floor"))
-            append(count, timestamp, POSITION_KEY.encode(), position, _NO_HEADERS)
+            append(count, timestamp, POSITION_KEY, position, _NO_HEADERS)
         return builder
 
 

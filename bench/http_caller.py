@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
 from bench.load import Request
-from bench.open_loop import Trial
+from bench.open_loop import Pace, Trial
 from schemas.codec import encode
 
 _CONNECTIONS = 32
@@ -101,8 +101,8 @@ class HttpCaller:
         if connection in self._free:
             self._free.remove(connection)
 
-    async def run(self, rate: float, seconds: float, requests: Sequence[Request]) -> tuple[list[float], dict[int, int]]:
-        """Send requests at a rate.
+    async def run(self, pace: Pace, requests: Sequence[Request]) -> tuple[list[float], dict[int, int]]:
+        """Send as many requests as the pace asks for.
 
         Returns:
             Seconds from the intended time of sending to the last byte of the answer, per request; and how often each
@@ -110,7 +110,7 @@ class HttpCaller:
         """
         encoded = [self._encoded(request.fields) for request in requests]
         self._statuses = Counter()
-        trial = Trial(rate, seconds, lambda number: self._send(_Call(trial, number, encoded[number])))
+        trial = Trial(pace, lambda number: self._send(_Call(trial, number, encoded[number])))
         taken = await trial.run()
         return taken, dict(self._statuses)
 

@@ -8,7 +8,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from bench.load import Request
-from bench.open_loop import Trial
+from bench.open_loop import Pace, Trial
 from bench.topics import PARTITIONS
 from schemas.partitioner import partition_of
 
@@ -37,15 +37,15 @@ class KafkaCaller:
         self._numbers: dict[str, int] = {}
         self._sends: set[asyncio.Task[object]] = set()
 
-    async def run(self, rate: float, seconds: float, requests: Sequence[Request]) -> list[float]:
-        """Send requests at a rate.
+    async def run(self, pace: Pace, requests: Sequence[Request]) -> list[float]:
+        """Send as many requests as the pace asks for.
 
         Returns:
             Seconds from the intended time of sending to the reading of the result, per request.
         """
         records = [(partition_of(item.sku, PARTITIONS), item.sku.encode(), item.value) for item in requests]
         self._numbers = {str(item.fields["command_id"]): number for number, item in enumerate(requests)}
-        trial = self._trial = Trial(rate, seconds, lambda number: self._send(*records[number]))
+        trial = self._trial = Trial(pace, lambda number: self._send(*records[number]))
         return await trial.run()
 
     def _send(self, partition: int, key: bytes, value: bytes) -> None:

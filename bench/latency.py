@@ -1,4 +1,4 @@
-"""Owns the benchmark of latency: open loop over Kafka and over HTTP, beside an echo, from the intended time of sending."""
+"""Owns the benchmark of latency: an open loop over Kafka and over HTTP, beside an echo."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from bench import echo, kafka_caller, load, logs
 from bench.harness import Child, Stage
 from bench.http_caller import HttpCaller
 from bench.load import Request
-from bench.open_loop import request_count, summary
+from bench.open_loop import Pace, summary
 from bench.report import Document, Options, Table, Watcher, median, ratio
 from bench.topics import PARTITIONS
 from schemas.topics import COMMANDS, RESULTS
@@ -18,11 +18,10 @@ NAME = "latency"
 
 _RATES = (20, 200, 1_000, 3_000)
 _SECONDS = 30.0
-_QUICK_RATES = (20, 200)
+_QUICK_RATES = (200,)
 _QUICK_SECONDS = 0.5
-# A broker that has just started compiles its code: the first thousands of small transactions take several times as long.
-_WARM_UP_RATE = 1_000
-_WARM_UP_S = 8.0
+# A broker that has just started compiles its code: the first thousands of small transactions take far longer.
+_WARM_UP = Pace(rate=1_000, seconds=8.0)
 _SKUS = 1_000
 _PERCENTILES = ("p50_ms", "p99_ms", "p999_ms")
 _TARGETS = ("kafka", "echo", "http")
@@ -38,66 +37,73 @@ class _Measured:
 
 def measure(stage: Stage, options: Options, watcher: Watcher) -> Document:
     """Run every rate over Kafka, echo and HTTP, in turn; the time per rate is shared among the runs."""
-    rates = _QUICK_RATES if options.quick else _RATES
-    seconds = _QUICK_SECONDS if options.quick else _SECONDS / options.runs
-    found = {rate: {target: _Measured() for target in _TARGETS} for rate in rates}
-    watcher.steps(1 + options.runs * len(rates) * len(_TARGETS))
+    paces = _paces(options)
+    found = {pace.rate: {target: _Measured() for target in _TARGETS} for pace in paces}
+    watcher.steps(1 + options.runs * len(paces) * len(_TARGETS))
     stage.renew_all_topics()
     stage.make_topics(echo.COMMANDS, echo.RESULTS)
     with stage.running(stage.worker(stage.new_folder("worker"))) as worker:
         watcher.step("warming up")
-        _put_stock(stage, worker)
-        warm_up_s = _QUICK_SECONDS if options.quick else _WARM_UP_S
-        asyncio.run(_over_kafka(stage, (COMMANDS, RESULTS), _WARM_UP_RATE, warm_up_s, "warm-up"))
-        for run in range(options.runs):
-            label = f"run {run + 1} of {options.runs}"
+        _warm_up(stage, worker, options)
+        for run in range(1, options.runs + 1):
+            label = f"run {run} of {options.runs}"
             with stage.running(stage.spawn("echo", "bench.echo")):
-                for rate in rates:
-                    watcher.step(f"{label}: Kafka, {rate:,} requests/s")
-                    taken = asyncio.run(_over_kafka(stage, (COMMANDS, RESULTS), rate, seconds, f"k{run}-{rate}"))
-                    found[rate]["kafka"].runs.append(taken)
-                    watcher.step(f"{label}: echo, {rate:,} requests/s")
-                    topics = (echo.COMMANDS, echo.RESULTS)
-                    taken = asyncio.run(_over_kafka(stage, topics, rate, seconds, f"e{run}-{rate}"))
-                    found[rate]["echo"].runs.append(taken)
+                for pace in paces:
+                    watcher.step(f"{label}: Kafka, {pace.rate:,} requests/s")
+                    _over_kafka(stage, (COMMANDS, RESULTS), pace, f"k{run}", found[pace.rate]["kafka"])
+                    watcher.step(f"{label}: echo, {pace.rate:,} requests/s")
+                    _over_kafka(stage, (echo.COMMANDS, echo.RESULTS), pace, f"e{run}", found[pace.rate]["echo"])
             with stage.running(stage.gateway()) as gateway:
-                for rate in rates:
-                    watcher.step(f"{label}: HTTP, {rate:,} requests/s")
-                    taken, statuses = asyncio.run(_over_http(gateway, rate, seconds, f"h{run}-{rate}"))
-                    found[rate]["http"].runs.append(taken)
-                    found[rate]["http"].statuses.append(statuses)
-    return _document(options, seconds, found)
+                for pace in paces:
+                    watcher.step(f"{label}: HTTP, {pace.rate:,} requests/s")
+                    _over_http(gateway, pace, f"h{run}", found[pace.rate]["http"])
+    return _document(options, paces, found)
 
 
-def _put_stock(stage: Stage, worker: Child) -> None:
+def _paces(options: Options) -> list[Pace]:
+    if options.quick:
+        return [Pace(rate=rate, seconds=_QUICK_SECONDS, warm_up_s=_QUICK_SECONDS) for rate in _QUICK_RATES]
+    return [Pace(rate=rate, seconds=_SECONDS / options.runs) for rate in _RATES]
+
+
+def _warm_up(stage: Stage, worker: Child, options: Options) -> None:
     commands = load.produce(stage.bootstrap, load.adjusts(load.sku_names(_SKUS), ["main"]))
     asyncio.run(logs.watch(stage.bootstrap, RESULTS, [0] * PARTITIONS, commands, worker))
+    if not options.quick:
+        _over_kafka(stage, (COMMANDS, RESULTS), _WARM_UP, "warm-up", _Measured())
 
 
-def _requests(rate: int, seconds: float, prefix: str) -> list[Request]:
+def _requests(pace: Pace, prefix: str) -> list[Request]:
     # A reservation is a second old before it is ended: over HTTP its commit may not overtake it.
-    mix = load.mix(load.sku_names(_SKUS), request_count(rate, seconds), prefix=prefix, maturity=rate)
+    mix = load.mix(load.sku_names(_SKUS), pace.count, prefix=f"{prefix}-{pace.rate}", maturity=pace.rate)
     return list(mix)
 
 
-async def _over_kafka(stage: Stage, topics: tuple[str, str], rate: int, seconds: float, prefix: str) -> list[float]:
-    async with kafka_caller.connect(stage.bootstrap, *topics) as caller:
-        return await caller.run(rate, seconds, _requests(rate, seconds, prefix))
+def _over_kafka(stage: Stage, topics: tuple[str, str], pace: Pace, prefix: str, found: _Measured) -> None:
+    async def run() -> list[float]:
+        async with kafka_caller.connect(stage.bootstrap, *topics) as caller:
+            return await caller.run(pace, _requests(pace, prefix))
+
+    found.runs.append(asyncio.run(run()))
 
 
-async def _over_http(
-    gateway: Child, rate: int, seconds: float, prefix: str
-) -> tuple[list[float], dict[int, int]]:
+def _over_http(gateway: Child, pace: Pace, prefix: str, found: _Measured) -> None:
     address = urlsplit(gateway.await_line("ready").split()[1])
-    caller = HttpCaller(address.hostname or "", address.port or 0)
-    await caller.start()
-    try:
-        return await caller.run(rate, seconds, _requests(rate, seconds, prefix))
-    finally:
-        await caller.stop()
+
+    async def run() -> tuple[list[float], dict[int, int]]:
+        caller = HttpCaller(address.hostname or "", address.port or 0)
+        await caller.start()
+        try:
+            return await caller.run(pace, _requests(pace, prefix))
+        finally:
+            await caller.stop()
+
+    taken, statuses = asyncio.run(run())
+    found.runs.append(taken)
+    found.statuses.append(statuses)
 
 
-def _document(options: Options, seconds: float, found: dict[int, dict[str, _Measured]]) -> Document:
+def _document(options: Options, paces: list[Pace], found: dict[int, dict[str, _Measured]]) -> Document:
     rates = {}
     for rate, targets in found.items():
         figures: dict[str, Any] = {target: _figures(measured) for target, measured in targets.items()}
@@ -111,7 +117,7 @@ def _document(options: Options, seconds: float, found: dict[int, dict[str, _Meas
     return {
         "quick": options.quick,
         "unit": "ms from the intended time of sending to the reading of the committed result",
-        "seconds_per_run": seconds,
+        "seconds_per_run": paces[0].seconds,
         "rates": rates,
     }
 

@@ -8,13 +8,13 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 clock = time.perf_counter
 
 _CLOCK_MONOTONIC = 1
 _NONBLOCKING = os.O_NONBLOCK
-_WARM_UP_S = 1.0
 _LATE_S = 10.0
 _NEVER = math.inf
 
@@ -62,29 +62,40 @@ class Metronome:
             self._descriptor = -1
 
 
-def request_count(rate: float, seconds: float) -> int:
-    """Give how many requests a trial sends, those for warming up included."""
-    return math.ceil(rate * _WARM_UP_S) + math.ceil(rate * seconds)
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How fast and how long: requests per second, the seconds that count, and those before them for warming up."""
+
+    rate: int
+    seconds: float
+    warm_up_s: float = 1.0
+
+    @property
+    def skipped(self) -> int:
+        """Give how many requests come first that do not count."""
+        return math.ceil(self.rate * self.warm_up_s)
+
+    @property
+    def count(self) -> int:
+        """Give how many requests there are in all."""
+        return self.skipped + math.ceil(self.rate * self.seconds)
 
 
 class Trial:
     """One stretch of requests: when each was to be sent, and when its answer was there.
 
     Args:
-        rate: requests per second.
-        seconds: how long, after a second for warming up that is not counted.
+        pace: how many requests, and when.
         send: sends the request of this number; must not wait.
     """
 
-    def __init__(self, rate: float, seconds: float, send: Callable[[int], None]) -> None:
-        self._rate = rate
-        self._skipped = math.ceil(rate * _WARM_UP_S)
-        self.count = request_count(rate, seconds)
+    def __init__(self, pace: Pace, send: Callable[[int], None]) -> None:
+        self._pace = pace
         self._send = send
         self._sent = 0
         self._answered = 0
         self._started = 0.0
-        self._taken = [_NEVER] * self.count
+        self._taken = [_NEVER] * pace.count
         self._over = asyncio.Event()
 
     async def run(self) -> list[float]:
@@ -93,21 +104,21 @@ class Trial:
         Returns:
             Seconds from the intended time to the answer, per request; infinite for those that got none.
         """
-        metronome = Metronome(self._rate, self._send_due)
-        self._started = clock() + 1 / self._rate
+        metronome = Metronome(self._pace.rate, self._send_due)
+        self._started = clock() + 1 / self._pace.rate
         with _no_garbage_collection():
             metronome.start()
             try:
-                async with asyncio.timeout(self.count / self._rate + _LATE_S):
+                async with asyncio.timeout(self._pace.count / self._pace.rate + _LATE_S):
                     await self._over.wait()
             except TimeoutError:
                 pass  # what is missing stays infinite
             finally:
                 metronome.stop()
-        return self._taken[self._skipped :]
+        return self._taken[self._pace.skipped :]
 
     def _send_due(self) -> None:
-        due = min(self.count, math.floor((clock() - self._started) * self._rate) + 1)
+        due = min(len(self._taken), math.floor((clock() - self._started) * self._pace.rate) + 1)
         for number in range(self._sent, due):
             self._send(number)
         self._sent = max(self._sent, due)
@@ -115,9 +126,9 @@ class Trial:
     def answered(self, number: int) -> None:
         """Note that the answer of this request is there."""
         if self._taken[number] == _NEVER:
-            self._taken[number] = clock() - (self._started + number / self._rate)
+            self._taken[number] = clock() - (self._started + number / self._pace.rate)
             self._answered += 1
-            if self._answered == self.count:
+            if self._answered == len(self._taken):
                 self._over.set()
 
 

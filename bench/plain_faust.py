@@ -19,6 +19,7 @@ import faust
 from bench.rival_topics import topic_names
 from bench.topics import PARTITIONS
 
+
 def build_app(bootstrap: str, name: str, data_dir: Path, guarantee: str) -> faust.App:
     """Put the app together.
 

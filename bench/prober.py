@@ -53,17 +53,15 @@ class Probes:
 
     def prompt_share(self, since: float) -> float:
         """Give the share of probes sent after a time that were answered promptly."""
-        took = [
-            self.answered_at.get(number, clock()) - at for number, at in enumerate(self.sent_at) if at > since
-        ]
+        took = [self.answered_at.get(number, clock()) - at for number, at in enumerate(self.sent_at) if at > since]
         return sum(seconds <= PROMPT_S for seconds in took) / max(1, len(took))
 
-    def is_prompt(self, for_s: float) -> bool:
-        """Say whether every probe of the last seconds was answered promptly, but for those that still may be."""
-        now = clock()
-        recent = [number for number, at in enumerate(self.sent_at) if now - for_s < at < now - PROMPT_S]
+    def is_prompt(self, for_s: float, prompt_s: float) -> bool:
+        """Say whether every probe of so many seconds was answered promptly, up to those that still may be."""
+        until = clock() - prompt_s
+        recent = [number for number, at in enumerate(self.sent_at) if until - for_s < at < until]
         return bool(recent) and all(
-            number in self.answered_at and self.answered_at[number] - self.sent_at[number] <= PROMPT_S
+            number in self.answered_at and self.answered_at[number] - self.sent_at[number] <= prompt_s
             for number in recent
         )
 
@@ -107,10 +105,10 @@ class Prober:
                     if number.isdecimal():
                         answered.setdefault(int(number), now)
 
-    async def until_prompt(self, *, for_s: float, timeout_s: float) -> bool:
+    async def until_prompt(self, *, for_s: float, prompt_s: float, timeout_s: float) -> bool:
         """Wait until all partitions have answered promptly for some seconds; False when the time is over before."""
         deadline = clock() + timeout_s
-        while not all(probes.is_prompt(for_s) for probes in self.partitions):
+        while not all(probes.is_prompt(for_s, prompt_s) for probes in self.partitions):
             if clock() > deadline:
                 return False
             await asyncio.sleep(EVERY_S)
@@ -125,9 +123,7 @@ def _sku_of(partition: int) -> str:
 async def probing(bootstrap: str) -> AsyncIterator[Prober]:
     """Probe every partition every 50 ms for the time of the block."""
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False
-    )
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False)
     await producer.start()
     await consumer.start()
     places = [TopicPartition(RESULTS, number) for number in range(PARTITIONS)]

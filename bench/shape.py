@@ -1,4 +1,4 @@
-"""Owns the shape of what Holdfast writes: how many records of which sizes per command, so that others can write the same."""
+"""Owns the shape of what Holdfast writes, records and bytes per command, so that the floor can write the same."""
 
 import msgspec
 
@@ -29,7 +29,7 @@ async def measure(bootstrap: str, commands: int) -> Shape:
         records = key_bytes = value_bytes = 0
         async for chunk in logs.read(bootstrap, topic):
             for record in chunk:
-                if topic == CHANGELOG and record.key == POSITION_KEY.encode():
+                if topic == CHANGELOG and record.key == POSITION_KEY:
                     transactions += 1
                     continue
                 records += 1

@@ -137,9 +137,7 @@ def _faust(stage: Stage, scale: Scale) -> Callable[[], dict[str, Any]]:
         commands, results, changes = topic_names(data_dir.name)
         stage.make_topics(commands, results, changes)
         count = _produce_mix(stage, scale.faust_skus, scale.faust_commands, commands)
-        child = stage.spawn(
-            "faust", "bench.plain_faust", "--name", data_dir.name, "--data-dir", str(data_dir)
-        )
+        child = stage.spawn("faust", "bench.plain_faust", "--name", data_dir.name, "--data-dir", str(data_dir))
         return _timed(stage, child, results, _NONE, count)
 
     return run

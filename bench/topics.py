@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Self
 
 from aiokafka import AIOKafkaClient
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -27,7 +28,7 @@ class LogEnds:
     def __init__(self, bootstrap: str) -> None:
         self._client = AIOKafkaClient(bootstrap_servers=bootstrap)
 
-    async def __aenter__(self) -> "LogEnds":
+    async def __aenter__(self) -> Self:
         await self._client.bootstrap()
         return self
 

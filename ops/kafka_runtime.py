@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ def _jars(home: Path, say: Say) -> str:
     say(f"downloading Apache Kafka {KAFKA_VERSION} (46 jars, about 60 MB, once)")
     import jgo  # noqa: PLC0415 - only the first start needs it
 
-    counter = _JarCounter(home / "jars", say)
+    counter = _JarCounter(jgo.GlobalSettings.load().repo_cache, say)
     try:
         with counter:
             environment = jgo.build(_COORDINATES, cache_dir=home / "jars")
@@ -109,18 +110,32 @@ def _jars(home: Path, say: Say) -> str:
 
 
 class _JarCounter:
-    """Says how many jars have arrived while the download runs."""
+    """Says every second how many jars have arrived, while the download runs in the caller's thread."""
 
     def __init__(self, folder: Path, say: Say) -> None:
         self._folder = folder
         self._say = say
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> None:
-        self._started = time.monotonic()
+        self._started = time.time()
+        self._thread.start()
 
     def __exit__(self, *_: object) -> None:
-        found = list(self._folder.rglob("*.jar"))
-        self._say(f"{len(found)} jars in {time.monotonic() - self._started:.0f} s")
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(1.0):
+            sizes = [stat.st_size for stat in self._stats() if stat.st_mtime >= self._started]
+            if sizes:
+                self._say(f"  {len(sizes)} jars, {sum(sizes) / 1e6:.0f} MB")
+
+    def _stats(self) -> Iterator[os.stat_result]:
+        for jar in self._folder.rglob("*.jar"):
+            with contextlib.suppress(OSError):  # a file that was moved into place meanwhile
+                yield jar.stat()
 
 
 def format_storage(runtime: KafkaRuntime, properties: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 from aiokafka import AIOKafkaClient
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError
 
 from schemas.topics import TOPICS
@@ -24,7 +25,7 @@ async def ensure_topics(
         The names of the topics that were made.
 
     Raises:
-        RuntimeError: a topic has another partition count, with what to do.
+        RuntimeError: a topic has another partition count, or takes less than a transaction may write; with what to do.
         aiokafka.errors.KafkaConnectionError: no broker answered in time.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
@@ -38,6 +39,7 @@ async def ensure_topics(
                 if code and code != TopicAlreadyExistsError.errno:
                     raise RuntimeError(f"the broker refused to create topic {name}: {message or code}")
         await _await_counts(admin, partitions, timeout_s)
+        await _check_sizes(admin)
         return missing
     finally:
         await admin.close()
@@ -79,6 +81,21 @@ async def _await_counts(admin: AIOKafkaAdminClient, partitions: int, timeout_s: 
                 f"topic {name} has {found} partitions, not {partitions}. All topics need the same count, and it never "
                 f"changes: set HOLDFAST_PARTITIONS to {found}, or use a fresh cluster."
             )
+
+
+async def _check_sizes(admin: AIOKafkaAdminClient) -> None:
+    """Refuse topics made by hand that would refuse a large command's output and hold up its partition for ever."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, configs={"max.message.bytes": None}) for name in TOPICS]
+    for answer in await admin.describe_configs(resources):
+        for _, _, _, name, entries in answer.resources:
+            needed = int(TOPICS[name]["max.message.bytes"])
+            found = next((int(entry[1]) for entry in entries if entry[0] == "max.message.bytes"), needed)
+            if found < needed:
+                raise RuntimeError(
+                    f"topic {name} has max.message.bytes={found}; Holdfast needs {needed}. Raise it with "
+                    f"`kafka-configs.sh --alter --entity-type topics --entity-name {name} "
+                    f"--add-config max.message.bytes={needed}`."
+                )
 
 
 async def partition_count(bootstrap: str, topic: str) -> int | None:

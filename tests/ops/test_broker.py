@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from ops.broker import Broker
 from ops.topics import ensure_topics, partition_count
-from schemas.topics import COMMANDS, TOPICS
+from schemas.topics import COMMANDS, RESULTS, TOPICS
 
 
 async def write(bootstrap, value):
@@ -51,4 +52,18 @@ async def test_topics_are_made_once_and_another_partition_count_is_refused(tmp_p
         with pytest.raises(RuntimeError, match="set HOLDFAST_PARTITIONS to 2"):
             await ensure_topics(broker.bootstrap, 3)
     finally:
+        broker.stop()
+
+
+async def test_a_topic_that_takes_too_little_is_refused_with_what_to_do(tmp_path):
+    broker = Broker(tmp_path)
+    broker.start()
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    try:
+        await admin.start()
+        await admin.create_topics([NewTopic(RESULTS, num_partitions=2, replication_factor=1)])
+        with pytest.raises(RuntimeError, match=r"inventory.results has max.message.bytes=1048588.*kafka-configs"):
+            await ensure_topics(broker.bootstrap, 2)
+    finally:
+        await admin.close()
         broker.stop()

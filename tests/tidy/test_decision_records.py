@@ -29,7 +29,7 @@ def test_the_index_of_documents_names_the_record(path):
 
 @pytest.mark.parametrize("part", ["commit", "recover", "revoke"])
 def test_the_numbered_steps_of_the_protocol_are_those_of_its_record(part):
-    code = text_of(ROOT / "agents/partition.py")
+    code = text_of(ROOT / "agents/partition.py") + text_of(ROOT / "agents/local_store.py")
     in_code = sorted(re.findall(rf'hit\("{part}\.(\d)"\)', code))
     section = document("docs/adr/0002-partition-protocol.md").partition(f"### {part.upper()}\n")[2].partition("\n#")[0]
     in_record = re.findall(r"^(\d)\. ", section, re.MULTILINE)
