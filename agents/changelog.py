@@ -1,5 +1,6 @@
 """Owns the reading of a changelog partition, from an offset up to an end that was asked for beforehand."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -47,4 +48,14 @@ async def read_changelog(bootstrap: str, partition: int, start: int, end: int) -
             for records in fetched.values():
                 yield [(record.offset, record.key, record.value) for record in records]
     finally:
+        await _stop(consumer)
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer; while its brokers are away, aiokafka lets the cancellation of its own tasks escape."""
+    try:
         await consumer.stop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
