@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import gc
 import logging
 import signal
 import sys
@@ -14,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from agents.app import LedgerApp, build_app, instance_id
 from agents.config import WorkerConfig
+from agents.fetching import read_raw_records
 from agents.transactions import check_transactions_v2
 
 _STOP_WITHIN_S = 5.0
@@ -33,6 +35,8 @@ def run(config: WorkerConfig) -> int:
         RuntimeError: the data directory is another worker's, or the cluster cannot be used.
     """
     _log_to_stderr()
+    read_raw_records()
+    _collect_seldom()
     lock = _lock(config.data_dir)
     try:
         return uvloop.run(_run(config))
@@ -45,6 +49,12 @@ def _log_to_stderr() -> None:
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+
+def _collect_seldom() -> None:
+    """Let Python look for cycles seldom: rows and results make none, and each look at a full cache stops the loop."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 def _lock(data_dir: Path) -> IO[str]:
