@@ -17,7 +17,7 @@ from yarl import URL
 from agents import failpoints
 from agents.batches import CommandBatch
 from agents.config import WorkerConfig
-from agents.partition import LostCommandsError, NotOursError, Partition
+from agents.partition import NotOursError, Partition
 from agents.placement import LedgerTables
 from agents.standby import Standby
 from agents.transactions import TransactionError
@@ -29,6 +29,7 @@ from schemas.topics import CHANGELOG, COMMANDS, GROUP
 # Batches that wait for their agent; the fetcher holds the next ones.
 _BATCHES_AHEAD = 2
 _TICK_CHECK_S = 0.2
+_TICK_WITHIN_S = 5.0
 _LONG_S = 3600.0
 
 log = structlog.get_logger()
@@ -79,7 +80,8 @@ class LedgerApp(faust.App):
         """RECOVER a partition whose transaction failed; one that cannot go on stops the worker."""
         try:
             await self.consumer.recover(partition)
-        except LostCommandsError as error:
+        except Exception as error:
+            partition.log.exception("the worker cannot go on")
             await self.crash(error)
 
     async def follow_standbys(self, standbys: Iterable[TP]) -> None:
@@ -149,10 +151,20 @@ async def write_due_ticks(app: LedgerApp) -> None:
     if not due:
         return
     try:
-        if app.ticker is None:
-            app.ticker = AIOKafkaProducer(bootstrap_servers=app.worker_config.bootstrap, acks="all")
-            await app.ticker.start()
+        ticker = app.ticker or await _start_ticker(app)
         value = encode(Tick())
-        await asyncio.gather(*(app.ticker.send_and_wait(COMMANDS, value, partition=number) for number in due))
-    except KafkaError as error:
+        ticks = asyncio.gather(*(ticker.send_and_wait(COMMANDS, value, partition=number) for number in due))
+        await asyncio.wait_for(ticks, _TICK_WITHIN_S)
+    except (KafkaError, TimeoutError) as error:
         log.info("ticks could not be written; the next round tries again", error=repr(error))
+
+
+async def _start_ticker(app: LedgerApp) -> AIOKafkaProducer:
+    ticker = AIOKafkaProducer(bootstrap_servers=app.worker_config.bootstrap, acks="all")
+    try:
+        await ticker.start()
+    except BaseException:
+        await ticker.stop()
+        raise
+    app.ticker = ticker
+    return ticker

@@ -80,8 +80,8 @@ def _refuse(ledger: Ledger, output: TransactionOutput, record: Any, unreadable: 
     reason = unreadable.code.value
     if unreadable.code is Code.INVALID_FIELD:
         reason = f"{reason}:{unreadable.field}"
-    letter = DeadLetter(record.key, record.value, reason, place.partition, place.offset)
-    output.add_dead_letter(record.key, record.value, place.now_ms, letter.headers())
+    letter = DeadLetter.of(record.key, record.value, reason, partition=place.partition, offset=place.offset)
+    output.add_dead_letter(letter.key, letter.value, place.now_ms, letter.headers())
     refusal = refuse_unreadable(ledger, unreadable, place)
     if refusal is not None:
         _take(ledger, output, refusal, place.now_ms)

@@ -40,7 +40,9 @@ class LocalStore:
     def _open(self) -> Store:
         try:
             return RocksStore(self._path)
-        except Exception as error:  # noqa: BLE001 - rocksdict raises a bare Exception for every kind of damage
+        except Exception as error:
+            if "lock" in str(error).lower():
+                raise OSError(f"{self._path} is still open: {error}") from error
             self._log.warning("the local store cannot be opened; rebuilding it", error=str(error))
             RocksStore.destroy(self._path)
             return RocksStore(self._path)

@@ -7,6 +7,7 @@ RocksDB is never ahead of what the changelog has committed. Any error throws the
 import asyncio
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -54,6 +55,7 @@ class Partition:
         self._local: LocalStore | None = None
         self._transactions: TransactionClient | None = None
         self._busy = asyncio.Lock()
+        self._recovery: asyncio.Task[int] | None = None
         self._revoked = False
         self._batch_limit = config.batch_commands
         self.read_position = -1  # where the next batch has to start
@@ -62,6 +64,11 @@ class Partition:
     def is_open(self) -> bool:
         """Whether commands may be taken: recovered, and not revoked."""
         return self._ledger is not None and not self._revoked
+
+    @property
+    def is_recovering(self) -> bool:
+        """Whether a RECOVER is under way."""
+        return self._recovery is not None
 
     @property
     def position(self) -> Position | None:
@@ -88,10 +95,13 @@ class Partition:
         async with self._busy:
             if not self.is_open or batch.read_from != self.read_position:
                 return False
-            records = batch.records
+            # What is before the position was decided in an earlier life of this partition.
+            position = self._ledger.position if self._ledger else None
+            done = position.next_offset if position else 0
+            records = [record for record in batch.records if record.offset >= done]
             try:
                 while records:
-                    folded = await self._commit(records)
+                    folded = await self._commit(records, batch.read_to)
                     records = [record for record in records if record.offset >= folded.next_offset]
             except BaseException:
                 self._ledger = None  # its overlay holds what may not have been committed
@@ -99,7 +109,7 @@ class Partition:
             self.read_position = batch.read_to
             return True
 
-    async def _commit(self, records: list[object]) -> Folded:
+    async def _commit(self, records: list[Any], read_to: int) -> Folded:
         ledger, transactions = self._ledger, self._transactions
         if ledger is None or transactions is None:
             raise NotOursError
@@ -116,7 +126,9 @@ class Partition:
         failpoints.hit("commit.2")
         # 2. Build one record batch per topic; the position row goes last.
         assert ledger.position is not None  # noqa: S101 - recovery leaves none without one
-        position = Position(folded.next_offset, folded.now_ms, ledger.position.incarnation)
+        # The log may hold markers behind the last record; the position stands behind them, as the reader does.
+        at_end = folded.next_offset == records[-1].offset + 1
+        position = Position(read_to if at_end else folded.next_offset, folded.now_ms, ledger.position.incarnation)
         rows = ledger.pending()
         rows.append((POSITION_KEY, encode_row(position)))
         batches = folded.output.batches(rows, folded.now_ms)
@@ -154,15 +166,27 @@ class Partition:
             LostCommandsError: the log does not hold the next command.
         """
         async with self._busy:
-            pause_s = 0.05
-            while True:
-                try:
-                    return await self._recover()
-                except (TransactionError, KafkaError, OSError, failpoints.FailpointError) as error:
-                    self._check_ours()
-                    self.log.warning("recovery failed, trying again", error=repr(error), in_s=pause_s)
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(pause_s * 2, 2.0)
+            # A task of its own, so that REVOKE can end it wherever it waits.
+            self._recovery = asyncio.create_task(self._recover_until_done())
+            try:
+                return await self._recovery
+            except asyncio.CancelledError:
+                if self._revoked:
+                    raise NotOursError from None
+                raise
+            finally:
+                self._recovery = None
+
+    async def _recover_until_done(self) -> int:
+        pause_s = 0.05
+        while True:
+            try:
+                return await self._recover()
+            except (TransactionError, KafkaError, OSError, failpoints.FailpointError) as error:
+                self._check_ours()
+                self.log.warning("recovery failed, trying again", error=repr(error), in_s=pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, 2.0)
 
     async def _recover(self) -> int:
         failpoints.hit("recover.1")
@@ -180,6 +204,7 @@ class Partition:
             self._config.bootstrap, f"holdfast-{self.number}", timeout_ms=self._config.transaction_timeout_ms
         )
         await transactions.start(_TOPICS)
+        self._check_ours()
         await transactions.begin()
         failpoints.hit("recover.4")
         # 4. Only now ask for the changelog's end, with read_uncommitted: the last stable offset may still hide data.
@@ -220,7 +245,9 @@ class Partition:
         # 1. Close the gate: what is not yet at step 4 of COMMIT is dropped.
         self._revoked = True
         failpoints.hit("revoke.2")
-        # 2. An EndTxn in flight is waited for, so that its batch reaches the store.
+        # 2. An EndTxn in flight is waited for, so that its batch reaches the store. A RECOVER is ended.
+        if self._recovery is not None:
+            self._recovery.cancel()
         try:
             await asyncio.wait_for(self._busy.acquire(), _REVOKE_WAIT_S)
         except TimeoutError:

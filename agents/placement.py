@@ -12,7 +12,7 @@ from mode import Service
 
 
 class LedgerRecovery(Recovery):
-    """Goes from an assignment to the streams; the consumer's `perform_seek` recovers the ledgers on the way."""
+    """Goes from an assignment straight to the streams; the ledgers recover beside them, each for itself."""
 
     @Service.task
     async def _restart_recovery(self) -> None:
@@ -22,6 +22,7 @@ class LedgerRecovery(Recovery):
             self.signal_recovery_start.clear()
             try:
                 await self.app.follow_standbys(self.standby_tps)
+                self.app.consumer.start_recoveries()
                 await self._resume_streams(generation_id=self._generation_id)
             except (RebalanceAgain, IllegalStateError):
                 continue

@@ -4,11 +4,10 @@ import asyncio
 import contextlib
 
 import structlog
-from aiokafka.errors import KafkaError
 
 from agents.config import WorkerConfig
 from agents.local_store import LocalStore
-from agents.transactions import TransactionClient, TransactionError
+from agents.transactions import TransactionClient
 from schemas.topics import CHANGELOG
 
 _FOLLOW_EVERY_S = 0.5
@@ -31,16 +30,18 @@ class Standby:
             await self._task
 
     async def _follow(self) -> None:
-        store = LocalStore(self._config.store_path(self._number), self._config.bootstrap, self._number, lambda: None)
-        try:
-            while True:
+        while True:
+            try:
+                store = LocalStore(
+                    self._config.store_path(self._number), self._config.bootstrap, self._number, lambda: None
+                )
                 try:
                     await self._catch_up_again_and_again(store)
-                except (KafkaError, TransactionError, OSError) as error:
-                    log.info("standby cannot follow; trying again", partition=self._number, error=repr(error))
-                    await asyncio.sleep(_FOLLOW_EVERY_S)
-        finally:
-            store.close()
+                finally:
+                    store.close()
+            except Exception as error:  # noqa: BLE001 - a standby is a convenience: it must not end for good
+                log.info("standby cannot follow; trying again", partition=self._number, error=repr(error))
+                await asyncio.sleep(_FOLLOW_EVERY_S)
 
     async def _catch_up_again_and_again(self, store: LocalStore) -> None:
         # It never begins a transaction: it only asks where the log ends.

@@ -5,6 +5,7 @@ for `begin` to settle: the client is to be used no further until then.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ _COORDINATOR_ERRORS = frozenset({14, 15, 16})  # loading, not available, not her
 _FENCED = frozenset({47, 90})  # INVALID_PRODUCER_EPOCH, PRODUCER_FENCED
 _TOO_LARGE = frozenset({10, 18})  # MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE
 _RETRY_S = 0.005
+_CLOSE_WITHIN_S = 1.0
 _COORDINATOR_RETRY_S = 0.1
 _READ_UNCOMMITTED = 0
 _LATEST, _EARLIEST = -1, -2
@@ -81,8 +83,9 @@ class TransactionClient:
         await self._client.set_topics(topics)
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._client.close()
+        """Close all connections; a peer that does not answer is not waited for."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._client.close(), _CLOSE_WITHIN_S)
 
     async def begin(self) -> None:
         """Fence every older user of the id and settle its last transaction (InitProducerId until OK).

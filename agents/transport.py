@@ -62,6 +62,9 @@ class BatchConsumer(Consumer):
         super().__init__(*args, **kwargs)
         self.partitions: dict[int, Partition] = {}
         self._client: AIOKafkaConsumer | None = None
+        self._recoveries: set[asyncio.Task[None]] = set()
+        # Where the next batch of each partition starts: after a seek, and after what was handed out last.
+        self._next: dict[TP, int] = {}
         self._listener = _RebalanceListener(self)
 
     @property
@@ -107,8 +110,8 @@ class BatchConsumer(Consumer):
 
     async def on_stop(self) -> None:
         """Give all partitions up and leave the group, so that others need not wait for the session to end."""
-        await asyncio.gather(*(partition.revoke() for partition in self.partitions.values()))
         await self._store_positions()
+        await asyncio.gather(*(partition.revoke() for partition in self.partitions.values()))
         self.partitions.clear()
         if self._client is not None:
             await self._leave_group(self._client)
@@ -142,6 +145,7 @@ class BatchConsumer(Consumer):
         """Keep the fetcher away from everything until the ledgers have said where to start."""
         self.client.pause(*[TopicPartition(*tp) for tp in assigned])
         for tp in assigned:
+            self._next.pop(tp, None)
             if tp.topic == COMMANDS and tp.partition not in self.partitions:
                 self.partitions[tp.partition] = self.app.new_partition(tp.partition, self._assigns(tp))
         await super().on_partitions_assigned(assigned, generation_id)
@@ -149,9 +153,16 @@ class BatchConsumer(Consumer):
     def _assigns(self, tp: TP) -> Any:
         return lambda: TopicPartition(*tp) in self.client.assignment()
 
+    def start_recoveries(self) -> None:
+        """RECOVER every partition that is not open; each is read as soon as it is ready, whatever the others do."""
+        for partition in self.partitions.values():
+            if not partition.is_open and not partition.is_recovering:
+                task = asyncio.create_task(self.app.recover(partition))
+                self._recoveries.add(task)
+                task.add_done_callback(self._recoveries.discard)
+
     async def perform_seek(self) -> None:
-        """RECOVER every partition at once; each is read from where its ledger stands as soon as it is ready."""
-        await asyncio.gather(*(self.app.recover(p) for p in list(self.partitions.values()) if not p.is_open))
+        """Do nothing: Faust would seek to the group's offsets here, and RECOVER seeks to the ledger's position."""
 
     async def recover(self, partition: Partition) -> None:
         """RECOVER one partition, and go on reading its commands from its position."""
@@ -178,35 +189,26 @@ class BatchConsumer(Consumer):
         if not wanted:
             await self.sleep(0.01)
             return {}
-        before = {tp: self._position(tp) for tp in wanted}
         try:
             fetched = await self.client.getmany(*wanted, timeout_ms=int(timeout * 1000))
         except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
-            await self._recover_all(wanted, error)
+            self.log.warning("a position is not in the log: %r", error)
+            missing = error.args[0] if error.args and isinstance(error.args[0], dict) else wanted
+            for tp in missing:
+                if (partition := self.partitions.get(tp.partition)) is not None:
+                    # RECOVER looks at the log: it says what is missing, or seeks.
+                    await self.app.recover(partition)
             return {}
-        return {
-            TP(*tp): [CommandBatch(tp.partition, records, self._read_from(tp, before[tp], records), self._position(tp))]
-            for tp, records in fetched.items()
-            if records
-        }
+        return {TP(*tp): [self._batch(TP(*tp), records)] for tp, records in fetched.items() if records}
 
-    async def _recover_all(self, tps: list[TopicPartition], error: KafkaError) -> None:
-        """Let RECOVER look at the log: it says what is missing, or seeks."""
-        self.log.warning("a position is not in the log: %r", error)
-        for tp in tps:
-            partition = self.partitions.get(tp.partition)
-            if partition is not None:
-                await self.app.recover(partition)
+    def _batch(self, tp: TP, records: list[Any]) -> CommandBatch:
+        read_from = self._next[tp]
+        read_to = self._next[tp] = self._position(TopicPartition(*tp))
+        return CommandBatch(tp.partition, records, read_from, read_to)
 
     def _position(self, tp: TopicPartition) -> int:
         assignment = self.client._subscription.subscription.assignment  # noqa: SLF001 - `position()` may wait
         return int(assignment.state_value(tp)._position)  # noqa: SLF001
-
-    def _read_from(self, tp: TopicPartition, before: int, records: list[Any]) -> int:
-        """Give where the batch starts: the position before, unless a seek came while the fetch was waited for."""
-        partition = self.partitions.get(tp.partition)
-        sought = partition.read_position if partition else before
-        return sought if before > records[0].offset else before
 
     def _to_message(self, tp: TP, record: CommandBatch) -> ConsumerMessage:
         last = record.records[-1]
@@ -265,6 +267,7 @@ class BatchConsumer(Consumer):
         }
 
     async def _seek(self, partition: TP, offset: int) -> None:
+        self._next[partition] = offset
         self.client.seek(TopicPartition(*partition), offset)
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:

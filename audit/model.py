@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
+import msgspec
 import orjson
 
 from audit.documents import (
@@ -37,6 +38,7 @@ from schemas.commands import (
     SkuCommand,
     Tick,
 )
+from schemas.dead_letters import DeadLetter
 from schemas.partitioner import partition_of
 
 Id = tuple[str, str]  # a SKU, and a command_id or reservation_id within it
@@ -157,8 +159,8 @@ class Model:
     def _bury(self, unreadable: Unreadable, key: bytes | None, value: bytes | None) -> None:
         code, field, sku = unreadable.code.value, unreadable.field, unreadable.sku
         reason = code if field is None else f"{code}:{field}"
-        letter = {"key": key, "value": value, "reason": reason, "partition": self.partition, "offset": self._offset}
-        self._out.dead_letters.append(letter)
+        letter = DeadLetter.of(key, value, reason, partition=self.partition, offset=self._offset)
+        self._out.dead_letters.append(msgspec.structs.asdict(letter))
         if sku is not None:
             result = self._result(unreadable.command_id, unreadable.type, sku, code=unreadable.code)
             self._out.results.append(result | {"field": field})
@@ -191,7 +193,10 @@ class Model:
             result = self._result(command_id, type_, sku, reservation_id=reservation_id, touched=touched)
         if isinstance(command, Query) and command.of_command_id is not None:
             of_command = self.seen.get((sku, command.of_command_id))
-            result["of_command"] = orjson.loads(of_command.result) if of_command else None
+            found = orjson.loads(of_command.result) if of_command else None
+            if found is not None:
+                found.pop("of_command", None)
+            result["of_command"] = found
         self._out.results.append(result)
         rows = self.stock.get(sku, {})
         row_seqs = [rows.get(warehouse, NO_ROW)["seq"] for warehouse in touched]

@@ -149,14 +149,15 @@ async def _kill(pair: _Pair, prober: Prober, scenario: str, wait: _Wait) -> dict
 
 
 def _figures(prober: Prober, number: int, killed_at: float, *, killed: bool) -> dict[str, Any]:
-    probes = prober.partitions[number]
-    begin, end = probes.silence(killed_at)
+    probes, now = prober.partitions[number], clock()
+    begin, end = probes.silence(killed_at, now)
+    took = probes.took_s(killed_at, now)
     return {
         "killed": killed,
         "gap_s": round(end - begin, 3),
         "back_after_s": round(end - killed_at, 3) if killed else None,
-        "slowest_answer_s": round(probes.slowest_s(killed_at), 3),
-        "prompt_share": round(probes.prompt_share(killed_at), 3),
+        "slowest_answer_s": round(max(took), 3),
+        "prompt_share": round(sum(seconds <= PROMPT_S for seconds in took) / len(took), 3),
     }
 
 

@@ -38,23 +38,16 @@ class Probes:
     sent_at: list[float] = field(default_factory=list)
     answered_at: dict[int, float] = field(default_factory=dict)
 
-    def silence(self, since: float) -> tuple[float, float]:
-        """Give the longest stretch without an answer after a time, as (its begin, its end); it may last until now."""
-        arrivals = sorted(at for at in self.answered_at.values() if at > since)
-        moments = [since, *arrivals, clock()]
-        return max(itertools.pairwise(moments), key=lambda pair: pair[1] - pair[0])
+    def silence(self, since: float, until: float) -> tuple[float, float]:
+        """Give the longest stretch without an answer between two times, as (its begin, its end)."""
+        arrivals = sorted(at for at in self.answered_at.values() if since < at < until)
+        return max(itertools.pairwise([since, *arrivals, until]), key=lambda pair: pair[1] - pair[0])
 
-    def slowest_s(self, since: float) -> float:
-        """Give the longest time that an answer took to a probe sent after a time; those still open count up to now."""
-        return max(
-            (self.answered_at.get(number, clock()) - at for number, at in enumerate(self.sent_at) if at > since),
-            default=0.0,
-        )
-
-    def prompt_share(self, since: float) -> float:
-        """Give the share of probes sent after a time that were answered promptly."""
-        took = [self.answered_at.get(number, clock()) - at for number, at in enumerate(self.sent_at) if at > since]
-        return sum(seconds <= PROMPT_S for seconds in took) / max(1, len(took))
+    def took_s(self, since: float, until: float) -> list[float]:
+        """Give how long each probe sent between two times waited for its answer, at least until the second."""
+        return [
+            self.answered_at.get(number, until) - at for number, at in enumerate(self.sent_at) if since < at < until
+        ]
 
     def is_prompt(self, for_s: float, prompt_s: float) -> bool:
         """Say whether every probe of so many seconds was answered promptly, up to those that still may be."""

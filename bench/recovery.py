@@ -16,7 +16,7 @@ from schemas.partitioner import partition_of
 NAME = "recovery"
 
 _ROWS = 1_000_000
-_FAUST_ROWS = 200_000
+_FAUST_ROWS = 100_000
 _QUICK_ROWS, _QUICK_FAUST_ROWS = 4_000, 400
 
 _Rows = Callable[[int], Iterator[changelog.KeyedRow]]

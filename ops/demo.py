@@ -17,6 +17,7 @@ from ops.demo_http import HttpLoad
 from ops.demo_load import DemoLoad
 from ops.demo_report import DemoReport, print_report
 from ops.exchange import exchange
+from ops.importer import BATCH_BYTES
 from ops.problems import FOUND_WRONG, CannotDo
 from ops.processes import Service, Services
 from ops.screen import say
@@ -120,7 +121,7 @@ class _Demo:
     async def _drive(self, running: _Running) -> DemoReport:
         held = await self._partitions_of(running.instance)
         http = HttpLoad(running.url, self._seed)
-        async with exchange(self._bootstrap) as link, Drive(link, DemoLoad(self._seed)) as drive:
+        async with exchange(self._bootstrap, batch_bytes=BATCH_BYTES) as link, Drive(link, DemoLoad(self._seed)) as drive:
             await drive.open()
             say(f"{BURST_COMMANDS:,} commands as fast as it goes")
             burst_s = await drive.burst(BURST_COMMANDS)

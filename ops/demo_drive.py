@@ -17,7 +17,7 @@ from schemas.partitioner import partition_of
 from schemas.topics import COMMANDS
 
 PATIENCE_S = 60.0
-KAFKA_PER_S = 1_000
+KAFKA_PER_S = 200
 HTTP_PER_S = 60.0
 _PACE_STEP_S = 0.02
 # Ahead of the workers by this much at most: enough to keep them busy, and little beside the memory of everything else.

@@ -5,6 +5,7 @@ Exit codes of every command: 0 it is done; 1 a check found something wrong; 2 it
 
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -44,6 +45,8 @@ def kafka_at(bootstrap: str) -> Iterator[None]:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         yield
+    except BrokenPipeError:
+        raise  # of our own output: the clients turn theirs into errors of Kafka
     except (KafkaConnectionError, NodeNotReadyError, ConnectionError) as error:
         raise no_kafka(bootstrap) from error
     except KafkaError as error:
@@ -65,8 +68,9 @@ class Commands(TyperGroup):
             typer.echo(f"holdfast: {problem}", err=True)
             raise typer.Exit(COULD_NOT) from problem
         except BrokenPipeError:
-            # The reader of our output (`| head`) has seen enough. Closing here keeps Python from saying so at exit.
-            sys.stderr.close()
+            # The reader of our output (`| head`) has seen enough. What is still buffered goes nowhere, or Python would
+            # fail once more when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None

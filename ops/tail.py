@@ -1,5 +1,6 @@
 """Owns `holdfast tail`: results and stock changes as they are published, as JSON lines or as lines for people."""
 
+import select
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -45,6 +46,8 @@ async def tail(
 async def _print(consumer: AIOKafkaConsumer, line_of: Callable[[bytes], str | None], limit: int | None) -> None:
     printed = 0
     while limit is None or printed < limit:
+        if _nobody_reads():
+            raise BrokenPipeError
         batches = await consumer.getmany(timeout_ms=1000)
         for record in (record for records in batches.values() for record in records):
             # A compacted topic holds tombstones, which have no value and nothing to show.
@@ -53,6 +56,17 @@ async def _print(consumer: AIOKafkaConsumer, line_of: Callable[[bytes], str | No
                 sys.stdout.write(line + "\n")
                 printed += 1
         sys.stdout.flush()
+
+
+def _nobody_reads() -> bool:
+    # A pipe tells that its reader is gone when it is written to: `tail | head -1` might wait for that for ever.
+    try:
+        descriptor = sys.stdout.fileno()
+    except OSError:
+        return False
+    watch = select.poll()
+    watch.register(descriptor, 0)
+    return bool(watch.poll(0))
 
 
 def result_line(value: bytes, sku: str | None, as_json: bool) -> str | None:

@@ -9,6 +9,9 @@ from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError
 
 from schemas.topics import TOPICS
 
+_AT_LEAST = ("max.message.bytes", "message.timestamp.after.max.ms")
+_CHECKED = (*_AT_LEAST, "message.timestamp.type", "cleanup.policy")
+
 
 async def ensure_topics(
     bootstrap: str, partitions: int, *, replication: int = -1, timeout_s: float = 15.0
@@ -39,7 +42,7 @@ async def ensure_topics(
                 if code and code != TopicAlreadyExistsError.errno:
                     raise RuntimeError(f"the broker refused to create topic {name}: {message or code}")
         await _await_counts(admin, partitions, timeout_s)
-        await _check_sizes(admin)
+        await _check_configs(admin)
         return missing
     finally:
         await admin.close()
@@ -83,19 +86,24 @@ async def _await_counts(admin: AIOKafkaAdminClient, partitions: int, timeout_s: 
             )
 
 
-async def _check_sizes(admin: AIOKafkaAdminClient) -> None:
-    """Refuse topics made by hand that would refuse a large command's output and hold up its partition for ever."""
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name, configs={"max.message.bytes": None}) for name in TOPICS]
+async def _check_configs(admin: AIOKafkaAdminClient) -> None:
+    """Refuse topics that were made by hand in a way that would stop a partition, or make two runs of a log differ."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, configs=dict.fromkeys(_CHECKED)) for name in TOPICS]
     for answer in await admin.describe_configs(resources):
         for _, _, _, name, entries in answer.resources:
-            needed = int(TOPICS[name]["max.message.bytes"])
-            found = next((int(entry[1]) for entry in entries if entry[0] == "max.message.bytes"), needed)
-            if found < needed:
-                raise RuntimeError(
-                    f"topic {name} has max.message.bytes={found}; Holdfast needs {needed}. Raise it with "
-                    f"`kafka-configs.sh --alter --entity-type topics --entity-name {name} "
-                    f"--add-config max.message.bytes={needed}`."
-                )
+            found = {entry[0]: entry[1] for entry in entries}
+            for key in _CHECKED:
+                needed = TOPICS[name].get(key)
+                if needed is not None and not _suffices(key, found.get(key, needed), needed):
+                    raise RuntimeError(
+                        f"topic {name} has {key}={found[key]}; Holdfast needs {needed}. Change it with "
+                        f"`kafka-configs.sh --alter --entity-type topics --entity-name {name} "
+                        f"--add-config {key}={needed}`."
+                    )
+
+
+def _suffices(key: str, found: str, needed: str) -> bool:
+    return found == needed or (key in _AT_LEAST and int(found) >= int(needed))
 
 
 async def partition_count(bootstrap: str, topic: str) -> int | None:

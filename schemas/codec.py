@@ -18,6 +18,9 @@ encode = msgspec.json.Encoder().encode
 # A caller's own words (a type, an unknown field's name) are repeated to it up to this length, so that no answer
 # outgrows its topic.
 _MAX_ECHO = 64
+_MAX_DEPTH = 32  # no command nests at all
+_BRACKETS = re.compile(rb"[\[\]{}]")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _PATH = re.compile(r" - at `\$\.([^`]+)`$")
 _NAMED = re.compile(r"`([^`]+)`")
 
@@ -55,7 +58,7 @@ def decode_command(value: bytes | None) -> Command:
     """
     try:
         command: Command = command_decoder.decode(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _explain(value or b"", field_of(error)) from None
     if (field := first_bad_field(command)) is not None:
         raise _explain(value or b"", field)
@@ -63,6 +66,8 @@ def decode_command(value: bytes | None) -> Command:
 
 
 def _explain(value: bytes, field: str) -> Unreadable:
+    if _depth(value) > _MAX_DEPTH:
+        return Unreadable(Code.MALFORMED, None, None, None, None)
     try:
         document = msgspec.json.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -79,6 +84,15 @@ def _explain(value: bytes, field: str) -> Unreadable:
     if first_bad_field(ids) is not None:
         return Unreadable(Code.INVALID_FIELD, field, None, None, type_)
     return Unreadable(Code.INVALID_FIELD, field, ids.command_id, ids.sku, type_)
+
+
+def _depth(value: bytes) -> int:
+    """Count how deep a JSON text nests. How far the decoder can follow depends on its caller's stack; this not."""
+    depth = deepest = 0
+    for bracket in _BRACKETS.findall(_STRING.sub(b"", value)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def field_of(error: Exception) -> str:

@@ -23,6 +23,10 @@ _MAX_OUTPUT_BYTES = 5 * 1024 * 1024
 # A dead letter carries a whole record and its headers, after BATCH_BYTES of others.
 _MAX_DEAD_LETTER_BYTES = 2 * 1024 * 1024
 
+# Outputs carry the clock of the log. It never goes back, so after a broker's clock was once far ahead it stays ahead of
+# the time of day; by default a broker refuses records more than an hour ahead, and the partition would stand still.
+_ANY_TIME = str((1 << 63) - 1)
+
 TOPICS: Final[dict[str, dict[str, str]]] = {
     COMMANDS: {
         "cleanup.policy": "delete",
@@ -33,25 +37,30 @@ TOPICS: Final[dict[str, dict[str, str]]] = {
     RESULTS: {
         "cleanup.policy": "delete",
         "retention.ms": str(7 * _DAY_MS),
+        "message.timestamp.after.max.ms": _ANY_TIME,
         "max.message.bytes": str(_MAX_OUTPUT_BYTES),
     },
     STOCK_CHANGES: {
         "cleanup.policy": "compact",
         "min.compaction.lag.ms": str(7 * _DAY_MS),
+        "message.timestamp.after.max.ms": _ANY_TIME,
         "max.message.bytes": str(_MAX_OUTPUT_BYTES),
     },
     REFERENCE: {
         "cleanup.policy": "compact",
+        "message.timestamp.after.max.ms": _ANY_TIME,
         "max.message.bytes": str(_MAX_OUTPUT_BYTES),
     },
     DEAD_LETTERS: {
         "cleanup.policy": "delete",
         "retention.ms": str(30 * _DAY_MS),
+        "message.timestamp.after.max.ms": _ANY_TIME,
         "max.message.bytes": str(_MAX_DEAD_LETTER_BYTES),
     },
     CHANGELOG: {
         "cleanup.policy": "compact",
         "delete.retention.ms": str(DELETE_RETENTION_MS),
+        "message.timestamp.after.max.ms": _ANY_TIME,
         "max.message.bytes": str(_MAX_OUTPUT_BYTES),
     },
 }

@@ -140,7 +140,6 @@ class Ledger:
         sku_id, sku = decision.sku, decision.row
         if sku is None:
             sku = Sku(0, {})
-            self._skus.put(sku_id, sku)
         stock: dict[str, Stock] = sku.stock  # type: ignore[assignment] # the core's view of it is read-only
         known = len(stock)
         for warehouse, after, _ in decision.changes:
@@ -149,6 +148,8 @@ class Ledger:
             sku.seq = after.seq
         if len(stock) != known:
             sku.stock = {warehouse: stock[warehouse] for warehouse in sorted(stock)}
+            self._skus.discard(sku_id)  # it weighs more now
+            self._skus.put(sku_id, sku)
         self._changed_skus[sku_id] = sku
 
     def forget(self, limit: int) -> None:

@@ -200,7 +200,11 @@ def _of_command(rows: Rows, command: SkuCommand, record: Record) -> bytes | None
     if asked is None:
         return None
     seen = find_seen(rows, seen_key(command.sku, asked), record.now_ms)
-    return b"null" if seen is None else encode(result_of(seen, asked, command.sku, record.partition))
+    if seen is None:
+        return b"null"
+    result = result_of(seen, asked, command.sku, record.partition)
+    result.of_command = UNSET  # a query about a query about a query would grow without end
+    return encode(result)
 
 
 def _decode_of_command(document: bytes) -> Result | None:

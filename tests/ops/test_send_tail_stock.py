@@ -1,6 +1,9 @@
 """Commands go in as JSON lines, results and stock changes come out, and a SKU's stock can be asked for."""
 
 import json
+import signal
+import subprocess
+import sys
 import uuid
 
 import pytest
@@ -151,3 +154,26 @@ def test_a_checked_line_is_sent_as_it_stands():
     assert checked(value).value == value
     with pytest.raises(Refused):
         checked(b"[]")
+
+
+def test_tail_ends_when_nobody_reads_it_any_more(holdfast, answering, sku):
+    holdfast("send", "--wait", "--bootstrap", answering, given=lines(adjust(sku, 10)))
+    command = [sys.executable, "-m", "ops.cli", "tail", "results", "--from-beginning", "--bootstrap", answering]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tail:
+        tail.stdout.readline()
+        tail.stdout.close()
+        assert tail.wait(20) == 0
+        assert tail.stderr.read() == b""
+
+
+def test_send_answers_each_line_while_the_input_goes_on(answering, sku):
+    command = [sys.executable, "-m", "ops.cli", "send", "--wait", "--bootstrap", answering]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as send:
+        for _ in range(2):
+            given = adjust(sku, 1)
+            send.stdin.write(lines(given).encode())
+            send.stdin.flush()
+            assert json.loads(send.stdout.readline())["command_id"] == given["command_id"]
+        send.send_signal(signal.SIGINT)
+        assert send.wait(20) == 130
+        assert send.stderr.read() == b""

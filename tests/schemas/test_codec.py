@@ -39,6 +39,16 @@ def test_what_is_no_json_object_is_malformed_and_answers_nobody(value):
     assert (found.code, found.command_id, found.sku) == (Code.MALFORMED, None, None)
 
 
+@pytest.mark.parametrize("deep", [33, 2_000, 100_000])
+def test_json_that_nests_deeply_is_malformed_whatever_the_stack(deep):
+    assert refusal(b'{"command_id":"c","sku":"S","x":' + b"[" * deep + b"]" * deep + b"}").code is Code.MALFORMED
+    assert refusal(b'{"x":' + b"[" * deep + b"]" * deep + b',"type":"reserve"}').code is Code.MALFORMED
+
+
+def test_brackets_in_strings_do_not_nest():
+    assert decode_command(json.dumps(RESERVE | {"sku": "[" * 60}).encode()).sku == "[" * 60
+
+
 @pytest.mark.parametrize(
     ("document", "field"),
     [

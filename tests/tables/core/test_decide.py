@@ -375,6 +375,15 @@ def test_a_refused_query_still_tells_of_the_command():
     assert (found["code"], found["of_command"]) == ("unknown_sku", first)
 
 
+def test_a_query_about_a_query_does_not_nest():
+    story = Story().stock(leeds=5)
+    story.tell("query", "q1", of_command_id="none")
+    story.tell("query", "q2", of_command_id="q1")
+    found = story.tell("query", "q3", of_command_id="q2")["of_command"]
+    assert found["command_id"] == "q2"
+    assert "of_command" not in found
+
+
 def test_a_replayed_query_finds_what_it_found_then():
     story = Story().stock(leeds=5)
     first = story.tell("query", "q", of_command_id="later")
