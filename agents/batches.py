@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder as RecordBatch
 
-from schemas.topics import CHANGELOG, DEAD_LETTERS, RESULTS, STOCK_CHANGES
+from schemas.dead_letters import DeadLetter
+from schemas.topics import BATCH_BYTES, CHANGELOG, DEAD_LETTERS, RESULTS, STOCK_CHANGES
 
 _NO_HEADERS: list[tuple[str, bytes]] = []
-# What a record costs beside its key and value; and for a result, the rows of the ledger that go with it: their numbers
-# are those of the result, so they are smaller than it, but have keys of their own.
-_RECORD_BYTES = 20
+_RECORD_BYTES = 150  # the key, and a record's own lengths
 _ROWS_BYTES = 300
 _HEADERS_BYTES = 120
 
@@ -28,41 +27,56 @@ class CommandBatch(NamedTuple):
     read_to: int
 
 
-class TransactionOutput:
-    """The record batches of one transaction, one per topic, while they are being filled.
+class TopicOutput:
+    """The record batch of one topic while it is being filled; `size` is how many bytes it will have, from above."""
 
-    `bytes` is how large the largest of them will be, estimated from above.
-    """
+    __slots__ = ("_append", "builder", "count", "size")
 
     def __init__(self) -> None:
-        self.bytes = 0
-        self._results, self._stock_changes, self._dead_letters = _builder(), _builder(), _builder()
-        self._counts = [0, 0, 0]
-        self._sizes = [0, 0, 0]
+        self.builder = _builder()
+        self._append = self.builder.append
+        self.count = 0
+        self.size = 0
+
+    def add(
+        self, key: bytes | None, value: bytes | None, timestamp: int, size: int, headers: list[tuple[str, bytes]]
+    ) -> None:
+        """Append a record that takes about `size` bytes."""
+        self._append(self.count, timestamp, key, value, headers)
+        self.count += 1
+        self.size += size
+
+
+class TransactionOutput:
+    """What one transaction publishes, beside the ledger's rows."""
+
+    def __init__(self) -> None:
+        self._results = TopicOutput()
+        self._stock_changes = TopicOutput()
+        self._dead_letters = TopicOutput()
+
+    @property
+    def full(self) -> bool:
+        """Whether the transaction should close with what it has."""
+        return (
+            self._results.size >= BATCH_BYTES
+            or self._stock_changes.size >= BATCH_BYTES
+            or self._dead_letters.size >= BATCH_BYTES
+        )
 
     def add_result(self, key: bytes, value: bytes, timestamp: int) -> None:
         """Append a result."""
-        self._results.append(self._next(0, len(value) + _ROWS_BYTES), timestamp, key, value, _NO_HEADERS)
+        # The rows of the ledger that go with it are smaller than it, but have keys of their own.
+        self._results.add(key, value, timestamp, len(value) + _ROWS_BYTES, _NO_HEADERS)
 
     def add_stock_change(self, key: bytes, value: bytes, timestamp: int) -> None:
         """Append a stock change."""
-        offset = self._next(1, len(key) + len(value) + _RECORD_BYTES)
-        self._stock_changes.append(offset, timestamp, key, value, _NO_HEADERS)
+        self._stock_changes.add(key, value, timestamp, len(value) + _RECORD_BYTES, _NO_HEADERS)
 
-    def add_dead_letter(
-        self, key: bytes | None, value: bytes | None, timestamp: int, headers: list[tuple[str, bytes]]
-    ) -> None:
+    def add_dead_letter(self, letter: DeadLetter, timestamp: int) -> None:
         """Append a dead letter."""
-        offset = self._next(2, len(key or b"") + len(value or b"") + _HEADERS_BYTES)
-        self._dead_letters.append(offset, timestamp, key, value, headers)
-
-    def _next(self, topic: int, size: int) -> int:
-        """Count a record and its size; give its place in the batch."""
-        size = self._sizes[topic] = self._sizes[topic] + size
-        self.bytes = max(self.bytes, size)
-        offset = self._counts[topic]
-        self._counts[topic] = offset + 1
-        return offset
+        size = len(letter.key or b"") + len(letter.value or b"") + _HEADERS_BYTES
+        self._dead_letters.add(letter.key, letter.value, timestamp, size, letter.headers())
 
     def batches(self, rows: Iterable[tuple[bytes, bytes | None]], timestamp: int) -> dict[str, RecordBatch]:
         """Give the record batch of each topic that has something to write.
@@ -76,8 +90,7 @@ class TransactionOutput:
         for offset, (key, value) in enumerate(rows):
             append(offset, timestamp, key, value, _NO_HEADERS)
         outputs = ((RESULTS, self._results), (STOCK_CHANGES, self._stock_changes), (DEAD_LETTERS, self._dead_letters))
-        written = {topic: batch for (topic, batch), count in zip(outputs, self._counts, strict=True) if count}
-        return {CHANGELOG: changelog} | written
+        return {CHANGELOG: changelog} | {topic: output.builder for topic, output in outputs if output.count}
 
 
 def _builder() -> RecordBatch:

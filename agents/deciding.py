@@ -8,7 +8,6 @@ from schemas.codec import Unreadable, decode_command, encode
 from schemas.codes import Code
 from schemas.commands import Tick
 from schemas.dead_letters import DeadLetter
-from schemas.topics import BATCH_BYTES
 from tables.core.decide import decide, decide_expiry, refuse_unreadable
 from tables.core.decision import Decision, Record
 from tables.ledger import Ledger
@@ -60,7 +59,7 @@ def fold(ledger: Ledger, records: list[Any], *, partition: int, partitions: int,
                 _take(ledger, output, decide(ledger, command, place), now_ms)
         next_offset = offset + 1
         done += 1
-        if output.bytes >= BATCH_BYTES:
+        if output.full:
             break
     return Folded(output, next_offset, now_ms, done)
 
@@ -71,7 +70,7 @@ def _expire_due(ledger: Ledger, output: TransactionOutput, place: Record) -> boo
         decision = decide_expiry(ledger, due, place)
         if decision is not None:
             _take(ledger, output, decision, place.now_ms)
-            if output.bytes >= BATCH_BYTES:
+            if output.full:
                 return ledger.next_due_at > place.now_ms
     return True
 
@@ -81,7 +80,7 @@ def _refuse(ledger: Ledger, output: TransactionOutput, record: Any, unreadable: 
     if unreadable.code is Code.INVALID_FIELD:
         reason = f"{reason}:{unreadable.field}"
     letter = DeadLetter.of(record.key, record.value, reason, partition=place.partition, offset=place.offset)
-    output.add_dead_letter(letter.key, letter.value, place.now_ms, letter.headers())
+    output.add_dead_letter(letter, place.now_ms)
     refusal = refuse_unreadable(ledger, unreadable, place)
     if refusal is not None:
         _take(ledger, output, refusal, place.now_ms)

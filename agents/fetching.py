@@ -1,9 +1,8 @@
 """Owns what is left out of aiokafka's reading: the copy of every record into a `ConsumerRecord`.
 
-aiokafka decodes a record in C and then copies it into a dataclass of eleven fields, which costs 2 us each.
-The C
-record has the fields that are used here (`offset`, `timestamp`, `timestamp_type`, `key`, `value`) and is given as it is.
-The change holds for every consumer of the process, so only the worker makes it.
+aiokafka decodes a record in C and then copies it into a dataclass of eleven fields, which costs 2 us a record. The C
+record has the fields that are used here (`offset`, `timestamp`, `timestamp_type`, `key`, `value`) and is given as it
+is. The change holds for every consumer of the process, so only the worker makes it.
 """
 
 from typing import Any

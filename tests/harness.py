@@ -89,63 +89,73 @@ class Worker:
         return self.log_path.read_text(errors="replace")[-4000:]
 
 
+class Traffic:
+    """Commands of every kind, good and bad; ids are unique per seed, and a seed makes the same traffic every time."""
+
+    def __init__(self, seed, skus):
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.names = [f"SKU {seed % 7}-{number}" for number in range(skus)]
+        self.earlier, self.holds = [], []
+
+    def command(self, number):
+        """Give one command as a document."""
+        common = {"command_id": f"{self.seed}-{number}", "sku": self.rng.choice(self.names)}
+        if number < len(self.names):
+            return self.adjust(common | {"sku": self.names[number]}, 50)
+        kind = self.rng.random()
+        if kind < 0.12:
+            return self.adjust(common, self.rng.choice([-3, 5, 9]))
+        if kind < 0.55:
+            return self.reserve(common, f"r{self.seed}-{number}")
+        if kind < 0.85 and self.holds:
+            return self.change_hold(common)
+        if kind < 0.9 and self.earlier:
+            return self.rng.choice(self.earlier)
+        if kind < 0.93 and self.earlier:
+            return self.rng.choice(self.earlier) | {"actor": "again", "reservation_id": "other"}
+        return common | {"type": "query"}
+
+    def adjust(self, common, delta):
+        warehouse = self.rng.choice(["bonn", "leeds", "york"])
+        return common | {"type": "adjust", "warehouse": warehouse, "delta": delta, "reason": "correction"}
+
+    def reserve(self, common, hold):
+        self.holds.append((common["sku"], hold))
+        ttl_ms = self.rng.choice([0, 300, 1500, 60_000])
+        quantity = self.rng.randint(1, 8)
+        return common | {"type": "reserve", "reservation_id": hold, "quantity": quantity, "ttl_ms": ttl_ms}
+
+    def change_hold(self, common):
+        sku, hold = self.rng.choice(self.holds)
+        type_ = self.rng.choice(["commit", "release", "extend"])
+        command = common | {"sku": sku, "type": type_, "reservation_id": hold}
+        if type_ == "extend":
+            return command | {"ttl_ms": 900}
+        return command | {"quantity": 1} if self.rng.random() < 0.3 else command
+
+    def poison(self, command, partition):
+        """Give (partition, value) of records that a careless client might write beside a command; mostly none."""
+        chance = self.rng.random()
+        if chance < 0.01:
+            yield partition, b"{not json" + b"x" * self.rng.choice([1, 200_000])
+        elif chance < 0.02:
+            yield (partition + 1) % PARTITIONS, json.dumps(command).encode()
+        elif chance < 0.03:
+            yield partition, json.dumps(command | {"unknown": 1}).encode()
+
+
 def commands(seed, count, *, skus=40):
-    """Give (SKU, partition, value bytes) of every kind of traffic, good and bad; ids are unique per seed."""
-    rng = random.Random(seed)
-    names = [f"SKU {seed % 7}-{number}" for number in range(skus)]
-    warehouses = ["bonn", "leeds", "york"]
-    earlier, holds = [], []
+    """Give (SKU, partition, value bytes) of `count` commands and some poison between them."""
+    traffic = Traffic(seed, skus)
     for number in range(count):
-        sku = rng.choice(names)
-        common = {"command_id": f"{seed}-{number}", "sku": sku}
-        kind = rng.random()
-        if number < skus:
-            command = common | {
-                "sku": names[number],
-                "type": "adjust",
-                "warehouse": rng.choice(warehouses),
-                "delta": 50,
-                "reason": "receipt",
-            }
-        elif kind < 0.12:
-            command = common | {
-                "type": "adjust",
-                "warehouse": rng.choice(warehouses),
-                "delta": rng.choice([-3, 5, 9]),
-                "reason": "correction",
-            }
-        elif kind < 0.55:
-            hold = f"r{seed}-{number}"
-            command = common | {
-                "type": "reserve",
-                "reservation_id": hold,
-                "quantity": rng.randint(1, 8),
-                "ttl_ms": rng.choice([0, 300, 1500, 60_000]),
-            }
-            holds.append((sku, hold))
-        elif kind < 0.85 and holds:
-            sku, hold = rng.choice(holds)
-            command = common | {"sku": sku, "type": rng.choice(["commit", "release", "extend"]), "reservation_id": hold}
-            if command["type"] == "extend":
-                command["ttl_ms"] = 900
-            elif rng.random() < 0.3:
-                command["quantity"] = 1
-        elif kind < 0.9 and earlier:
-            command = rng.choice(earlier)
-        elif kind < 0.93 and earlier:
-            command = rng.choice(earlier) | {"actor": "again", "reservation_id": "other"}
-        else:
-            command = common | {"type": "query"}
-        earlier.append(command)
-        partition = partition_of(command["sku"], PARTITIONS)
-        poison = rng.random()
-        if poison < 0.01:
-            yield command["sku"], partition, b"{not json" + b"x" * rng.choice([1, 200_000])
-        elif poison < 0.02:
-            yield command["sku"], (partition + 1) % PARTITIONS, json.dumps(command).encode()
-        elif poison < 0.03:
-            yield command["sku"], partition, json.dumps(command | {"unknown": 1}).encode()
-        yield command["sku"], partition, json.dumps(command).encode()
+        command = traffic.command(number)
+        traffic.earlier.append(command)
+        sku = command["sku"]
+        partition = partition_of(sku, PARTITIONS)
+        for at, value in traffic.poison(command, partition):
+            yield sku, at, value
+        yield sku, partition, json.dumps(command).encode()
 
 
 async def send(bootstrap, traffic, *, pause_s=0.0):
@@ -162,7 +172,7 @@ async def send(bootstrap, traffic, *, pause_s=0.0):
 
 
 class CommittedReader:
-    """Reads the results with read_committed, from before the faults to after them; a reader that was there all along."""
+    """Reads the results with read_committed from before the faults to after them: it was there all along."""
 
     def __init__(self, bootstrap):
         self._bootstrap = bootstrap

@@ -43,7 +43,7 @@ def test_an_action_that_does_not_exist_is_named():
         failpoints._armed("commit.4:explode")("commit.4")
 
 
-def test_kill_ends_the_process_at_once(monkeypatch):
+def test_kill_ends_the_process_at_once():
     program = "from agents import failpoints; failpoints.hit('here'); print('lived')"
     done = subprocess.run(
         [sys.executable, "-c", program], env={failpoints.VARIABLE: "here:kill"}, capture_output=True, check=False

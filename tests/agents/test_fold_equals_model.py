@@ -12,7 +12,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents import deciding
+from agents import batches
 from agents.deciding import fold
 from audit.model import Model
 from audit.report import PartitionReport
@@ -85,10 +85,11 @@ class Recorder:
             folded = fold(self.ledger, records[:size], partition=0, partitions=1, limit=size)
             position = Position(folded.next_offset, folded.now_ms, "one life")
             rows = [*self.ledger.pending(), (POSITION_KEY, encode_row(position))]
-            batches = folded.output.batches(rows, folded.now_ms)
-            assert [(record.key, record.value) for record in read(batches[CHANGELOG])] == rows
-            for topic, published in self.published.items():
-                published += read(batches[topic]) if topic in batches else []
+            written = folded.output.batches(rows, folded.now_ms)
+            assert [(record.key, record.value) for record in read(written[CHANGELOG])] == rows
+            for topic, batch in written.items():
+                if topic != CHANGELOG:
+                    self.published[topic] += read(batch)
             for key, value in rows:
                 self.changelog.append((len(self.changelog), key, value))
             self.ledger.checkpoint(position, len(self.changelog) - 1)
@@ -147,9 +148,7 @@ def test_the_fold_equals_the_model(log, plan):
 
 
 def assert_rows_equal(model, recorder):
-    values = {}
-    for _, key, value in recorder.changelog:
-        values[key] = value
+    values = {key: value for _, key, value in recorder.changelog}
     report = PartitionReport(partition=0, log_start=0, log_end=0, position=0)
     published = Published.of({key: value for key, value in values.items() if value is not None})
     compare_rows(model.rows(), published, report)
@@ -171,7 +170,7 @@ def assert_promises_hold(changes):
 
 
 def test_a_full_transaction_stops_in_the_midst_of_expiries_and_the_next_goes_on(monkeypatch):
-    monkeypatch.setattr(deciding, "BATCH_BYTES", 3_000)
+    monkeypatch.setattr(batches, "BATCH_BYTES", 3_000)
     reserve = {"type": "reserve", "sku": "A", "quantity": 1, "ttl_ms": 10}
     log = [({"type": "adjust", "command_id": "a", "sku": "A", "warehouse": "w", "delta": 99, "reason": "receipt"}, 0)]
     log += [(reserve | {"command_id": f"c{n}", "reservation_id": f"r{n}"}, 0) for n in range(30)]

@@ -19,7 +19,7 @@ def kafka(tmp_path_factory):
 
 
 @pytest.fixture
-def start_worker(kafka, tmp_path_factory):
+def start_worker(kafka):
     started = []
 
     def start(data_dir, **options):

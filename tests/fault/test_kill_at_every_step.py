@@ -1,4 +1,4 @@
-"""A worker is killed (SIGKILL) right before each numbered step of COMMIT and RECOVER, and nothing is lost or doubled."""
+"""A worker is killed (SIGKILL) right before each numbered step of COMMIT and RECOVER; nothing is lost or doubled."""
 
 import itertools
 

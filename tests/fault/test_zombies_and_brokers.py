@@ -1,4 +1,4 @@
-"""Workers that stop and wake, change places and lose their disk; a broker that is killed: nothing is lost or doubled."""
+"""Workers that sleep and wake, change places, lose their disk; a broker that is killed: nothing lost or doubled."""
 
 import asyncio
 import signal
