@@ -26,8 +26,8 @@ from schemas.codec import encode
 from schemas.commands import Tick
 from schemas.topics import CHANGELOG, COMMANDS, GROUP
 
-# Batches that wait for their agent; the fetcher holds the next ones.
-_BATCHES_AHEAD = 2
+# More than the transport ever hands out: Faust's own brake must not bite (see `BatchConsumer.on_buffer_full`).
+_STREAM_BUFFER = 64
 _TICK_CHECK_S = 0.2
 _TICK_WITHIN_S = 5.0
 _LONG_S = 3600.0
@@ -59,7 +59,7 @@ class LedgerApp(faust.App):
             broker_request_timeout=_LONG_S,
             broker_commit_interval=5.0,
             broker_commit_livelock_soft_timeout=_LONG_S,
-            stream_buffer_maxsize=_BATCHES_AHEAD,
+            stream_buffer_maxsize=_STREAM_BUFFER,
             stream_wait_empty=False,
             stream_processing_timeout=_LONG_S,
             topic_partitions=config.partitions,
@@ -113,6 +113,7 @@ def build_app(config: WorkerConfig) -> LedgerApp:
     async def inventory(batches: Any) -> None:
         async for batch in batches:
             await take(app, batch)
+            app.consumer.batch_done(batch.partition)
 
     @app.timer(_TICK_CHECK_S)
     async def tick() -> None:

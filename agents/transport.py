@@ -31,6 +31,9 @@ from schemas.topics import CHANGELOG, COMMANDS
 _FETCH_BYTES = 256 * 1024
 # A long poll on an idle partition holds up the next fetch to that broker by at most this.
 _FETCH_WAIT_MS = 100
+# Batches of one partition that may wait for its agent. Then the fetcher leaves it alone: it may not just be skipped:
+# what it has fetched and nobody takes holds up the other partitions of that broker for 100 ms at a time.
+_MOST_AHEAD = 4
 
 
 class _RebalanceListener(ConsumerRebalanceListener):
@@ -65,6 +68,7 @@ class BatchConsumer(Consumer):
         self._recoveries: set[asyncio.Task[None]] = set()
         # Where the next batch of each partition starts: after a seek, and after what was handed out last.
         self._next: dict[TP, int] = {}
+        self._ahead: dict[TP, int] = {}  # batches handed out and not done with
         self._listener = _RebalanceListener(self)
 
     @property
@@ -138,6 +142,9 @@ class BatchConsumer(Consumer):
         await asyncio.gather(*(partition.revoke() for partition in gone))
         await super().on_partitions_revoked(revoked)
 
+    def _is_open(self, tp: TP) -> bool:
+        return self._is_owned(tp) and self.partitions[tp.partition].is_open
+
     def _is_owned(self, tp: TP) -> bool:
         return tp.topic == COMMANDS and tp.partition in self.partitions
 
@@ -146,6 +153,7 @@ class BatchConsumer(Consumer):
         self.client.pause(*[TopicPartition(*tp) for tp in assigned])
         for tp in assigned:
             self._next.pop(tp, None)
+            self._ahead.pop(tp, None)
             if tp.topic == COMMANDS and tp.partition not in self.partitions:
                 self.partitions[tp.partition] = self.app.new_partition(tp.partition, self._assigns(tp))
         await super().on_partitions_assigned(assigned, generation_id)
@@ -181,11 +189,7 @@ class BatchConsumer(Consumer):
     # Reading
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[CommandBatch]]:  # noqa: ASYNC109 - Faust's signature
-        wanted = [
-            TopicPartition(*tp)
-            for tp in active_partitions or ()
-            if self._is_owned(tp) and self.partitions[tp.partition].is_open
-        ]
+        wanted = [TopicPartition(*tp) for tp in active_partitions or () if self._is_open(tp)]
         if not wanted:
             await self.sleep(0.01)
             return {}
@@ -204,7 +208,23 @@ class BatchConsumer(Consumer):
     def _batch(self, tp: TP, records: list[Any]) -> CommandBatch:
         read_from = self._next[tp]
         read_to = self._next[tp] = self._position(TopicPartition(*tp))
+        self._ahead[tp] = self._ahead.get(tp, 0) + 1
+        if self._ahead[tp] >= _MOST_AHEAD:
+            self.client.pause(TopicPartition(*tp))
         return CommandBatch(tp.partition, records, read_from, read_to)
+
+    def batch_done(self, number: int) -> None:
+        """Take note that an agent is done with a batch; a partition that was too far behind is read again."""
+        tp = TP(COMMANDS, number)
+        self._ahead[tp] = max(0, self._ahead.get(tp, 0) - 1)
+        if self._ahead[tp] < _MOST_AHEAD and TopicPartition(*tp) in self.client.paused() and self._is_open(tp):
+            self.client.resume(TopicPartition(*tp))
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Do nothing: Faust would stop reading at one waiting batch, and then sleep a second. See `batch_done`."""
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Do nothing; see `on_buffer_full`."""
 
     def _position(self, tp: TopicPartition) -> int:
         assignment = self.client._subscription.subscription.assignment  # noqa: SLF001 - `position()` may wait
@@ -268,6 +288,7 @@ class BatchConsumer(Consumer):
 
     async def _seek(self, partition: TP, offset: int) -> None:
         self._next[partition] = offset
+        self._ahead[partition] = 0
         self.client.seek(TopicPartition(*partition), offset)
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:

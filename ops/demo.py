@@ -120,8 +120,8 @@ class _Demo:
 
     async def _drive(self, running: _Running) -> DemoReport:
         held = await self._partitions_of(running.instance)
-        http = HttpLoad(running.url, self._seed)
-        async with exchange(self._bootstrap, batch_bytes=BATCH_BYTES) as link, Drive(link, DemoLoad(self._seed)) as drive:
+        http, load = HttpLoad(running.url, self._seed), DemoLoad(self._seed)
+        async with exchange(self._bootstrap, batch_bytes=BATCH_BYTES) as link, Drive(link, load) as drive:
             await drive.open()
             say(f"{BURST_COMMANDS:,} commands as fast as it goes")
             burst_s = await drive.burst(BURST_COMMANDS)

@@ -22,6 +22,9 @@ class Log:
         assignment = SimpleNamespace(state_value=lambda _: self.state)
         self._subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
 
+    def pause(self, _tp):
+        self.paused_at = self.state._position
+
     def seek(self, _tp, offset):
         self.state._position = offset
 
@@ -36,7 +39,7 @@ class Log:
 @pytest.fixture
 def consumer():
     consumer = BatchConsumer.__new__(BatchConsumer)
-    consumer._next = {}
+    consumer._next, consumer._ahead = {}, {}
     consumer.partitions = {0: SimpleNamespace(is_open=True)}
     return consumer
 
@@ -74,3 +77,12 @@ async def test_after_a_seek_back_a_batch_starts_where_the_seek_went(consumer):
     await consumer._seek(HERE, 90)
     again = await read(consumer, log, 100)
     assert (again.read_from, again.records[0].offset) == (90, 90)
+
+
+async def test_a_partition_whose_agent_is_far_behind_is_paused(consumer):
+    log = Log(range(100))
+    consumer._client = log
+    await consumer._seek(HERE, 0)
+    for number in range(1, 5):
+        await read(consumer, log, number)
+    assert log.paused_at == 4
