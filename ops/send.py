@@ -11,15 +11,13 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import msgspec
 from aiokafka.errors import MessageSizeTooLargeError
 
 from ops.exchange import Exchange, Follower, address_of, exchange, no_answer
 from ops.problems import FOUND_WRONG, no_kafka
 from ops.screen import say
 from schemas import codec
-from schemas.characters import first_bad_field
-from schemas.commands import Identifier, Sku, Tick
+from schemas.commands import Tick
 from schemas.partitioner import partition_of
 from schemas.topics import COMMANDS
 
@@ -41,13 +39,6 @@ class Refused(Exception):
     """A line is no command and is not sent; the message says why."""
 
 
-class _Answerable(msgspec.Struct):
-    """As much of a command as it takes to be answered."""
-
-    command_id: Identifier
-    sku: Sku
-
-
 def checked(value: bytes) -> Line:
     """Read a line strictly.
 
@@ -66,12 +57,12 @@ def checked(value: bytes) -> Line:
 def unchecked(value: bytes) -> Line:
     """Take a line as it is: what can be read of it decides the partition and whether an answer will come."""
     try:
-        ids = msgspec.json.decode(value, type=_Answerable)
-        if first_bad_field(ids) is None:
-            return Line(value=value, sku=ids.sku, command_id=ids.command_id)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
-    return Line(value=value, sku=None, command_id=None)
+        command = codec.decode_command(value)
+    except codec.Unreadable as error:
+        return Line(value=value, sku=error.sku, command_id=error.command_id)
+    if isinstance(command, Tick):
+        return Line(value=value, sku=None, command_id=None)
+    return Line(value=value, sku=command.sku, command_id=command.command_id)
 
 
 class Answers:

@@ -10,7 +10,7 @@ import msgspec
 Finder = Callable[[str], object]
 
 # Allowed in every kind of string: SKU, id, place and text.
-_find_special: Finder = re.compile(r"[^A-Za-z0-9._-]").search
+find_special: Finder = re.compile(r"[^A-Za-z0-9._-]").search
 
 
 def _finder_for(hint: object) -> Finder | None:
@@ -24,7 +24,7 @@ def _finder_for(hint: object) -> Finder | None:
     return next((finder for arm in get_args(hint) if (finder := _finder_for(arm))), None)
 
 
-class _Checker:
+class Checker:
     """Checks the strings of one type of message."""
 
     def __init__(self, kind: type[msgspec.Struct]) -> None:
@@ -36,8 +36,9 @@ class _Checker:
         )
 
     def first_bad_field(self, message: msgspec.Struct) -> str | None:
+        """Name the first field that holds a character which its type's pattern does not allow, or None."""
         # All strings in one search: most are plain, and one by one they would cost three times as much.
-        if _find_special("".join(filter(None, self._strings_of(message)))) is None:
+        if find_special("".join(filter(None, self._strings_of(message)))) is None:
             return None
         for field, find_bad_character in self._finders.items():
             text = getattr(message, field)
@@ -46,12 +47,12 @@ class _Checker:
         return None
 
 
-_checkers: dict[type[msgspec.Struct], _Checker] = {}
+_checkers: dict[type[msgspec.Struct], Checker] = {}
 
 
 def first_bad_field(message: msgspec.Struct) -> str | None:
-    """Name the first field that holds a character which its type's pattern does not allow, or None."""
+    """Check a message of any type; see `Checker.first_bad_field`."""
     checker = _checkers.get(type(message))
     if checker is None:
-        checker = _checkers[type(message)] = _Checker(type(message))
+        checker = _checkers[type(message)] = Checker(type(message))
     return checker.first_bad_field(message)

@@ -4,9 +4,21 @@ import re
 
 import msgspec
 
-from schemas.characters import first_bad_field
+from schemas.characters import Checker
 from schemas.codes import Code
-from schemas.commands import Command, Identifier, Sku, SkuCommand
+from schemas.commands import (
+    Adjust,
+    Command,
+    Commit,
+    Extend,
+    Identifier,
+    Query,
+    Release,
+    Reserve,
+    Sku,
+    SkuCommand,
+    Tick,
+)
 from schemas.results import Result
 from schemas.stock_changes import StockChange
 
@@ -50,6 +62,10 @@ class _Readable(msgspec.Struct):
     sku: Sku
 
 
+_CHECKERS = {kind: Checker(kind) for kind in (Adjust, Reserve, Commit, Release, Extend, Query, Tick)}
+_CHECK_IDS = Checker(_Readable)
+
+
 def decode_command(value: bytes | None) -> Command:
     """Read one record's value as a command.
 
@@ -60,7 +76,7 @@ def decode_command(value: bytes | None) -> Command:
         command: Command = command_decoder.decode(value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _explain(value or b"", field_of(error)) from None
-    if (field := first_bad_field(command)) is not None:
+    if (field := _CHECKERS[type(command)].first_bad_field(command)) is not None:
         raise _explain(value or b"", field)
     return command
 
@@ -81,7 +97,7 @@ def _explain(value: bytes, field: str) -> Unreadable:
         ids = msgspec.convert(document, _Readable)
     except msgspec.ValidationError:
         return Unreadable(Code.INVALID_FIELD, field, None, None, type_)
-    if first_bad_field(ids) is not None:
+    if _CHECK_IDS.first_bad_field(ids) is not None:
         return Unreadable(Code.INVALID_FIELD, field, None, None, type_)
     return Unreadable(Code.INVALID_FIELD, field, ids.command_id, ids.sku, type_)
 
