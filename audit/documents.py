@@ -116,7 +116,7 @@ def reservation_row(reservation: Json) -> list[Any]:
 
 
 def seen_row(result: Json, row_seqs: list[int], closed_at: int | None) -> list[Any]:
-    """Give the decoded value of a `C` row, the fingerprint as None.
+    """Give the decoded value of a `C` row, the content as None.
 
     Args:
         result: the remembered result.

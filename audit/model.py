@@ -122,7 +122,7 @@ class Model:
         return out
 
     def rows(self) -> Iterator[tuple[bytes, list[Any]]]:
-        """Give the ledger's live rows as (key, decoded value), without position, and fingerprints as None."""
+        """Give the ledger's live rows as (key, decoded value), without position, and contents as None."""
         for sku, rows in self.stock.items():
             for warehouse, row in rows.items():
                 yield f"S{sku}\0{warehouse}".encode(), stock_row(row["seq"], row)
