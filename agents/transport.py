@@ -195,7 +195,13 @@ class BatchConsumer(Consumer):
             return {}
         try:
             fetched = await self.client.getmany(*wanted, timeout_ms=int(timeout * 1000))
-        except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
+        except NoOffsetForPartitionError:
+            # aiokafka looked for a group offset before RECOVER had sought; it keeps the error until the next seek.
+            for tp in wanted:
+                if self._is_open(TP(*tp)):
+                    await self.seek_to_ledger(self.partitions[tp.partition])
+            return {}
+        except OffsetOutOfRangeError as error:
             self.log.warning("a position is not in the log: %r", error)
             missing = error.args[0] if error.args and isinstance(error.args[0], dict) else wanted
             for tp in missing:
