@@ -42,7 +42,7 @@ class Scale:
 FULL = Scale(
     mix_commands=400_000,
     mix_skus=10_000,
-    faust_commands=20_000,
+    faust_commands=8_000,
     faust_skus=500,
     one_sku_commands=100_000,
     spread_commands=200_000,
