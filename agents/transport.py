@@ -25,7 +25,7 @@ from faust.types import TP, ConsumerMessage
 from agents.batches import CommandBatch
 from agents.partition import NotOursError, Partition
 from agents.wire import LeaveGroup
-from schemas.topics import CHANGELOG, COMMANDS
+from schemas.topics import COMMANDS
 
 # About 1,500 commands of 170 bytes: what one transaction can take. A larger fetch only waits in memory.
 _FETCH_BYTES = 256 * 1024
@@ -348,8 +348,3 @@ class LedgerTransport(Transport):
     """aiokafka's transport with the batch consumer."""
 
     Consumer: ClassVar[type] = BatchConsumer
-
-
-def is_changelog(tp: TP) -> bool:
-    """Say whether a topic partition is the ledger's changelog."""
-    return bool(tp.topic == CHANGELOG)

@@ -24,7 +24,7 @@ from tables.core.rows import (
 from tables.due import Expiries, Forgetting
 from tables.store import Item, Store
 
-# A row in the cache costs about 500 bytes; two generations of this are 100 MB at most for a worker of one partition.
+# A row costs about 500 bytes: two generations of SKUs and two of reservations are 200 MB a partition at most.
 CACHED_ROWS = 100_000
 _CHECKPOINT_KEY = b"L"
 
