@@ -111,9 +111,12 @@ def build_app(config: WorkerConfig) -> LedgerApp:
 
     @app.agent(commands, isolated_partitions=True, name="inventory")
     async def inventory(batches: Any) -> None:
-        async for batch in batches:
-            await take(app, batch)
-            app.consumer.batch_done(batch.partition)
+        async for fetched in batches:
+            # A wake-up: by now more may have been fetched than what it carries.
+            batch = app.consumer.take_waiting(fetched.partition)
+            if batch is not None:
+                await take(app, batch)
+                app.consumer.batch_done(batch.partition)
 
     @app.timer(_TICK_CHECK_S)
     async def tick() -> None:
@@ -128,8 +131,8 @@ async def take(app: LedgerApp, batch: CommandBatch) -> None:
     if partition is None:
         return
     try:
-        if not await partition.take(batch) and partition.is_open:
-            await app.consumer.seek_to_ledger(partition)
+        if not await partition.take(batch):
+            app.consumer.read_from_ledger(partition)
     except NotOursError:
         partition.log.info("the partition was taken away during a transaction")
     except (TransactionError, KafkaError, OSError, failpoints.FailpointError) as error:

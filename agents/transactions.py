@@ -9,12 +9,13 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaClient, TopicPartition
+from aiokafka import AIOKafkaClient
 from aiokafka.client import CoordinationType
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from agents.reading import leader_of
 from agents.wire import ApiVersions, EndTxn, InitProducerId, Produce, finalized_features
 
 _ACKS_ALL = -1
@@ -153,7 +154,7 @@ class TransactionClient:
     async def _produce_once(self, partition: int, ready: Mapping[str, bytes], offsets: dict[str, int]) -> list[str]:
         by_leader: dict[int, list[tuple[str, bytes]]] = {}
         for topic, records in ready.items():
-            by_leader.setdefault(await self._leader(topic, partition), []).append((topic, records))
+            by_leader.setdefault(await leader_of(self._client, topic, partition), []).append((topic, records))
         answers = await asyncio.gather(
             *(
                 self._client.send(
@@ -224,7 +225,7 @@ class TransactionClient:
         return start, await self._offset(topic, partition, _LATEST)
 
     async def _offset(self, topic: str, partition: int, timestamp: int) -> int:
-        leader = await self._leader(topic, partition)
+        leader = await leader_of(self._client, topic, partition)
         request = OffsetRequest(-1, _READ_UNCOMMITTED, [(topic, [(partition, timestamp)])])
         answer = await self._client.send(leader, request)
         _, partitions = answer.topics[0]
@@ -233,16 +234,6 @@ class TransactionClient:
             self._client.force_metadata_update()
             raise for_code(code)(f"ListOffsets of {topic}-{partition}")
         found: int = offset
-        return found
-
-    async def _leader(self, topic: str, partition: int) -> int:
-        leader = self._client.cluster.leader_for_partition(TopicPartition(topic, partition))
-        if leader is None or leader == -1:
-            await self._client.force_metadata_update()
-            leader = self._client.cluster.leader_for_partition(TopicPartition(topic, partition))
-            if leader is None or leader == -1:
-                raise TransactionError(f"{topic}-{partition} has no leader at the moment")
-        found: int = leader
         return found
 
 

@@ -1,22 +1,18 @@
 """Owns how commands reach the agents: a Faust consumer that runs in the app's own loop and yields whole batches.
 
 Faust's own consumer lives in a thread of its own and yields records one by one; both cost more than deciding does. What
-this one does otherwise, and why, is ADR 0003.
+this one does otherwise, and why, is ADR 0003. aiokafka's consumer is the member of the group here, and nothing else:
+each partition's commands are read by a `CommandReader`.
 """
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.errors import (
-    ConsumerStoppedError,
-    IllegalStateError,
-    KafkaError,
-    NoOffsetForPartitionError,
-    OffsetOutOfRangeError,
-)
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.consumer import Consumer
 from faust.transport.drivers.aiokafka import Transport, server_list
@@ -24,16 +20,12 @@ from faust.types import TP, ConsumerMessage
 
 from agents.batches import CommandBatch
 from agents.partition import NotOursError, Partition
+from agents.reading import CommandReader
 from agents.wire import LeaveGroup
 from schemas.topics import COMMANDS
 
-# About 1,500 commands of 170 bytes: what one transaction can take. A larger fetch only waits in memory.
-_FETCH_BYTES = 256 * 1024
-# A long poll on an idle partition holds up the next fetch to that broker by at most this.
-_FETCH_WAIT_MS = 100
-# Batches of one partition that may wait for its agent. Then the fetcher leaves it alone: it may not just be skipped:
-# what it has fetched and nobody takes holds up the other partitions of that broker for 100 ms at a time.
-_MOST_AHEAD = 4
+# Nobody calls aiokafka's `getmany` here, so its watch over the time between two calls must never bite.
+_NEVER_MS = 2**31 * 1_000
 
 
 class _RebalanceListener(ConsumerRebalanceListener):
@@ -66,9 +58,8 @@ class BatchConsumer(Consumer):
         self.partitions: dict[int, Partition] = {}
         self._client: AIOKafkaConsumer | None = None
         self._recoveries: set[asyncio.Task[None]] = set()
-        # Where the next batch of each partition starts: after a seek, and after what was handed out last.
-        self._next: dict[TP, int] = {}
-        self._ahead: dict[TP, int] = {}  # batches handed out and not done with
+        self._readers: dict[int, CommandReader] = {}
+        self._wake_ups: asyncio.Queue[CommandBatch] = asyncio.Queue()
         self._listener = _RebalanceListener(self)
 
     @property
@@ -91,16 +82,12 @@ class BatchConsumer(Consumer):
             enable_auto_commit=False,
             # Positions come from the ledger alone. A reset would skip what retention took, and nobody would notice.
             auto_offset_reset="none",
-            isolation_level="read_committed",
-            max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
-            max_partition_fetch_bytes=_FETCH_BYTES,
-            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            max_poll_interval_ms=_NEVER_MS,
             request_timeout_ms=10_000,
             retry_backoff_ms=50,
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
-            check_crcs=True,
         )
         while True:
             try:
@@ -115,8 +102,7 @@ class BatchConsumer(Consumer):
     async def on_stop(self) -> None:
         """Give all partitions up and leave the group, so that others need not wait for the session to end."""
         await self._store_positions()
-        await asyncio.gather(*(partition.revoke() for partition in self.partitions.values()))
-        self.partitions.clear()
+        await self._revoke(list(self.partitions))
         if self._client is not None:
             await self._leave_group(self._client)
             await self._client.stop()
@@ -138,24 +124,30 @@ class BatchConsumer(Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """REVOKE what is taken away, before Faust hears of it."""
-        gone = [self.partitions.pop(tp.partition) for tp in revoked if self._is_owned(tp)]
-        await asyncio.gather(*(partition.revoke() for partition in gone))
+        await self._revoke([tp.partition for tp in revoked if tp.topic == COMMANDS and tp.partition in self.partitions])
         await super().on_partitions_revoked(revoked)
 
-    def _is_open(self, tp: TP) -> bool:
-        return self._is_owned(tp) and self.partitions[tp.partition].is_open
-
-    def _is_owned(self, tp: TP) -> bool:
-        return tp.topic == COMMANDS and tp.partition in self.partitions
+    async def _revoke(self, numbers: list[int]) -> None:
+        for number in numbers:
+            self._readers.pop(number).stop()
+        await asyncio.gather(*(self.partitions.pop(number).revoke() for number in numbers))
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Keep the fetcher away from everything until the ledgers have said where to start."""
-        self.client.pause(*[TopicPartition(*tp) for tp in assigned])
+        """Make what serves each new partition; it recovers before it reads."""
         for tp in assigned:
-            self._next.pop(tp, None)
-            self._ahead.pop(tp, None)
+            # aiokafka's fetcher is kept away from everything, and from looking for a position.
+            self.client.pause(TopicPartition(*tp))
+            self.client.seek(TopicPartition(*tp), 0)
             if tp.topic == COMMANDS and tp.partition not in self.partitions:
-                self.partitions[tp.partition] = self.app.new_partition(tp.partition, self._assigns(tp))
+                partition = self.app.new_partition(tp.partition, self._assigns(tp))
+                self.partitions[tp.partition] = partition
+                self._readers[tp.partition] = CommandReader(
+                    self.app.worker_config.bootstrap,
+                    tp.partition,
+                    self._wake_ups.put_nowait,
+                    # RECOVER looks at the log: it says what is missing, or where to read.
+                    partial(self._recover_beside, partition),
+                )
         await super().on_partitions_assigned(assigned, generation_id)
 
     def _assigns(self, tp: TP) -> Any:
@@ -165,76 +157,65 @@ class BatchConsumer(Consumer):
         """RECOVER every partition that is not open; each is read as soon as it is ready, whatever the others do."""
         for partition in self.partitions.values():
             if not partition.is_open and not partition.is_recovering:
-                task = asyncio.create_task(self.app.recover(partition))
-                self._recoveries.add(task)
-                task.add_done_callback(self._recoveries.discard)
+                self._recover_beside(partition)
+
+    def _recover_beside(self, partition: Partition) -> None:
+        task = asyncio.create_task(self.app.recover(partition))
+        self._recoveries.add(task)
+        task.add_done_callback(self._recoveries.discard)
 
     async def perform_seek(self) -> None:
-        """Do nothing: Faust would seek to the group's offsets here, and RECOVER seeks to the ledger's position."""
+        """Do nothing: Faust would seek to the group's offsets here, and RECOVER gives the ledger's position."""
 
     async def recover(self, partition: Partition) -> None:
         """RECOVER one partition, and go on reading its commands from its position."""
-        tp = TP(COMMANDS, partition.number)
-        topic_partition = TopicPartition(*tp)
+        if (reader := self._reader_of(partition)) is not None:
+            reader.stop()
         try:
-            await self.seek(tp, await partition.recover())
-            self.client.resume(topic_partition)
-        except (NotOursError, IllegalStateError):
+            await partition.recover()
+        except NotOursError:
             partition.log.info("the partition was taken away while it was recovered")
+        else:
+            self.read_from_ledger(partition)
 
-    async def seek_to_ledger(self, partition: Partition) -> None:
+    def read_from_ledger(self, partition: Partition) -> None:
         """Read a partition's commands from where its ledger stands: what was read before belongs to an earlier life."""
-        await self.seek(TP(COMMANDS, partition.number), partition.read_position)
+        if partition.is_open and (reader := self._reader_of(partition)) is not None:
+            reader.start(partition.read_position)
+
+    def _reader_of(self, partition: Partition) -> CommandReader | None:
+        # A partition that was taken away may have been given again, to a successor of this one.
+        return self._readers[partition.number] if self.partitions.get(partition.number) is partition else None
 
     # Reading
 
-    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[CommandBatch]]:  # noqa: ASYNC109 - Faust's signature
-        wanted = [TopicPartition(*tp) for tp in active_partitions or () if self._is_open(tp)]
-        if not wanted:
-            await self.sleep(0.01)
-            return {}
-        try:
-            fetched = await self.client.getmany(*wanted, timeout_ms=int(timeout * 1000))
-        except NoOffsetForPartitionError:
-            # aiokafka looked for a group offset before RECOVER had sought; it keeps the error until the next seek.
-            for tp in wanted:
-                if self._is_open(TP(*tp)):
-                    await self.seek_to_ledger(self.partitions[tp.partition])
-            return {}
-        except OffsetOutOfRangeError as error:
-            self.log.warning("a position is not in the log: %r", error)
-            missing = error.args[0] if error.args and isinstance(error.args[0], dict) else wanted
-            for tp in missing:
-                if (partition := self.partitions.get(tp.partition)) is not None:
-                    # RECOVER looks at the log: it says what is missing, or seeks.
-                    await self.app.recover(partition)
-            return {}
-        return {TP(*tp): [self._batch(TP(*tp), records)] for tp, records in fetched.items() if records}
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Wake agents for ever. Faust's loop makes seven tasks and futures for every message."""
+        while not (self.should_stop or fetcher.should_stop):
+            for tp, batches in (await self._getmany(None, 1.0)).items():
+                for batch in batches:
+                    await self.callback(self._to_message(tp, batch))
 
-    def _batch(self, tp: TP, records: list[Any]) -> CommandBatch:
-        read_from = self._next[tp]
-        read_to = self._next[tp] = self._position(TopicPartition(*tp))
-        self._ahead[tp] = self._ahead.get(tp, 0) + 1
-        if self._ahead[tp] >= _MOST_AHEAD:
-            self.client.pause(TopicPartition(*tp))
-        return CommandBatch(tp.partition, records, read_from, read_to)
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[CommandBatch]]:  # noqa: ARG002, ASYNC109 - Faust's signature
+        batch = await self._wake_ups.get()
+        # What was fetched of a partition that was taken away since has no agent any more.
+        return {TP(COMMANDS, batch.partition): [batch]} if batch.partition in self.partitions else {}
+
+    def take_waiting(self, number: int) -> CommandBatch | None:
+        """Give all that was fetched of a partition since its agent last asked; None when there is nothing."""
+        reader = self._readers.get(number)
+        return reader.take() if reader is not None else None
 
     def batch_done(self, number: int) -> None:
-        """Take note that an agent is done with a batch; a partition that was too far behind is read again."""
-        tp = TP(COMMANDS, number)
-        self._ahead[tp] = max(0, self._ahead.get(tp, 0) - 1)
-        if self._ahead[tp] < _MOST_AHEAD and TopicPartition(*tp) in self.client.paused() and self._is_open(tp):
-            self.client.resume(TopicPartition(*tp))
+        """Take note that an agent is done with a batch."""
+        if (reader := self._readers.get(number)) is not None:
+            reader.done()
 
     def on_buffer_full(self, tp: TP) -> None:
-        """Do nothing: Faust would stop reading at one waiting batch, and then sleep a second. See `batch_done`."""
+        """Do nothing: Faust would stop reading at one waiting batch, then sleep a second. `CommandReader` brakes."""
 
     def on_buffer_drop(self, tp: TP) -> None:
         """Do nothing; see `on_buffer_full`."""
-
-    def _position(self, tp: TopicPartition) -> int:
-        assignment = self.client._subscription.subscription.assignment  # noqa: SLF001 - `position()` may wait
-        return int(assignment.state_value(tp)._position)  # noqa: SLF001
 
     def _to_message(self, tp: TP, record: CommandBatch) -> ConsumerMessage:
         last = record.records[-1]
@@ -293,18 +274,15 @@ class BatchConsumer(Consumer):
         }
 
     async def _seek(self, partition: TP, offset: int) -> None:
-        self._next[partition] = offset
-        self._ahead[partition] = 0
-        self.client.seek(TopicPartition(*partition), offset)
+        """Do nothing: reading starts where the ledger stands, and nowhere else."""
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
-        """Seek several partitions."""
-        for tp, offset in partitions.items():
-            await self._seek(tp, offset)
+        """Do nothing; see `_seek`."""
 
     async def position(self, tp: TP) -> int | None:
-        """Give the offset of the next record to read."""
-        return self._position(TopicPartition(*tp))
+        """Give the offset of the next command to decide."""
+        partition = self.partitions.get(tp.partition)
+        return partition.read_position if partition is not None else None
 
     def assignment(self) -> set[TP]:
         """Give the partitions the group assigns to this worker."""
@@ -312,7 +290,8 @@ class BatchConsumer(Consumer):
 
     def highwater(self, tp: TP) -> int:
         """Give the end of a partition as of the last fetch."""
-        return self.client.highwater(TopicPartition(*tp)) or 0
+        reader = self._readers.get(tp.partition) if tp.topic == COMMANDS else None
+        return reader.log_end if reader is not None else 0
 
     def topic_partitions(self, topic: str) -> int | None:
         """Give a topic's partition count."""

@@ -15,7 +15,6 @@ from aiokafka.errors import KafkaError
 
 from agents.app import LedgerApp, build_app, instance_id
 from agents.config import WorkerConfig
-from agents.fetching import read_raw_records
 from agents.transactions import check_transactions_v2
 
 _STOP_WITHIN_S = 5.0
@@ -35,7 +34,6 @@ def run(config: WorkerConfig) -> int:
         RuntimeError: the data directory is another worker's, or the cluster cannot be used.
     """
     _log_to_stderr()
-    read_raw_records()
     _collect_seldom()
     lock = _lock(config.data_dir)
     try:
@@ -74,7 +72,6 @@ async def _run(config: WorkerConfig) -> int:
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, stop.set)
-    app.on_rebalance_complete.connect(lambda *_, **__: None, weak=False)
     await app.maybe_start()
     announcing = asyncio.create_task(_announce(app, config))
     crashed = asyncio.create_task(_wait_for_crash(app))
