@@ -1,13 +1,14 @@
 """Owns the reading of a changelog partition, from an offset up to an end that was asked for beforehand."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
+from agents.reading import LogReader
 from schemas.topics import CHANGELOG
 
 _FETCH_BYTES = 4 << 20
+_WAIT_MS = 50
 
 ChangelogRecord = tuple[int, bytes, bytes | None]
 
@@ -15,8 +16,8 @@ ChangelogRecord = tuple[int, bytes, bytes | None]
 async def read_changelog(bootstrap: str, partition: int, start: int, end: int) -> AsyncIterator[list[ChangelogRecord]]:
     """Read committed records with `start <= offset < end`, chunk by chunk, as (offset, key, value).
 
-    The reading is over when the consumer's position has reached the end: markers and compaction leave holes, so the
-    record right before the end may not exist.
+    The reading is over when the reader's position has reached the end: markers and compaction leave holes, so the
+    record right before the end may not exist. While a chunk is being used, the next one is on its way.
 
     Args:
         bootstrap: the brokers.
@@ -28,34 +29,29 @@ async def read_changelog(bootstrap: str, partition: int, start: int, end: int) -
         aiokafka.errors.OffsetOutOfRangeError: `start` is not in the log (any more).
         aiokafka.errors.KafkaError: the broker cannot be reached.
     """
-    topic_partition = TopicPartition(CHANGELOG, partition)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+    reader = LogReader(
+        bootstrap,
+        CHANGELOG,
+        partition,
         client_id=f"holdfast-recovery-{partition}",
-        isolation_level="read_committed",
-        auto_offset_reset="none",
-        enable_auto_commit=False,
-        max_partition_fetch_bytes=_FETCH_BYTES,
-        fetch_max_wait_ms=50,
-        check_crcs=True,
+        fetch_bytes=_FETCH_BYTES,
+        wait_ms=_WAIT_MS,
     )
-    await consumer.start()
+    fetching = None
     try:
-        consumer.assign([topic_partition])
-        consumer.seek(topic_partition, start)
-        while await consumer.position(topic_partition) < end:
-            fetched = await consumer.getmany(topic_partition, timeout_ms=1_000)
-            for records in fetched.values():
-                yield [(record.offset, record.key, record.value) for record in records]
+        await reader.start()
+        position = start
+        fetching = asyncio.create_task(reader.fetch(position))
+        while position < end:
+            fetched = await fetching
+            position = fetched.position
+            if position < end:
+                fetching = asyncio.create_task(reader.fetch(position))
+            if fetched.records:
+                yield [(record.offset, record.key, record.value) for record in fetched.records]
     finally:
-        await _stop(consumer)
-
-
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer; while its brokers are away, aiokafka lets the cancellation of its own tasks escape."""
-    try:
-        await consumer.stop()
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
+        if fetching is not None:
+            fetching.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await fetching
+        await reader.close()

@@ -17,6 +17,7 @@ from tables.core.rows import (
     decode_position,
     decode_reservation,
     decode_seen,
+    decode_seen_head,
     decode_stock,
     encode_row,
     stock_key,
@@ -243,7 +244,7 @@ def _note_due_times(key: bytes, value: bytes, expiries: Expiries, forgetting: Fo
             sku, _, reservation_id = key[1:].decode().partition("\0")
             expiries.add(reservation.expires_at, sku, reservation_id)
     elif kind == b"C":
-        forgetting.add(decode_seen(value).at + DEDUPLICATION_WINDOW_MS, [key])
+        forgetting.add(decode_seen_head(value).at + DEDUPLICATION_WINDOW_MS, [key])
 
 
 def wall_clock_ms() -> int:

@@ -90,6 +90,16 @@ class Seen(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=Tr
     of_command: bytes | None
 
 
+class SeenHead(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
+    """The first fields of a `Seen` row: when it was decided, without the cost of reading its result (0.6 of 1.5 us)."""
+
+    content: msgspec.Raw
+    type: msgspec.Raw
+    code: msgspec.Raw
+    seq: int
+    at: int
+
+
 class Position(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
     """Where the ledger stands: the next command's offset, the clock (ms), and which life of the ledger this is."""
 
@@ -104,6 +114,7 @@ encode_row: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode
 decode_stock = msgspec.msgpack.Decoder(Stock).decode
 decode_reservation = msgspec.msgpack.Decoder(Reservation).decode
 decode_seen = msgspec.msgpack.Decoder(Seen).decode
+decode_seen_head = msgspec.msgpack.Decoder(SeenHead).decode
 decode_position = msgspec.msgpack.Decoder(Position).decode
 
 
