@@ -10,7 +10,6 @@ from gateway.docs_page import PAGE
 from gateway.openapi import openapi_document
 from tests.browser import dom_of
 
-
 PAGES = {"/docs": ("text/html", PAGE), "/openapi.json": ("application/json", openapi_document())}
 
 
