@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.audit import audited
-from ops.broker import Broker
+from ops.broker import SHORT_LIVED, Broker
 from ops.cluster import connect
 from ops.demo_drive import HTTP_PER_S, KAFKA_PER_S, PATIENCE_S, Drive
 from ops.demo_http import HttpLoad
@@ -59,7 +59,7 @@ def run_demo(*, keep: bool, seed: int, as_json: bool) -> int:
     # SIGTERM as Ctrl-C: both leave through the `finally` below.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     home = Path(tempfile.mkdtemp(prefix="holdfast-demo-"))
-    broker = Broker(home / "broker", say=say)
+    broker = Broker(home / "broker", say=say, java_flags=SHORT_LIVED)
     logs_wanted = True
     try:
         _start(broker)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ops.broker import Broker
+from ops.broker import SHORT_LIVED, Broker
 from ops.processes import Services
 from ops.tally import Tally
 from ops.topics import ensure_topics
@@ -19,7 +19,7 @@ LINES = 8_000
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory):
-    broker = Broker(tmp_path_factory.mktemp("broker"))
+    broker = Broker(tmp_path_factory.mktemp("broker"), java_flags=SHORT_LIVED)
     broker.start()
     asyncio.run(ensure_topics(broker.bootstrap, PARTITIONS))
     yield broker

@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from ops.broker import Broker
+from ops.broker import SHORT_LIVED, Broker
 from ops.topics import ensure_topics
 from tests.harness import PARTITIONS, Worker
 
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory):
-    broker = Broker(tmp_path_factory.mktemp("broker"))
+    broker = Broker(tmp_path_factory.mktemp("broker"), java_flags=SHORT_LIVED)
     broker.start()
     asyncio.run(ensure_topics(broker.bootstrap, PARTITIONS))
     yield broker
