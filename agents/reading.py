@@ -33,7 +33,7 @@ _COMMAND_BYTES = 256 * 1024
 _COMMAND_WAIT_MS = 500
 # Fetches that may wait for the agent; they become one transaction.
 _MOST_WAITING = 2
-_RETRY_S = 0.05
+_RETRY_S, _LONGEST_RETRY_S = 0.05, 1.0
 # See `CommandReader._pause`.
 _LONGEST_PAUSE_S = 0.02
 
@@ -185,6 +185,7 @@ class CommandReader:
         self._waiting = []
 
     async def _read_until_stopped(self, position: int) -> None:
+        retry_s = _RETRY_S
         while True:
             reader = LogReader(
                 self._bootstrap,
@@ -198,12 +199,14 @@ class CommandReader:
                 await reader.start()
                 while True:
                     position = await self._read(reader, position)
+                    retry_s = _RETRY_S
             except OffsetOutOfRangeError:
                 self._lost()
                 return
             except (KafkaError, OSError) as error:
                 log.info("commands cannot be read; trying again", partition=self._number, error=repr(error))
-                await asyncio.sleep(_RETRY_S)
+                await asyncio.sleep(retry_s)
+                retry_s = min(retry_s * 2, _LONGEST_RETRY_S)
             finally:
                 await reader.close()
 
