@@ -1,0 +1,130 @@
+"""What the transaction client makes of a broker's answers; the broker here keeps nothing but epochs and ends."""
+
+from types import SimpleNamespace
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.offset import OffsetRequest
+from aiokafka.record.memory_records import MemoryRecords
+
+from agents import transactions
+from agents.batches import TransactionOutput
+from agents.transactions import FencedError, TooLargeError, TransactionClient, TransactionError, UnknownOutcomeError
+from agents.wire import EndTxn, InitProducerId, Produce
+from schemas.topics import CHANGELOG, RESULTS
+
+READ_UNCOMMITTED = 0
+LAST_STABLE_OFFSET, HIGH_WATERMARK = 7, 10
+
+
+class Broker:
+    """Stands for `AIOKafkaClient` and the broker behind it, which moves the epoch on with each EndTxn (KIP-890)."""
+
+    def __init__(self):
+        self.cluster = SimpleNamespace(leader_for_partition=lambda _: 1)
+        self.epoch = 4
+        self.requests = []
+        self.produce_codes = {}  # by topic; what is not here is appended
+        self.silent_about = set()
+        self.lose_answers = False
+
+    async def coordinator_lookup(self, *_):
+        return 1
+
+    def force_metadata_update(self):
+        pass
+
+    async def send(self, _node, request):
+        self.requests.append(type(request))
+        answer = {InitProducerId: self.init, Produce: self.produce, EndTxn: self.end, OffsetRequest: self.list_offsets}
+        answered = answer[type(request)](request)
+        if self.lose_answers:
+            raise KafkaConnectionError("connection lost")
+        return answered
+
+    def init(self, _request):
+        self.epoch += 1
+        return SimpleNamespace(error_code=0, producer_id=9, producer_epoch=self.epoch)
+
+    def produce(self, request):
+        *_, topics = request._fields
+        answers = []
+        for topic, [(partition, records, _)], _ in topics:
+            batch = MemoryRecords(records).next_batch()
+            code = self.produce_codes.get(topic, 0) if batch.producer_epoch == self.epoch else 47
+            if topic not in self.silent_about:
+                answers.append((topic, [(partition, code, 100, -1, 0, [], None, {})], {}))
+        return SimpleNamespace(topics=answers)
+
+    def end(self, request):
+        _, _, epoch, committed = request._fields
+        assert committed
+        if epoch != self.epoch:
+            return SimpleNamespace(error_code=90, producer_id=-1, producer_epoch=-1)
+        self.epoch += 1
+        return SimpleNamespace(error_code=0, producer_id=9, producer_epoch=self.epoch)
+
+    def list_offsets(self, request):
+        (topic, [(partition, timestamp)]), isolation = request._topics[0], request._isolation_level
+        end = HIGH_WATERMARK if isolation == READ_UNCOMMITTED else LAST_STABLE_OFFSET
+        return SimpleNamespace(topics=[(topic, [(partition, 0, -1, 0 if timestamp == -2 else end)])])
+
+
+@pytest.fixture
+def broker_of_answers(monkeypatch):
+    broker = Broker()
+    monkeypatch.setattr(transactions, "AIOKafkaClient", lambda **_: broker)
+    return broker
+
+
+@pytest.fixture
+async def client(broker_of_answers):
+    del broker_of_answers
+    client = TransactionClient("nowhere", "holdfast-0", timeout_ms=1_000)
+    await client.begin()
+    return client
+
+
+def batches(*topics):
+    return {topic: TransactionOutput().batches([(b"k", b"v")], 1)[CHANGELOG] for topic in topics}
+
+
+async def test_each_transaction_takes_the_epoch_that_the_end_of_the_one_before_gave(broker_of_answers, client):
+    for _ in range(3):
+        await client.produce(0, batches(CHANGELOG))
+        await client.end()
+    assert broker_of_answers.requests == [InitProducerId, *[Produce, EndTxn] * 3]
+
+
+@pytest.mark.parametrize("refused", [CHANGELOG, RESULTS])
+@pytest.mark.parametrize(("code", "error"), [(47, FencedError), (10, TooLargeError), (6, TransactionError)])
+async def test_an_error_in_any_partitions_answer_ends_the_attempt(broker_of_answers, client, refused, code, error):
+    broker_of_answers.produce_codes[refused] = code
+    with pytest.raises(error, match=refused):
+        await client.produce(0, batches(CHANGELOG, RESULTS))
+
+
+async def test_a_partition_that_is_not_in_the_answer_ends_the_attempt(broker_of_answers, client):
+    broker_of_answers.silent_about.add(RESULTS)
+    with pytest.raises(TransactionError, match=RESULTS):
+        await client.produce(0, batches(CHANGELOG, RESULTS))
+
+
+async def test_an_end_whose_answer_is_lost_is_unknown_and_never_sent_again(broker_of_answers, client):
+    await client.produce(0, batches(CHANGELOG))
+    broker_of_answers.lose_answers = True
+    with pytest.raises(UnknownOutcomeError):
+        await client.end()
+    # The broker has committed and moved on: with the old epoch, a second EndTxn could only be misread.
+    assert broker_of_answers.requests.count(EndTxn) == 1
+
+
+async def test_a_fenced_client_hears_so_at_its_end(broker_of_answers, client):
+    await client.produce(0, batches(CHANGELOG))
+    broker_of_answers.epoch += 1
+    with pytest.raises(FencedError):
+        await client.end()
+
+
+async def test_the_end_of_a_log_is_its_high_watermark_not_its_last_stable_offset(client):
+    assert await client.log_range(CHANGELOG, 0) == (0, HIGH_WATERMARK)
