@@ -15,7 +15,7 @@ from agents.batches import CommandBatch
 from agents.config import WorkerConfig
 from agents.partition import LostCommandsError, NotOursError, Partition
 from agents.transactions import TooLargeError, TransactionError, UnknownOutcomeError
-from schemas.topics import CHANGELOG, COMMANDS, DELETE_RETENTION_MS
+from schemas.topics import CHANGELOG, COMMANDS, DELETE_RETENTION_MS, RESULTS
 from tables.core.rows import POSITION_KEY, Position, Stock, decode_position, encode_row, stock_key
 from tables.ledger import checkpoint_of, wall_clock_ms
 from tables.store import RocksStore
@@ -30,6 +30,7 @@ class Kafka:
         self.asked = []
         self.committed = []
         self.undecided = []
+        self.results = []
         self.failures = {}
         self.commands = (0, 1_000)
         self.on = {}  # what else is to happen within a call
@@ -79,10 +80,12 @@ class Kafka:
             await also()
         if "produce" in self.failures:
             raise self.failures.pop("produce")
-        batches[CHANGELOG].set_producer_state(1, 0, 0)
-        records = list(MemoryRecords(bytes(batches[CHANGELOG].build())).next_batch())
+        for batch in batches.values():
+            batch.set_producer_state(1, 0, 0)
+        records = {topic: list(MemoryRecords(bytes(batch.build())).next_batch()) for topic, batch in batches.items()}
         first = self.end_of_changelog
-        self.undecided += [(record.key, record.value) for record in records]
+        self.undecided += [(record.key, record.value) for record in records[CHANGELOG]]
+        self.results += [json.loads(record.value) for record in records[RESULTS]]
         return {CHANGELOG: first}
 
     async def end(self):
@@ -211,13 +214,13 @@ async def test_a_store_of_another_life_of_the_changelog_is_rebuilt(kafka, worker
     await worker.partition.recover()
     await worker.partition.take(adjusts(0, 3))
     await worker.stop()
-    other = [(stock_key("S", "w"), encode_row(Stock(1, 5))), (POSITION_KEY, encode_row(Position(1, T0, "other life")))]
-    # As long as the one that the store knows, so that its checkpoint lies within.
-    kafka.committed = [None, *other, None, *other, None, None]
-    if at_its_place == "no position":
-        kafka.committed = [*other, None, None, None, None, None]
+    other = [(stock_key("S", "y"), encode_row(Stock(1, 5))), (POSITION_KEY, encode_row(Position(1, T0, "other life")))]
+    # Longer than the one that the store knows, whose position stands at 4.
+    kafka.committed = [*other, None, None, None, None, None]
+    if at_its_place == "a position of another life":
+        kafka.committed = [*other, None, *other, None]
     assert await worker.start().recover() == 1
-    assert on_hand(worker) == 5
+    assert list(worker.partition._ledger.sku("S").stock) == ["y"], "nothing of the old life is left"
     assert worker.partition.position.incarnation == "other life"
 
 
@@ -321,7 +324,7 @@ async def test_what_is_decided_already_is_not_decided_again(kafka, worker):
     await worker.partition.recover()
     worker.partition.read_position = 2  # as if the reading had begun before the position
     await worker.partition.take(adjusts(2, 4))
-    assert kafka.asked.count("produce") == 2
+    assert [result["offset"] for result in kafka.results] == [0, 1, 2, 3, 4, 5]
     assert (on_hand(worker), worker.partition.position.next_offset) == (6, 6)
 
 

@@ -1,0 +1,289 @@
+"""Owns the list of mutants: which rule each takes out, by which change of text, and which tests have to notice."""
+
+from dataclasses import dataclass
+
+ORDER = "tests/agents/test_partition_order.py"
+ANSWERS = "tests/agents/test_transaction_answers.py"
+PROPERTIES = "tests/tables/test_ledger_properties.py"
+
+PARTITION = "agents/partition.py"
+CLIENT = "agents/transactions.py"
+LOCAL_STORE = "agents/local_store.py"
+FOLD = "agents/deciding.py"
+DECIDE = "tables/core/decide.py"
+LEDGER = "tables/ledger.py"
+
+_CHECKPOINT = "        ledger.checkpoint(position, offsets[CHANGELOG] + len(rows) - 1)\n"
+_END = "        await transactions.end()\n"
+_FENCE = "        await transactions.begin()\n"
+_RANGE = "        log_start, log_end = await transactions.log_range(CHANGELOG, self.number)\n"
+_NEW_EPOCH = "        self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch\n"
+_LAST_ERROR_OF_END = '            raise UnknownOutcomeError(f"EndTxn of {self._id}: {_describe(answer.error_code)}")\n'
+_SEND_END = (
+    "            answer = await self._client.send(self._coordinator, "
+    "EndTxn(self._id, self._producer_id, self._epoch, True))\n"
+)
+_LOST_ANSWER = "        except (KafkaError, OSError) as error:\n            self._coordinator = None\n"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A text that stands exactly once in a file, and what it becomes."""
+
+    path: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One rule less. `tests` are those that should notice first, as pytest takes them."""
+
+    name: str
+    rule: str
+    edits: tuple[Edit, ...]
+    tests: tuple[str, ...]
+
+
+def _one(name: str, rule: str, path: str, old: str, new: str, *tests: str) -> Mutant:
+    return Mutant(name, rule, (Edit(path, old, new),), tests)
+
+
+_OF_COMMIT = (
+    Mutant(
+        "write-before-end",
+        "RocksDB is written after the transaction is committed",
+        (Edit(PARTITION, _CHECKPOINT, ""), Edit(PARTITION, _END, _CHECKPOINT + _END)),
+        (ORDER,),
+    ),
+    _one(
+        "keep-ledger",
+        "a ledger whose transaction failed is thrown away",
+        PARTITION,
+        "                self._ledger = None  # its overlay",
+        "                pass  # its overlay",
+        ORDER,
+    ),
+    _one(
+        "no-continuity",
+        "a batch is taken only where the last one ended",
+        PARTITION,
+        "if not self.is_open or batch.read_from != self.read_position:",
+        "if not self.is_open:",
+        ORDER,
+    ),
+    _one(
+        "decide-twice",
+        "what lies before the position is decided already",
+        PARTITION,
+        "[record for record in batch.records if record.offset >= done]",
+        "list(batch.records)",
+        ORDER,
+    ),
+    _one(
+        "checkpoint-at-first-row",
+        "the checkpoint is the offset of the position row, the last of the batch",
+        PARTITION,
+        "offsets[CHANGELOG] + len(rows) - 1",
+        "offsets[CHANGELOG]",
+        ORDER,
+    ),
+    _one(
+        "commit-when-revoked",
+        "after REVOKE no transaction is sent its end",
+        PARTITION,
+        "        if self._revoked:\n            raise NotOursError\n",
+        "",
+        ORDER,
+    ),
+    _one(
+        "same-batch-when-too-large",
+        "a batch that was too large is tried in halves",
+        PARTITION,
+        "            self._batch_limit = max(1, folded.commands // 2)\n",
+        "",
+        ORDER,
+    ),
+)
+
+_OF_RECOVER = (
+    _one("no-fence", "RECOVER fences older owners", PARTITION, _FENCE, "", ORDER),
+    Mutant(
+        "end-before-fence",
+        "the end of the changelog is asked for after fencing",
+        (Edit(PARTITION, _RANGE, ""), Edit(PARTITION, _FENCE, _RANGE + _FENCE)),
+        (ORDER,),
+    ),
+    _one(
+        "last-stable-offset",
+        "the end of the changelog is asked for with read_uncommitted",
+        CLIENT,
+        "_READ_UNCOMMITTED = 0",
+        "_READ_UNCOMMITTED = 1",
+        ANSWERS,
+    ),
+    _one(
+        "start-from-the-earliest",
+        "the ledger's own position says where to go on",
+        PARTITION,
+        "        if ledger.position is None:\n            ledger.position = Position(commands_start,",
+        "        if True:\n            ledger.position = Position(commands_start,",
+        ORDER,
+    ),
+    _one(
+        "no-lost-commands",
+        "a position that the commands topic does not hold stops the worker",
+        PARTITION,
+        "        if not commands_start <= next_offset <= commands_end:\n",
+        "        if False:\n",
+        ORDER,
+    ),
+    _one(
+        "no-incarnation",
+        "a store of another incarnation is rebuilt",
+        LOCAL_STORE,
+        "                    if decode_position(value).incarnation != incarnation:\n",
+        "                    if False:\n",
+        ORDER,
+    ),
+    _one(
+        "no-proof",
+        "a store whose position is not in the changelog is rebuilt",
+        LOCAL_STORE,
+        "        return proven\n",
+        "        return True\n",
+        ORDER,
+    ),
+    _one(
+        "no-age-of-store",
+        "a store older than the changelog keeps its tombstones is rebuilt",
+        LOCAL_STORE,
+        "        elif wall_clock_ms() - checkpoint.written_at >= DELETE_RETENTION_MS:\n",
+        "        elif False:\n",
+        ORDER,
+    ),
+    _one(
+        "read-to-the-last-chunk-but-one",
+        "the changelog is read up to its end",
+        LOCAL_STORE,
+        "await self._read(start, log_end)",
+        "await self._read(start, log_end - 2)",
+        ORDER,
+    ),
+)
+
+_OF_THE_CLIENT = (
+    _one(
+        "ignore-a-produce-error",
+        "an error in any partition's answer ends the attempt",
+        CLIENT,
+        "                        await self._raise_produce_error(topic, code, message)\n",
+        "                        offsets[topic] = base_offset\n",
+        ANSWERS,
+    ),
+    _one(
+        "ignore-a-missing-answer",
+        "a partition that is not in the answer ends the attempt",
+        CLIENT,
+        "        if missing:\n",
+        "        if False:\n",
+        ANSWERS,
+    ),
+    _one(
+        "old-epoch",
+        "EndTxn's answer gives the epoch of the next transaction",
+        CLIENT,
+        _LAST_ERROR_OF_END + _NEW_EPOCH,
+        _LAST_ERROR_OF_END,
+        ANSWERS,
+    ),
+    _one(
+        "end-twice",
+        "EndTxn is never sent again",
+        CLIENT,
+        _SEND_END + _LOST_ANSWER,
+        _SEND_END
+        + "        except (KafkaError, OSError):\n            with contextlib.suppress(KafkaError):\n    "
+        + _SEND_END
+        + "        try:\n            pass\n"
+        + _LOST_ANSWER,
+        ANSWERS,
+    ),
+)
+
+_OF_THE_CORE = (
+    _one(
+        "wall-clock",
+        "reservations expire by the clock of the log",
+        FOLD,
+        "        now_ms = max(now_ms, record.timestamp)\n",
+        '        now_ms = max(now_ms, __import__("time").time_ns() // 1_000_000)\n',
+        PROPERTIES,
+    ),
+    _one(
+        "clock-goes-back",
+        "the clock of the log never goes back",
+        FOLD,
+        "        now_ms = max(now_ms, record.timestamp)\n",
+        "        now_ms = record.timestamp\n",
+        PROPERTIES,
+    ),
+    _one(
+        "no-replay",
+        "a duplicate is answered with the original result",
+        DECIDE,
+        "    if seen is not None:\n        if seen.content != content:",
+        "    if seen is not None and seen.content != content:\n        if True:",
+        PROPERTIES,
+    ),
+    _one(
+        "no-mismatch",
+        "an id used again for something else is refused",
+        DECIDE,
+        "        if seen.content != content:\n",
+        "        if False:\n",
+        PROPERTIES,
+    ),
+    _one(
+        "reserve-what-is-reserved",
+        "no reserve makes what is available negative",
+        "tables/core/reserve.py",
+        "        if row.on_hand - row.reserved - row.safety_stock >= quantity:\n",
+        "        if row.on_hand - row.safety_stock >= quantity:\n",
+        PROPERTIES,
+    ),
+    _one(
+        "forget-an-hour-early",
+        "a command is remembered for 24 hours",
+        "tables/core/retention.py",
+        "DEDUPLICATION_WINDOW_MS = 24 * _HOUR_MS",
+        "DEDUPLICATION_WINDOW_MS = 23 * _HOUR_MS",
+        PROPERTIES,
+    ),
+    _one(
+        "forget-all-that-is-listed",
+        "a row is dropped only when its own time is over",
+        LEDGER,
+        "            if until is not None and until <= now_ms:\n",
+        "            if True:\n",
+        PROPERTIES,
+    ),
+    _one(
+        "expire-what-was-extended",
+        "an extended reservation does not expire at its old time",
+        "tables/core/release.py",
+        ' or held.state != "held" or held.expires_at != expires_at:',
+        ' or held.state != "held":',
+        PROPERTIES,
+    ),
+    _one(
+        "order-of-hashes",
+        "the same log makes the same bytes in every process",
+        LEDGER,
+        "for warehouse in sorted(stock)}",
+        "for warehouse in set(stock)}",
+        f"{PROPERTIES}::test_the_same_log_makes_the_same_bytes_in_every_process",
+    ),
+)
+
+MUTANTS = _OF_COMMIT + _OF_RECOVER + _OF_THE_CLIENT + _OF_THE_CORE
