@@ -62,11 +62,11 @@ def run(edits: Iterable[Edit], tests: Iterable[str]) -> Run:
         apply(edits, root)
         environment = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
         # A fixed seed: a mutant that is caught today is caught tomorrow.
-        options = ["-x", "--tb=no", "-rf", "-p", "no:cacheprovider", "--hypothesis-seed=0",
-                   f"--timeout={_TEST_WITHIN_S}"]  # fmt: skip
+        options = ["-x", "--tb=no", "-rf", "--hypothesis-seed=0", f"--timeout={_TEST_WITHIN_S}"]
+        plugins = ["-p", "no:cacheprovider", "-p", "tests.mutants.first_example"]
         _check_imports(root, environment)
         started = time.monotonic()
-        done = _niced([sys.executable, "-m", "pytest", *options, *tests], root, environment)
+        done = _niced([sys.executable, "-m", "pytest", *options, *plugins, *tests], root, environment)
         seconds = time.monotonic() - started
     failed = _FAILED.findall(done.stdout)
     if done.returncode not in (0, _TESTS_FAILED) or (done.returncode == _TESTS_FAILED) != bool(failed):
