@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -67,6 +68,8 @@ class Broker:
         runtime: Java and jars; None prepares them (and downloads them the first time).
         say: told one line per step that takes long.
         java_flags: further flags for the Java process.
+        properties: broker properties beside or instead of those above; `{host}`, `{port}` and `{controller_port}` in a
+            value stand for those of this node.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Broker:
         runtime: KafkaRuntime | None = None,
         say: Say = _say_nothing,
         java_flags: tuple[str, ...] = (),
+        properties: Mapping[str, str] | None = None,
     ) -> None:
         self._home = Path(data_dir).resolve()
         self._host = host
@@ -85,6 +89,7 @@ class Broker:
         self._runtime = runtime
         self._say = say
         self._java_flags = java_flags
+        self._properties = properties or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
 
@@ -141,7 +146,9 @@ class Broker:
             self._port = int(last) or free_port()
         controller = int(before.get("controller.quorum.voters", ":0").rsplit(":", 1)[1]) or free_port()
         values = {"host": self._host, "port": self._port, "controller_port": controller, "logs": self._home / "logs"}
-        properties.write_text(_PROPERTIES.format(**values))
+        # Of two lines with one name, Java takes the last.
+        more = "".join(f"{name}={value}\n" for name, value in self._properties.items())
+        properties.write_text((_PROPERTIES + more).format(**values))
         return properties
 
     def _wait_until_ready(self) -> None:

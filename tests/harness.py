@@ -25,6 +25,8 @@ READY_WITHIN_S = 40.0
 class Worker:
     """A `holdfast worker` process. Its standard error is kept in the data directory."""
 
+    MODULE = "ops.cli"
+
     def __init__(self, bootstrap, data_dir, *, failpoint=None, standbys=0):
         self.data_dir = Path(data_dir)
         self.data_dir.mkdir(parents=True, exist_ok=True)
@@ -35,7 +37,7 @@ class Worker:
         self.log_path = self.data_dir / "worker.log"
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ops.cli", "worker", "--bootstrap", bootstrap, "--data-dir", str(data_dir),
+                [sys.executable, "-m", self.MODULE, "worker", "--bootstrap", bootstrap, "--data-dir", str(data_dir),
                  "--partitions", str(PARTITIONS)],
                 stdout=subprocess.PIPE, stderr=log, env=environment,
             )  # fmt: skip
