@@ -9,6 +9,7 @@ import os
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.record.memory_records import MemoryRecords
 
 import agents.partition
 from agents.transactions import TransactionClient, TransactionError
@@ -17,6 +18,7 @@ from tests.harness import Worker
 
 VARIABLE = "CONTROL"
 _REQUEST_TIMEOUT_MS = 2_000
+_BATCH_BYTES = 5 << 20
 
 
 class ControlWorker(Worker):
@@ -51,6 +53,8 @@ class VersionOne(TransactionClient):
             transaction_timeout_ms=timeout_ms,
             request_timeout_ms=_REQUEST_TIMEOUT_MS,
             acks="all",
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=_BATCH_BYTES,
         )
 
     async def begin(self):
@@ -63,13 +67,17 @@ class VersionOne(TransactionClient):
         try:
             await self._producer.begin_transaction()
             for topic, batch in batches.items():
-                builder = self._producer.create_batch()
-                builder._builder, builder._relative_offset = batch, 1
-                sent = await self._producer.send_batch(builder, topic, partition=partition)
+                sent = await self._producer.send_batch(self._copy(batch), topic, partition=partition)
                 offsets[topic] = (await sent).offset
         except (KafkaError, AssertionError) as error:
             raise TransactionError(repr(error)) from error
         return offsets
+
+    def _copy(self, batch):
+        copy = self._producer.create_batch()
+        for record in MemoryRecords(bytes(batch.build())).next_batch():
+            copy.append(timestamp=record.timestamp, key=record.key, value=record.value, headers=record.headers)
+        return copy
 
     async def end(self):
         """Commit."""

@@ -1,34 +1,47 @@
 """An EndTxn that arrives late, in the midst of the next transaction: Holdfast survives it, transactions v1 do not."""
 
 import asyncio
+import itertools
 
 import pytest
 
 from audit.run import audit
-from ops.broker import Broker, free_port
 from ops.topics import ensure_topics
 from tests.fault.control import VARIABLE, ControlWorker
-from tests.fault.proxy import ANSWER, Action, Api, Proxy, Rule, proxied_listener
+from tests.fault.proxy import ANSWER, Action, Api, ProxiedBroker, Rule
 from tests.harness import PARTITIONS, CommittedReader, assert_audit_equal, commands, send
 
-PARTITION = 1
+CLIENT = "holdfast-1"
 FENCED = (47, 90)
 LATE = {
-    # How the first EndTxn comes to be late, from the client's point of view.
+    # How the first EndTxn comes to be late, as its client sees it.
     "connection lost": Action.CUT,
     "timed out": Action.DROP,
     "arrived twice": Action.COPY,
 }
 
+_seeds = itertools.count(4_000, 2)
 
-@pytest.fixture
-def kafka(tmp_path):
-    """A broker for each test: what the control leaves behind is wrong for ever."""
-    port, proxy_port = free_port(), free_port()
-    broker = Broker(tmp_path / "broker", properties=proxied_listener(port, proxy_port))
+
+def start(directory):
+    broker = ProxiedBroker(directory)
     broker.start()
     asyncio.run(ensure_topics(broker.bootstrap, PARTITIONS))
-    yield broker, port, proxy_port
+    return broker
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory):
+    broker = start(tmp_path_factory.mktemp("broker"))
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def fresh_kafka(tmp_path):
+    """A broker of its own: what the control leaves behind is wrong for ever."""
+    broker = start(tmp_path / "broker")
+    yield broker
     broker.stop()
 
 
@@ -36,32 +49,27 @@ async def tear(broker, proxy, directory, *, late):
     """Deliver a transaction's EndTxn when the first Produce of the next one is written; then kill the worker.
 
     Returns:
-        The late EndTxn with its answer, and the worker that follows.
+        The late EndTxn with its answer (None: there was none), and the worker that follows.
     """
     victim = ControlWorker(proxy.bootstrap, directory)
     await victim.ready()
-    client = f"holdfast-{PARTITION}"
-    delivered = asyncio.get_running_loop().create_future()
+    done = asyncio.get_running_loop().create_future()
 
     async def deliver(_):
-        # The next Produce that is answered belongs to the next transaction, or is the first after a RECOVER.
-        delivered.set_result(await proxy.deliver(first.hits[0]))
+        end = await proxy.deliver(first.hits[0]) if late else None
         await victim.kill()
+        done.set_result(end)
 
-    async def arm(_):
-        proxy.add(Rule(Api.PRODUCE, Action.WAIT, of=ANSWER, client=client, until=deliver))
-
-    first = proxy.add(Rule(Api.END_TXN, LATE[late], client=client, nth=4))
-    traffic = asyncio.create_task(send(broker.bootstrap, commands(77, 300), pause_s=0.02))
+    # The next Produce that is answered belongs to the next transaction.
+    second = Rule(Api.PRODUCE, Action.WAIT, of=ANSWER, client=CLIENT, until=deliver)
+    first = proxy.add(Rule(Api.END_TXN, LATE.get(late, Action.COPY), client=CLIENT, nth=4, then=second))
+    traffic = asyncio.create_task(send(broker.bootstrap, commands(next(_seeds), 300), pause_s=0.02))
     try:
-        await first.done()
-        await arm(None)
-        end = await asyncio.wait_for(delivered, 60)
+        end = await asyncio.wait_for(done, 60)
         await traffic
     finally:
         traffic.cancel()
         await victim.kill()
-    proxy.clear()
     return end, ControlWorker(proxy.bootstrap, directory)
 
 
@@ -71,26 +79,36 @@ async def test_an_end_of_a_transaction_that_arrives_in_the_next_one_changes_noth
     kafka, tmp_path, monkeypatch, client, late
 ):
     monkeypatch.setenv(VARIABLE, client)
-    broker, port, proxy_port = kafka
-    async with Proxy(proxy_port, port) as proxy, CommittedReader(broker.bootstrap) as reader:
-        end, successor = await tear(broker, proxy, tmp_path / "worker", late=late)
+    async with kafka.proxy() as proxy, CommittedReader(kafka.bootstrap) as reader:
+        end, successor = await tear(kafka, proxy, tmp_path, late=late)
         assert end.end_txn_error in FENCED
         await successor.ready()
-        await send(broker.bootstrap, commands(78, 60))
-        await assert_audit_equal(broker.bootstrap)
+        await send(kafka.bootstrap, commands(next(_seeds), 60))
+        await assert_audit_equal(kafka.bootstrap)
         await reader.assert_saw_what_stands()
         assert await successor.stop() == 0
 
 
 @pytest.mark.parametrize("late", LATE)
-async def test_the_same_tears_transactions_of_version_1_and_the_audit_finds_it(kafka, tmp_path, monkeypatch, late):
+async def test_the_same_tears_transactions_of_version_1_and_the_audit_finds_it(
+    fresh_kafka, tmp_path, monkeypatch, record_property, late
+):
     monkeypatch.setenv(VARIABLE, "transactions version 1")
-    broker, port, proxy_port = kafka
-    async with Proxy(proxy_port, port) as proxy:
-        end, successor = await tear(broker, proxy, tmp_path / "worker", late=late)
+    async with fresh_kafka.proxy() as proxy:
+        end, successor = await tear(fresh_kafka, proxy, tmp_path / "worker", late=late)
         assert end.end_txn_error == 0, "the broker should have committed the half of the next transaction"
         await successor.ready()
-        report = await audit(broker.bootstrap, wait_s=60)
+        report = await audit(fresh_kafka.bootstrap, wait_s=60)
         assert not report.equal
         assert report.lost > 0, report.differences[:5]
+        record_property("commands the control lost", report.lost)
+        assert await successor.stop() == 0
+
+
+async def test_without_a_late_end_version_1_survives_the_same_crash(fresh_kafka, tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "transactions version 1")
+    async with fresh_kafka.proxy() as proxy:
+        _, successor = await tear(fresh_kafka, proxy, tmp_path / "worker", late=None)
+        await successor.ready()
+        await assert_audit_equal(fresh_kafka.bootstrap)
         assert await successor.stop() == 0
