@@ -39,7 +39,9 @@ class Api(IntEnum):
 class Action(Enum):
     """What happens to a frame that a rule hits."""
 
-    WAIT = "wait"  # it goes on when the rule's `until` is over, and so does all behind it
+    # It goes on when the rule's `until` is over, and so does all behind it. A request still reaches the broker when its
+    # client has gone meanwhile; the waiting of an answer ends with its client.
+    WAIT = "wait"
     DROP = "drop"  # it is lost, and its connection is silent in this direction from then on
     CUT = "cut"  # it is lost, and the client's connection is closed
     DOUBLE = "double"  # a request reaches the broker twice, the second right behind the first

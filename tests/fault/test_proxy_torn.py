@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 
 import pytest
 
@@ -20,6 +21,8 @@ LATE = {
     "arrived twice": Action.COPY,
 }
 
+# What was seen: `pytest -o log_cli=true --log-cli-level=INFO`.
+log = logging.getLogger(__name__)
 _seeds = itertools.count(4_000, 2)
 
 
@@ -45,19 +48,35 @@ def fresh_kafka(tmp_path):
     broker.stop()
 
 
-async def tear(broker, proxy, directory, *, late):
+@pytest.fixture
+def start_worker(tmp_path):
+    started = []
+
+    def start_one(proxy):
+        worker = ControlWorker(proxy.bootstrap, tmp_path / "worker")
+        started.append(worker)
+        return worker
+
+    yield start_one
+    for worker in started:
+        if worker.process.poll() is None:
+            worker.process.kill()
+            worker.process.wait()
+
+
+async def tear(broker, proxy, start_worker, *, late):
     """Deliver a transaction's EndTxn when the first Produce of the next one is written; then kill the worker.
 
     Returns:
         The late EndTxn with its answer (None: there was none), and the worker that follows.
     """
-    victim = ControlWorker(proxy.bootstrap, directory)
+    victim = start_worker(proxy)
     await victim.ready()
     done = asyncio.get_running_loop().create_future()
 
     async def deliver(_):
         end = await proxy.deliver(first.hits[0]) if late else None
-        await victim.kill()
+        victim.process.kill()
         done.set_result(end)
 
     # The next Produce that is answered belongs to the next transaction.
@@ -69,18 +88,18 @@ async def tear(broker, proxy, directory, *, late):
         await traffic
     finally:
         traffic.cancel()
-        await victim.kill()
-    return end, ControlWorker(proxy.bootstrap, directory)
+    await victim.dead()
+    return end, start_worker(proxy)
 
 
 @pytest.mark.parametrize("late", LATE)
 @pytest.mark.parametrize("client", ["as shipped", "a request per topic"])
 async def test_an_end_of_a_transaction_that_arrives_in_the_next_one_changes_nothing(
-    kafka, tmp_path, monkeypatch, client, late
+    kafka, start_worker, monkeypatch, client, late
 ):
     monkeypatch.setenv(VARIABLE, client)
     async with kafka.proxy() as proxy, CommittedReader(kafka.bootstrap) as reader:
-        end, successor = await tear(kafka, proxy, tmp_path, late=late)
+        end, successor = await tear(kafka, proxy, start_worker, late=late)
         assert end.end_txn_error in FENCED
         await successor.ready()
         await send(kafka.bootstrap, commands(next(_seeds), 60))
@@ -91,24 +110,24 @@ async def test_an_end_of_a_transaction_that_arrives_in_the_next_one_changes_noth
 
 @pytest.mark.parametrize("late", LATE)
 async def test_the_same_tears_transactions_of_version_1_and_the_audit_finds_it(
-    fresh_kafka, tmp_path, monkeypatch, record_property, late
+    fresh_kafka, start_worker, monkeypatch, late
 ):
     monkeypatch.setenv(VARIABLE, "transactions version 1")
     async with fresh_kafka.proxy() as proxy:
-        end, successor = await tear(fresh_kafka, proxy, tmp_path / "worker", late=late)
+        end, successor = await tear(fresh_kafka, proxy, start_worker, late=late)
         assert end.end_txn_error == 0, "the broker should have committed the half of the next transaction"
         await successor.ready()
         report = await audit(fresh_kafka.bootstrap, wait_s=60)
         assert not report.equal
         assert report.lost > 0, report.differences[:5]
-        record_property("commands the control lost", report.lost)
+        log.info("EndTxn %s: the control lost %d, doubled %d", late, report.lost, report.doubled)
         assert await successor.stop() == 0
 
 
-async def test_without_a_late_end_version_1_survives_the_same_crash(fresh_kafka, tmp_path, monkeypatch):
+async def test_without_a_late_end_version_1_survives_the_same_crash(fresh_kafka, start_worker, monkeypatch):
     monkeypatch.setenv(VARIABLE, "transactions version 1")
     async with fresh_kafka.proxy() as proxy:
-        _, successor = await tear(fresh_kafka, proxy, tmp_path / "worker", late=None)
+        _, successor = await tear(fresh_kafka, proxy, start_worker, late=None)
         await successor.ready()
         await assert_audit_equal(fresh_kafka.bootstrap)
         assert await successor.stop() == 0
