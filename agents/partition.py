@@ -17,14 +17,17 @@ from agents.batches import CommandBatch
 from agents.config import WorkerConfig
 from agents.deciding import Folded, fold
 from agents.local_store import LocalStore
+from agents.reading import LogReader
 from agents.transactions import TooLargeError, TransactionClient, TransactionError
 from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, RESULTS, STOCK_CHANGES
 from tables.core.rows import POSITION_KEY, Position, encode_row
-from tables.ledger import Ledger
+from tables.ledger import Ledger, checkpoint_of
 
 _TOPICS = (COMMANDS, CHANGELOG, RESULTS, STOCK_CHANGES, DEAD_LETTERS)
 _FORGET_PER_TRANSACTION = 1_000
 _REVOKE_WAIT_S = 3.0
+_RESULT_BYTES = 64 * 1024
+_RESULT_WAIT_MS = 100
 
 log = structlog.get_logger()
 
@@ -35,6 +38,10 @@ class NotOursError(Exception):
 
 class LostCommandsError(Exception):
     """The log does not hold the command that is next: retention took it, or the topic was made anew."""
+
+
+class LostLedgerError(Exception):
+    """The changelog is not the one this ledger was written to: it was made anew, or its end was lost."""
 
 
 class Partition:
@@ -91,6 +98,7 @@ class Partition:
         Raises:
             TransactionError, KafkaError: the transaction failed or may have; `recover` is next.
             NotOursError: the partition was revoked.
+            LostLedgerError: the changelog was made anew.
         """
         async with self._busy:
             if not self.is_open or batch.read_from != self.read_position:
@@ -141,6 +149,7 @@ class Partition:
             raise
         if self._revoked:
             raise NotOursError
+        self._check_changelog_grew(offsets[CHANGELOG])
         failpoints.hit("commit.4")
         # 4. Commit. Without a clear answer nobody knows what happened, and only RECOVER can tell.
         await transactions.end()
@@ -153,6 +162,15 @@ class Partition:
         self._batch_limit = min(self._config.batch_commands, self._batch_limit * 2)
         return folded
 
+    def _check_changelog_grew(self, written_at: int) -> None:
+        """Refuse to commit to a changelog that lacks what was written before: a rebuild would lack it too."""
+        checkpoint = checkpoint_of(self._local.store) if self._local else None
+        if checkpoint is not None and written_at <= checkpoint.position_offset:
+            raise LostLedgerError(
+                f"partition {self.number}: {CHANGELOG} ended at {written_at}, but the ledger was written to it up to "
+                f"{checkpoint.position_offset}. The topic was made anew, or its end was lost; see docs/runbook.md."
+            )
+
     # RECOVER
 
     async def recover(self) -> int:
@@ -164,6 +182,7 @@ class Partition:
         Raises:
             NotOursError: the partition was revoked meanwhile.
             LostCommandsError: the log does not hold the next command.
+            LostLedgerError: results were published, and the changelog does not know of them.
         """
         async with self._busy:
             # A task of its own, so that REVOKE can end it wherever it waits.
@@ -216,6 +235,7 @@ class Partition:
         ledger = Ledger(local.store)
         commands_start, commands_end = await transactions.log_range(COMMANDS, self.number)
         if ledger.position is None:
+            await self._check_nothing_was_published(transactions)
             ledger.position = Position(commands_start, 0, uuid.uuid4().hex)
         next_offset = ledger.position.next_offset
         if not commands_start <= next_offset <= commands_end:
@@ -232,6 +252,30 @@ class Partition:
         self.read_position = next_offset
         failpoints.hit("recover.done")
         return next_offset
+
+    async def _check_nothing_was_published(self, transactions: TransactionClient) -> None:
+        """See that a first run is one: results and the first position are written in one transaction."""
+        position, end = await transactions.log_range(RESULTS, self.number)
+        reader = LogReader(
+            self._config.bootstrap,
+            RESULTS,
+            self.number,
+            client_id=f"holdfast-recovery-{self.number}",
+            fetch_bytes=_RESULT_BYTES,
+            wait_ms=_RESULT_WAIT_MS,
+        )
+        await reader.start()
+        try:
+            while position < end:
+                fetched = await reader.fetch(position)
+                if fetched.records:
+                    raise LostLedgerError(
+                        f"partition {self.number}: {RESULTS} holds results, but {CHANGELOG} holds no ledger. The "
+                        "changelog was deleted; a new one would publish results a second time. See docs/runbook.md."
+                    )
+                position = fetched.position
+        finally:
+            await reader.close()
 
     def _check_ours(self) -> None:
         if self._revoked or not self._is_ours():

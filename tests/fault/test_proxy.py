@@ -102,8 +102,9 @@ def no_rules_stay(proxy):
     proxy.clear()
 
 
-async def traffic_until(kafka, is_over):
+async def traffic_until(kafka, worker, is_over):
     while not is_over():
+        assert worker.process.poll() is None, f"it should have gone on:\n{worker.log()}"
         await send(kafka.bootstrap, commands(next(_seeds), 60), pause_s=0.03)
 
 
@@ -119,7 +120,7 @@ async def test_on_the_way(kafka, proxy, worker, name):
     if name in IN_RECOVER:
         rules.append(proxy.add(recover(times=10**6)))
     async with CommittedReader(kafka.bootstrap) as reader:
-        await traffic_until(kafka, lambda: len(rules[0].hits) >= rules[0].times)
+        await traffic_until(kafka, worker, lambda: len(rules[0].hits) >= rules[0].times)
         proxy.clear()
         await assert_all_is_well(kafka, worker, reader)
     log.info("%s: %d faults", name, sum(len(rule.hits) for rule in rules))
@@ -138,7 +139,7 @@ async def test_a_produce_that_arrives_again_in_the_next_transaction_is_refused(k
             # The first answer is that of the Produce that is copied, the second that of the next transaction's.
             second = Rule(Api.PRODUCE, Action.WAIT, of=ANSWER, client="holdfast-2", nth=2, until=deliver)
             first = proxy.add(Rule(Api.PRODUCE, Action.COPY, client="holdfast-2", nth=2, then=second))
-            await traffic_until(kafka, lambda second=second: second.hits)
+            await traffic_until(kafka, worker, lambda second=second: second.hits)
             proxy.clear()
         await assert_all_is_well(kafka, worker, reader)
     assert set(codes) == {INVALID_PRODUCER_EPOCH}
@@ -160,7 +161,7 @@ async def test_a_storm_of_all_of_it(kafka, proxy, worker):
     ]
     over = time.monotonic() + STORM_S
     async with CommittedReader(kafka.bootstrap) as reader:
-        await traffic_until(kafka, lambda: time.monotonic() > over)
+        await traffic_until(kafka, worker, lambda: time.monotonic() > over)
         proxy.clear()
         await assert_all_is_well(kafka, worker, reader)
     assert all(rule.hits for rule in rules)
