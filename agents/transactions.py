@@ -11,7 +11,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaClient
 from aiokafka.client import CoordinationType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import BrokerResponseError, KafkaError, for_code
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
@@ -114,7 +114,7 @@ class TransactionClient:
         while True:
             try:
                 found: int = await self._client.coordinator_lookup(CoordinationType.TRANSACTION, self._id)
-            except KafkaError as error:
+            except BrokerResponseError as error:
                 # On a new cluster the first question makes the broker create the topic of transactions.
                 # A lost connection has no number; RECOVER as a whole is tried again.
                 if getattr(error, "errno", None) not in _COORDINATOR_ERRORS:
