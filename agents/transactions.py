@@ -116,8 +116,7 @@ class TransactionClient:
                 found: int = await self._client.coordinator_lookup(CoordinationType.TRANSACTION, self._id)
             except BrokerResponseError as error:
                 # On a new cluster the first question makes the broker create the topic of transactions.
-                # A lost connection has no number; RECOVER as a whole is tried again.
-                if getattr(error, "errno", None) not in _COORDINATOR_ERRORS:
+                if error.errno not in _COORDINATOR_ERRORS:
                     raise
                 await asyncio.sleep(_COORDINATOR_RETRY_S)
             else:
