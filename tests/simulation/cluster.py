@@ -1,0 +1,278 @@
+"""Owns the fake Kafka: what a cluster answers to the requests of the protocol, transactions version 2 (KIP-890).
+
+Two nodes share one state, which survives everything; what may be lost on the way to them and back is the network's
+business (`network.py`). `test_fake_equals_broker.py` holds it to what a real broker answers.
+"""
+
+from collections.abc import Callable
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.offset import OffsetRequest
+
+from agents.wire import EndTxn, EndTxnResponse, InitProducerId, InitProducerIdResponse, Produce, ProduceResponse
+from tests.simulation.errors import (
+    CONCURRENT_TRANSACTIONS,
+    INVALID_PRODUCER_EPOCH,
+    INVALID_PRODUCER_ID_MAPPING,
+    INVALID_TXN_STATE,
+    NONE,
+    PRODUCER_FENCED,
+)
+from tests.simulation.logs import Log
+from tests.simulation.loop import VirtualLoop
+
+NODES = (1, 2)
+_TIME_OUT_CHECK_S = 10.0  # transaction.abort.timed.out.transaction.cleanup.interval.ms
+_READ_COMMITTED = 1
+_LATEST = -1
+
+Place = tuple[str, int]
+Reply = Callable[[Any], None]
+
+
+@dataclass
+class Transaction:
+    """What the coordinator knows of a transactional id; `deciding` is the outcome while markers are being written."""
+
+    producer_id: int
+    epoch: int = -1
+    timeout_s: float = 60.0
+    ongoing: bool = False
+    started: float = 0.0
+    partitions: set[Place] = field(default_factory=set)
+    deciding: bool | None = None
+    decided: bool | None = None  # the outcome of the last one
+    ended: bool = False  # by the epoch before this one
+    waiting: list[Callable[[], None]] = field(default_factory=list)
+
+
+class Delays:
+    """How long the cluster takes for what it does by itself, in seconds; the simulation draws them by lot."""
+
+    def marker(self) -> float:
+        """From the decision to a marker."""
+        return 0.001
+
+    def append(self) -> float:
+        """From the coordinator's consent to the append."""
+        return 0.0
+
+    def poll(self) -> float:
+        """From the last marker to when a Produce that waits for it notices (add.partitions.to.txn.retry.backoff.ms)."""
+        return 0.001
+
+    def impatient(self) -> bool:
+        """Whether Produce says CONCURRENT_TRANSACTIONS at once instead of waiting for the markers."""
+        return False
+
+
+class Cluster:
+    """The state of the cluster and its answers."""
+
+    def __init__(self, loop: VirtualLoop, delays: Delays, wall_ms: Callable[[], int]) -> None:
+        self.logs: dict[Place, Log] = {}
+        self.transactions: dict[str, Transaction] = {}
+        self.on_event: Callable[[str], None] = lambda _: None
+        self._loop = loop
+        self._delays = delays
+        self.wall_ms = wall_ms
+        self._context = copy_context()
+        self._topics: list[str] = []
+        self._next_producer_id = 1000
+        self.later(_TIME_OUT_CHECK_S, self._abort_timed_out)
+
+    def later(self, delay: float, what: Callable[..., Any], *args: Any) -> None:
+        """Do something later, in no process."""
+        self._loop.call_later(delay, what, *args, context=self._context)
+
+    def create_topic(self, topic: str, partitions: int, max_bytes: int = 1 << 30) -> None:
+        self._topics.append(topic)
+        for partition in range(partitions):
+            self.logs[topic, partition] = Log(max_bytes)
+
+    def leader_of(self, topic: str, partition: int) -> int:
+        return NODES[(self._topics.index(topic) + partition) % len(NODES)] if (topic, partition) in self.logs else -1
+
+    def coordinator_of(self, transactional_id: str) -> int:
+        return NODES[len(transactional_id) % len(NODES)]
+
+    def handle(self, request: Any, reply: Reply) -> None:
+        """Take a request; `reply` is called once, perhaps later."""
+        match request:
+            case FetchRequest():
+                self._fetch(request, reply, self._loop.time() + request._max_wait_ms / 1000)
+            case Produce():
+                self._produce(*request._fields, reply)
+            case EndTxn():
+                code, transaction = self._end(*request._fields)
+                reply(EndTxnResponse(0, code, transaction.producer_id, transaction.epoch, {}))
+            case InitProducerId():
+                code, producer_id, epoch = self._init(*request._fields[:2])
+                reply(InitProducerIdResponse(0, code, producer_id, epoch, {}))
+            case OffsetRequest():
+                reply(self._offsets(request))
+            case _:
+                raise AssertionError(f"the fake does not know {request!r}")
+
+    # Reading
+
+    def _fetch(self, request: FetchRequest, reply: Reply, deadline: float) -> None:
+        ((topic, ((partition, position, max_bytes),)),) = request._topics
+        log = self.logs[topic, partition]
+        committed = request._isolation_level == _READ_COMMITTED
+        fetched = log.fetch(position, committed=committed, max_bytes=max_bytes)
+        if fetched.data or fetched.code or self._loop.time() >= deadline:
+            answer = (
+                partition, fetched.code, fetched.end, fetched.stable, 0, fetched.aborted, -1, fetched.data
+            )  # fmt: skip
+            reply(SimpleNamespace(topics=[(topic, [answer])]))
+            return
+        waiting = True
+
+        def again() -> None:
+            nonlocal waiting
+            if waiting:
+                waiting = False
+                self._fetch(request, reply, deadline)
+
+        log.on_change(again)
+        self.later(deadline - self._loop.time(), again)
+
+    def _offsets(self, request: OffsetRequest) -> Any:
+        ((topic, ((partition, timestamp),)),) = request._topics
+        log = self.logs[topic, partition]
+        latest = log.stable if request._isolation_level == _READ_COMMITTED else log.end
+        return SimpleNamespace(topics=[(topic, [(partition, NONE, -1, latest if timestamp == _LATEST else 0)])])
+
+    # Writing
+
+    def _produce(
+        self, transactional_id: str, _acks: int, timeout_ms: int, topics: Any, reply: Reply, *, patient: bool = True
+    ) -> None:
+        batches = {(topic, index): data for topic, partitions, _ in topics for index, data, _ in partitions}
+        first = next(iter(batches.values()))
+        producer_id, epoch = int.from_bytes(first[43:51], "big"), int.from_bytes(first[51:53], "big")
+        # A partition that has the transaction open already takes what comes, whatever the coordinator knows by now.
+        known = {place: data for place, data in batches.items() if self.logs[place].has_open(producer_id, epoch)}
+        new = {place: data for place, data in batches.items() if place not in known}
+        code = self._add_partitions(transactional_id, producer_id, epoch, set(new)) if new else NONE
+        if code == CONCURRENT_TRANSACTIONS and patient and not self._delays.impatient():
+            fields = (transactional_id, _acks, timeout_ms, topics, reply)
+            transaction = self.transactions[transactional_id]
+            self._when_settled(transaction, timeout_ms / 1000, lambda patient: self._produce(*fields, patient=patient))
+            return
+        refused = dict.fromkeys(new, (code, -1)) if code else {}
+        accepted = known if code else batches
+
+        def append() -> None:
+            outcomes = {place: self.logs[place].append(data) for place, data in accepted.items()}
+            reply(_produced(outcomes | refused))
+
+        if delay := self._delays.append():
+            self.later(delay, append)
+        else:
+            append()
+
+    def _when_settled(self, transaction: Transaction, timeout_s: float, again: Callable[[bool], None]) -> None:
+        """Call once, when the markers are written (true) or the time is over (false)."""
+        called = False
+
+        def call(patient: bool) -> None:
+            nonlocal called
+            if not called:
+                called = True
+                again(patient)
+
+        transaction.waiting.append(lambda: call(True))
+        self.later(timeout_s, call, False)
+
+    def _add_partitions(self, transactional_id: str, producer_id: int, epoch: int, places: set[Place]) -> int:
+        transaction = self.transactions.get(transactional_id)
+        if transaction is None or transaction.producer_id != producer_id:
+            return INVALID_PRODUCER_ID_MAPPING
+        if transaction.epoch != epoch:
+            return INVALID_PRODUCER_EPOCH
+        if transaction.deciding is not None:
+            return CONCURRENT_TRANSACTIONS
+        if not transaction.ongoing:
+            transaction.ongoing, transaction.started = True, self._loop.time()
+        transaction.partitions |= places
+        return NONE
+
+    # Transactions
+
+    def _init(self, transactional_id: str, timeout_ms: int) -> tuple[int, int, int]:
+        transaction = self.transactions.get(transactional_id)
+        if transaction is None:
+            self._next_producer_id += 1
+            transaction = self.transactions[transactional_id] = Transaction(self._next_producer_id)
+        if transaction.ongoing:
+            # Whoever has it open is fenced and its transaction aborted; the caller comes again.
+            self._decide(transactional_id, transaction, commit=False)
+        if transaction.deciding is not None:
+            return CONCURRENT_TRANSACTIONS, -1, -1
+        transaction.epoch += 1
+        transaction.timeout_s = timeout_ms / 1000
+        transaction.ended = False
+        self.on_event(f"{transactional_id} has a new owner, epoch {transaction.epoch}")
+        return NONE, transaction.producer_id, transaction.epoch
+
+    def _end(self, transactional_id: str, producer_id: int, epoch: int, commit: bool) -> tuple[int, Transaction]:
+        nobody = Transaction(-1)
+        transaction = self.transactions.get(transactional_id)
+        if transaction is None or transaction.producer_id != producer_id:
+            return INVALID_PRODUCER_ID_MAPPING, nobody
+        if transaction.ongoing:
+            if epoch != transaction.epoch:
+                return PRODUCER_FENCED, nobody
+            self._decide(transactional_id, transaction, commit=commit)
+            return NONE, transaction
+        # The same EndTxn once more is recognized by the epoch it ended, until another transaction begins.
+        again = transaction.ended and epoch == transaction.epoch - 1
+        if epoch != transaction.epoch and not again:
+            return PRODUCER_FENCED, nobody
+        if again and transaction.decided == commit:
+            return (NONE, transaction) if transaction.deciding is None else (CONCURRENT_TRANSACTIONS, nobody)
+        return INVALID_TXN_STATE, nobody
+
+    def _decide(self, transactional_id: str, transaction: Transaction, *, commit: bool) -> None:
+        transaction.ongoing = False
+        transaction.deciding = transaction.decided = commit
+        transaction.ended = True
+        transaction.epoch += 1
+        self.on_event(f"{transactional_id} {'commits' if commit else 'aborts'}, epoch {transaction.epoch}")
+        for place in sorted(transaction.partitions):
+            self.later(self._delays.marker(), self._mark, transactional_id, transaction, place, commit)
+
+    def _mark(self, transactional_id: str, transaction: Transaction, place: Place, commit: bool) -> None:
+        log = self.logs[place]
+        log.mark(transaction.producer_id, transaction.epoch, commit=commit, timestamp=self.wall_ms())
+        transaction.partitions.remove(place)
+        if not transaction.partitions:
+            transaction.deciding = None
+            waiting, transaction.waiting = transaction.waiting, []
+            for tell in waiting:
+                self.later(self._delays.poll(), tell)
+            self.on_event(f"{transactional_id} is settled")
+
+    def _abort_timed_out(self) -> None:
+        self.later(_TIME_OUT_CHECK_S, self._abort_timed_out)
+        for transactional_id, transaction in self.transactions.items():
+            if transaction.ongoing and self._loop.time() - transaction.started > transaction.timeout_s:
+                self.on_event(f"{transactional_id} was open too long")
+                self._decide(transactional_id, transaction, commit=False)
+
+
+def _produced(outcomes: dict[Place, tuple[int, int]]) -> ProduceResponse:
+    return ProduceResponse(
+        [
+            (topic, [(partition, code, base, -1, 0, [], None, {})], {})
+            for (topic, partition), (code, base) in outcomes.items()
+        ],
+        0,
+        {},
+    )

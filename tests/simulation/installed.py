@@ -1,0 +1,66 @@
+"""Owns the seams: which names of the product's modules mean something simulated while simulations run."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+from tests.simulation.disks import DiskStore
+from tests.simulation.network import Client, Consumer, Producer
+
+
+class _Log:
+    """In place of structlog's logger: says it to the world that runs, if anybody listens."""
+
+    def __init__(self, **bound: Any) -> None:
+        self._bound = bound
+
+    def bind(self, **more: Any) -> "_Log":
+        return _Log(**self._bound | more)
+
+    def info(self, event: str, *args: Any, **fields: Any) -> None:
+        if note := Seams.note:
+            note(event % args if args else event, self._bound | fields)
+
+    warning = info
+    exception = info
+
+
+class Seams:
+    """What the world that runs at the moment answers."""
+
+    note: Callable[[str, dict[str, Any]], None] | None = None
+    wall_ms: Callable[[], int] = staticmethod(lambda: time.time_ns() // 1_000_000)
+    new_id: Callable[[], str] = staticmethod(lambda: uuid.uuid4().hex)
+    hit: Callable[[str], None] = staticmethod(lambda _: None)
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """Put the simulation under the product's modules."""
+    log = _Log()
+    places: dict[str, Any] = {
+        "agents.transactions.AIOKafkaClient": Client,
+        "agents.reading.AIOKafkaClient": Client,
+        "agents.reading._COMMAND_BYTES": 3_000,
+        "agents.changelog.AIOKafkaConsumer": Consumer,
+        "agents.app.AIOKafkaProducer": Producer,
+        "agents.app.time": SimpleNamespace(time_ns=lambda: Seams.wall_ms() * 1_000_000),
+        "agents.local_store.RocksStore": DiskStore,
+        "agents.local_store.wall_clock_ms": lambda: Seams.wall_ms(),
+        "tables.ledger.wall_clock_ms": lambda: Seams.wall_ms(),
+        "agents.partition.uuid": SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=Seams.new_id())),
+        "agents.failpoints.hit": lambda name: Seams.hit(name),
+        **{f"agents.{module}.log": log for module in ("partition", "local_store", "reading", "app")},
+    }
+    patches = [patch(place, thing) for place, thing in places.items()]
+    for one in patches:
+        one.start()
+    try:
+        yield
+    finally:
+        for one in patches:
+            one.stop()

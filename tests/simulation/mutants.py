@@ -1,0 +1,106 @@
+"""Owns the mutants: the protocol with one rule broken, to see whether the simulation notices.
+
+A mutant is a piece of a function's source, replaced; the function is compiled anew in its own module.
+"""
+
+import inspect
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+from agents import changelog, local_store, partition, reading, transactions
+
+
+class Mutant(NamedTuple):
+    """What is replaced, by what, and where."""
+
+    module: Any
+    function: str  # its qualified name
+    replaced: str
+    by: str
+
+
+_CHECKPOINT = "ledger.checkpoint(position, offsets[CHANGELOG] + len(rows) - 1)"
+_END = "await transactions.end()"
+_FENCE = "await transactions.begin()"
+_EARLY = f"log_start, log_end = await transactions.log_range(CHANGELOG, self.number)\n    {_FENCE}"
+
+MUTANTS = {
+    "the store is written before EndTxn": [
+        Mutant(partition, "Partition._commit", _END, f"{_CHECKPOINT}\n    {_END}"),
+    ],
+    "the end of the changelog is asked for before fencing": [
+        Mutant(
+            partition,
+            "Partition._recover",
+            _FENCE + '\n    failpoints.hit("recover.4")\n    # 4. Only now ask for the changelog\'s end, with read_unc'
+            "ommitted: the last stable offset may still hide data.\n    log_start, log_end = await transactions.log_ran"
+            "ge(CHANGELOG, self.number)",
+            _EARLY,
+        ),
+    ],
+    "an error in one partition's Produce answer is ignored": [
+        Mutant(
+            transactions,
+            "TransactionClient._produce_once",
+            "await self._raise_produce_error(topic, code, message)",
+            "offsets[topic] = base_offset",
+        ),
+    ],
+    "EndTxn without an answer counts as committed": [
+        Mutant(
+            transactions,
+            "TransactionClient.end",
+            'raise UnknownOutcomeError(f"EndTxn of {self._id} got no answer: {error!r}") from error',
+            "return",
+        ),
+    ],
+    "the changelog is read with read_uncommitted": [
+        Mutant(changelog, "read_changelog", '"read_committed"', '"read_uncommitted"'),
+    ],
+    "the end of the changelog is where its last record is": [
+        Mutant(changelog, "read_changelog", "await consumer.position(topic_partition) < end", "start < end"),
+        Mutant(
+            changelog,
+            "read_changelog",
+            "for records in fetched.values():\n",
+            "for records in fetched.values():\n                start = records[-1].offset + 1\n",
+        ),
+    ],
+    "a store of another life of the changelog is taken": [
+        Mutant(local_store, "LocalStore._read", "return False", "pass"),
+        Mutant(local_store, "LocalStore._read", "return proven", "return True"),
+    ],
+    "commands are read with read_uncommitted": [
+        Mutant(reading, "LogReader.fetch", "self._fetch_bytes, READ_COMMITTED, places", "self._fetch_bytes, 0, places"),
+        Mutant(reading, "LogReader.fetch", "None, None, True, READ_COMMITTED", "None, None, True, 0"),
+    ],
+}
+
+
+@contextmanager
+def mutated(mutants: list[Mutant]) -> Iterator[None]:
+    """Break a rule for a while.
+
+    Raises:
+        AssertionError: the code has changed, and the mutant has to follow.
+    """
+    module = mutants[0].module
+    owner: Any = module
+    *path, name = mutants[0].function.split(".")
+    for part in path:
+        owner = getattr(owner, part)
+    source = textwrap.dedent(inspect.getsource(getattr(owner, name)))
+    for mutant in mutants:
+        assert source.count(mutant.replaced) == 1, f"{mutant.function} has no (or more than one) {mutant.replaced!r}"
+        source = source.replace(mutant.replaced, mutant.by)
+    made: dict[str, Any] = {}
+    exec(compile(source, inspect.getsourcefile(module) or "", "exec"), vars(module), made)  # noqa: S102 - that is what a mutant is
+    with patch.object(owner, name, made[name]):
+        if name == "read_changelog":
+            with patch.object(local_store, name, made[name]):
+                yield
+        else:
+            yield

@@ -1,0 +1,369 @@
+"""Owns the way between processes and the fake Kafka, and aiokafka's place on it: what the product's code calls.
+
+`Client`, `Consumer` and `Producer` stand in for `AIOKafkaClient`, `AIOKafkaConsumer` (as the recovery uses it) and
+`AIOKafkaProducer` (as the ticks use it). The product builds its requests and reads its answers itself.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
+from aiokafka.errors import (
+    CoordinatorNotAvailableError,
+    KafkaConnectionError,
+    KafkaError,
+    NodeNotReadyError,
+    OffsetOutOfRangeError,
+    RequestTimedOutError,
+    for_code,
+)
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.offset import OffsetRequest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+
+from agents.wire import EndTxn, EndTxnResponse, InitProducerId, InitProducerIdResponse, Produce, ProduceResponse
+from tests.simulation.cluster import NODES, Cluster
+from tests.simulation.errors import (
+    COORDINATOR_LOAD_IN_PROGRESS,
+    COORDINATOR_NOT_AVAILABLE,
+    MESSAGE_TOO_LARGE,
+    NOT_COORDINATOR,
+    NOT_ENOUGH_REPLICAS,
+    NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    NOT_LEADER_OR_FOLLOWER,
+    REQUEST_TIMED_OUT,
+)
+from tests.simulation.loop import Process, VirtualLoop
+
+_APPENDED = (NOT_ENOUGH_REPLICAS_AFTER_APPEND, REQUEST_TIMED_OUT)
+_NOT_APPENDED = (NOT_LEADER_OR_FOLLOWER, NOT_ENOUGH_REPLICAS, MESSAGE_TOO_LARGE)
+_COORDINATOR_ERRORS = (COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR)
+
+
+@dataclass
+class Weather:
+    """How likely it is that a request goes wrong, and in which way."""
+
+    lost: float = 0.0  # the request does not arrive
+    unanswered: float = 0.0  # it does, and the answer does not
+    late: float = 0.0  # it arrives after the client has given up
+    twice: float = 0.0  # it arrives again later
+    refused: float = 0.0  # the broker answers with an error
+    slow: float = 0.0  # it takes up to a second
+
+    @property
+    def fair(self) -> bool:
+        return not (self.lost or self.unanswered or self.late or self.twice or self.refused or self.slow)
+
+
+class Network:
+    """Carries requests and answers with delays, and does to them what the weather says."""
+
+    def __init__(self, loop: VirtualLoop, cluster: Cluster, random: Random) -> None:
+        self.weather = Weather()
+        self.down: set[int] = set()  # nodes
+        self.cut: set[str] = set()  # names of processes
+        self.note: Any = None
+        self.over = False
+        self.cluster = cluster
+        self._loop = loop
+        self._random = random
+
+    def delay(self) -> float:
+        """Give the time one way takes, in seconds."""
+        chance = self._random.random()
+        if chance < self.weather.slow:
+            return self._random.uniform(0.01, 1.0)
+        return 0.0001 + 0.002 * chance
+
+    def reaches(self, process: Process | None, node: int | None = None) -> bool:
+        if process is not None and process.name in self.cut:
+            return False
+        return node not in self.down if node is not None else len(self.down) < len(NODES)
+
+    async def hop(self, process: Process | None) -> None:
+        """Ask any node a small question.
+
+        Raises:
+            KafkaConnectionError: nobody is there, or the connection was lost.
+        """
+        await asyncio.sleep(2 * self.delay())
+        if not self.reaches(process) or self._random.random() < self.weather.lost:
+            await asyncio.sleep(self._random.choice((0.001, 0.1, 2.0)))
+            raise KafkaConnectionError("no node can be reached")
+
+    def carry(self, client: "Client", node: int, request: Any) -> "asyncio.Future[Any]":
+        """Send a request on its way; the future is its answer, or what the client sees instead of one."""
+        future = self._loop.create_future()
+        fail = self._fail(client, node, request, future)
+        if not self.reaches(client.process, node):
+            fail(self._random.choice((0.001, 0.05)), NodeNotReadyError(f"node {node}"))
+            return future
+        fate = self._fate()
+        if fate and self.note:
+            self.note(client.name, f"{describe(request)}: {fate}")
+        timeout = self._random.choice((0.001, 0.05, client.request_timeout_s, client.request_timeout_s))
+        fail(client.request_timeout_s, RequestTimedOutError())
+        if fate in ("lost", "late", "unanswered"):
+            fail(timeout, RequestTimedOutError() if timeout > 1 else KafkaConnectionError("connection lost"))
+
+        def reply(answer: Any) -> None:
+            if fate != "unanswered":
+                self.cluster.later(self.delay(), arrive, answer)
+
+        def arrive(answer: Any) -> None:
+            if not future.done():
+                if self.reaches(client.process, node):
+                    client.pending.discard(future)
+                    if self.note:
+                        self.note(client.name, f"{describe(request)} -> {describe(answer)}")
+                    future.set_result(answer)
+                else:
+                    fail(0.0, KafkaConnectionError("connection lost"))
+
+        if fate == "late":
+            self._deliver(timeout + self._random.choice((0.001, 0.02, 1.0, 4.0)), client, node, request, lambda _: None)
+        elif fate != "lost":
+            self._deliver(self.delay(), client, node, request, reply, refused=fate == "refused")
+        if fate == "twice":
+            self._deliver(self._random.choice((0.002, 0.02, 0.5, 3.0)), client, node, request, lambda _: None)
+        return future
+
+    def _fate(self) -> str:
+        weather, chance = self.weather, self._random.random()
+        for fate in ("lost", "unanswered", "late", "twice", "refused"):
+            chance -= getattr(weather, fate)
+            if chance < 0:
+                return fate
+        return ""
+
+    def _fail(self, client: "Client", node: int, request: Any, future: "asyncio.Future[Any]") -> Any:
+        client.pending.add(future)
+
+        def fail_now(error: Exception) -> None:
+            client.pending.discard(future)
+            if not future.done():
+                if self.note:
+                    self.note(client.name, f"{describe(request)} to {node} failed: {error!r}")
+                future.set_exception(error)
+
+        return lambda after, error: self.cluster.later(after, fail_now, error)
+
+    def _deliver(
+        self, after: float, client: "Client", node: int, request: Any, reply: Any, *, refused: bool = False
+    ) -> None:
+        def deliver() -> None:
+            if node in self.down:
+                return
+            if self.note and not isinstance(request, FetchRequest | OffsetRequest):
+                self.note(f"node {node}", f"{describe(request)} of {client.name} arrives")
+            if refused:
+                self._refuse(request, reply)
+            else:
+                self.cluster.handle(request, reply)
+
+        self.cluster.later(after, deliver)
+
+    def _refuse(self, request: Any, reply: Any) -> None:
+        match request:
+            case Produce():
+                self._refuse_a_batch(request, reply)
+            case EndTxn() if self._random.random() < 0.5:
+                self.cluster.handle(request, lambda _: reply(EndTxnResponse(0, REQUEST_TIMED_OUT, -1, -1, {})))
+            case EndTxn():
+                reply(EndTxnResponse(0, self._random.choice(_COORDINATOR_ERRORS), -1, -1, {}))
+            case InitProducerId():
+                reply(InitProducerIdResponse(0, self._random.choice(_COORDINATOR_ERRORS), -1, -1, {}))
+            case FetchRequest():
+                ((topic, ((partition, *_),)),) = request._topics
+                nothing = (partition, NOT_LEADER_OR_FOLLOWER, -1, -1, -1, None, -1, b"")
+                reply(SimpleNamespace(topics=[(topic, [nothing])]))
+            case OffsetRequest():
+                ((topic, ((partition, _),)),) = request._topics
+                reply(SimpleNamespace(topics=[(topic, [(partition, NOT_LEADER_OR_FOLLOWER, -1, -1, -1)])]))
+
+    def _refuse_a_batch(self, request: Produce, reply: Any) -> None:
+        """Refuse one topic's batch and take the others; or take it, and say otherwise."""
+        *head, topics = request._fields
+        unlucky = self._random.randrange(len(topics))
+        appended = self._random.random() < 0.4
+        code = self._random.choice(_APPENDED if appended else _NOT_APPENDED)
+        name, ((partition, _, _),), _ = topics[unlucky]
+        refusal = (name, [(partition, code, -1, -1, 0, [], "refused by the weather", {})], {})
+
+        def mix(answer: ProduceResponse) -> None:
+            others = [topic for topic in answer.topics if topic[0] != name]
+            reply(ProduceResponse([*others, refusal], 0, {}))
+
+        accepted = topics if appended else [topic for topic in topics if topic[0] != name]
+        if accepted:
+            self.cluster.handle(Produce(*head, accepted), mix)
+        else:
+            reply(ProduceResponse([refusal], 0, {}))
+
+
+def describe(message: Any) -> str:
+    """Name a request or an answer in a trace."""
+    match message:
+        case Produce():
+            transactional_id, _, _, topics = message._fields
+            epoch = int.from_bytes(topics[0][1][0][1][51:53], "big")
+            return f"Produce({transactional_id}, epoch {epoch}, {', '.join(topic[0] for topic in topics)})"
+        case ProduceResponse():
+            return ", ".join(f"{topic} error {p[1]} at {p[2]}" for topic, ps, _ in message.topics for p in ps)
+        case EndTxn():
+            return f"EndTxn({message._fields[0]}, epoch {message._fields[2]}, commit {message._fields[3]})"
+        case InitProducerId():
+            return f"InitProducerId({message._fields[0]})"
+        case EndTxnResponse() | InitProducerIdResponse():
+            return f"error {message.error_code}, epoch {message.producer_epoch}"
+        case FetchRequest():
+            ((topic, ((partition, position, _),)),) = message._topics
+            return f"Fetch({topic}-{partition} at {position})"
+        case OffsetRequest():
+            ((topic, ((partition, timestamp),)),) = message._topics
+            return f"ListOffsets({topic}-{partition}, {timestamp}, isolation {message._isolation_level})"
+        case _:
+            return ", ".join(f"{topic} {tuple(p[:-1])}" for topic, ps in message.topics for p in ps)
+
+
+class Client:
+    """In place of `AIOKafkaClient`."""
+
+    def __init__(self, *, client_id: str = "client", request_timeout_ms: int = 40_000, **_: Any) -> None:
+        network: Network = asyncio.get_running_loop().network  # type: ignore[attr-defined]
+        self.process = Process.current.get()
+        self.name = f"{self.process.name if self.process else 'nobody'}/{client_id}"
+        self.request_timeout_s = request_timeout_ms / 1000
+        self.pending: set[asyncio.Future[Any]] = set()
+        self.cluster = self
+        self._network = network
+        self._closed = False
+
+    async def bootstrap(self) -> None:
+        await self._network.hop(self.process)
+
+    async def set_topics(self, _topics: Any) -> None:
+        await asyncio.sleep(self._network.delay())
+
+    async def close(self) -> None:
+        self._closed = True
+        for future in [future for future in self.pending if not future.done()]:
+            future.set_exception(KafkaConnectionError("closed"))
+        self.pending.clear()
+
+    async def coordinator_lookup(self, _kind: Any, transactional_id: str) -> int:
+        await self._network.hop(self.process)
+        node = self._network.cluster.coordinator_of(transactional_id)
+        if node in self._network.down:
+            raise CoordinatorNotAvailableError
+        return node
+
+    def force_metadata_update(self) -> "asyncio.Future[bool]":
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(True)
+        return done
+
+    def leader_for_partition(self, place: TopicPartition) -> int:
+        return self._network.cluster.leader_of(*place)
+
+    async def send(self, node: int, request: Any, **_: Any) -> Any:
+        if self._closed:
+            raise KafkaConnectionError("closed")
+        return await self._network.carry(self, node, request)
+
+
+class Consumer:
+    """In place of `AIOKafkaConsumer`, for one assigned partition read from a position, as the recovery does it."""
+
+    FETCH_BYTES = 3_000  # so that there are chunks
+
+    def __init__(self, *, isolation_level: str, auto_offset_reset: str, client_id: str, **_: Any) -> None:
+        assert auto_offset_reset == "none"
+        self._isolation = READ_COMMITTED if isolation_level == "read_committed" else 0
+        self._client = Client(client_id=client_id)
+        self._place = TopicPartition("", -1)
+        self._position = 0
+
+    async def start(self) -> None:
+        await self._client.bootstrap()
+
+    async def stop(self) -> None:
+        await self._client.close()
+
+    def assign(self, places: list[TopicPartition]) -> None:
+        (self._place,) = places
+
+    def seek(self, place: TopicPartition, offset: int) -> None:
+        assert place == self._place
+        self._position = offset
+
+    async def position(self, place: TopicPartition) -> int:
+        assert place == self._place
+        return self._position
+
+    async def getmany(self, place: TopicPartition, *, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_ms / 1000
+        topic, partition = place
+        while loop.time() < deadline:
+            places = [(topic, [(partition, self._position, self.FETCH_BYTES)])]
+            request = FetchRequest(50, 1, self.FETCH_BYTES, self._isolation, places)
+            try:
+                answer = await self._client.send(self._client.leader_for_partition(place), request)
+                (_, ((_, code, _, _, _, aborted, _, data),)) = answer.topics[0]
+                if code:
+                    raise for_code(code)(f"Fetch of {place}")
+            except OffsetOutOfRangeError:
+                raise
+            except KafkaError:
+                # aiokafka's fetcher tries again behind the scenes.
+                await asyncio.sleep(0.1)
+                continue
+            records = PartitionRecords(
+                place, MemoryRecords(data), aborted, self._position, None, None, True, self._isolation
+            )
+            found = list(records)
+            moved, self._position = records.next_fetch_offset > self._position, records.next_fetch_offset
+            if found:
+                return {place: found}
+            if moved:
+                return {}
+        return {}
+
+
+class Producer:
+    """In place of `AIOKafkaProducer`, for single records outside transactions."""
+
+    def __init__(self, **_: Any) -> None:
+        self._network: Network = asyncio.get_running_loop().network  # type: ignore[attr-defined]
+        self._process = Process.current.get()
+
+    async def start(self) -> None:
+        await self._network.hop(self._process)
+
+    async def stop(self) -> None:
+        """There is nothing to stop."""
+
+    async def send_and_wait(self, topic: str, value: bytes, *, partition: int) -> None:
+        await self._network.hop(self._process)
+        log = self._network.cluster.logs[topic, partition]
+        log.append(record_batch([(None, value)], self._network.cluster.wall_ms()))
+        await self._network.hop(self._process)
+
+
+def record_batch(
+    records: list[tuple[bytes | None, bytes]], timestamp: int, producer: tuple[int, int] | None = None
+) -> bytes:
+    """Build a batch of (key, value), within a transaction of a producer (id, epoch) if one is given."""
+    transactional = int(producer is not None)
+    producer_id, epoch = producer or (-1, -1)
+    builder = DefaultRecordBatchBuilder(2, 0, transactional, producer_id, epoch, 0 if producer else -1, 1 << 30)
+    for offset, (key, value) in enumerate(records):
+        builder.append(offset, timestamp, key, value, [])
+    return bytes(builder.build())

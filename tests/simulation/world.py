@@ -1,0 +1,252 @@
+"""Owns one simulation: a cluster, machines, a group, traffic and faults, all drawn from one seed; and its verdict."""
+
+import asyncio
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+from agents import batches
+from agents.failpoints import FailpointError
+from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, RESULTS, STOCK_CHANGES
+from tables.core.rows import POSITION_KEY
+from tables.ledger import _CHECKPOINT_KEY, _decode_checkpoint
+from tables.store import Item
+from tests.simulation import oracle
+from tests.simulation.cluster import Cluster, Delays
+from tests.simulation.disks import Disk, DiskStore, Drive
+from tests.simulation.faults import Faults
+from tests.simulation.group import Group
+from tests.simulation.installed import Seams
+from tests.simulation.loop import Process, VirtualLoop
+from tests.simulation.network import Network, Weather, record_batch
+from tests.simulation.oracle import Wrong
+from tests.simulation.traffic import command, skus_of
+from tests.simulation.worker import Worker
+
+PARTITIONS = 2
+_T0_MS = 1_764_000_000_000
+_SETTLE_S = 90.0
+_POLL_S = 0.3
+_MOST_STEPS = 400_000
+
+
+class _DrawnDelays(Delays):
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._marker_s = random.choice((0.002, 0.02, 0.1))
+        self._append_s = random.choice((0.0, 0.0, 0.003))
+
+    def marker(self) -> float:
+        return self._random.uniform(0.0001, self._marker_s)
+
+    def append(self) -> float:
+        return self._random.uniform(0, self._append_s) if self._append_s else 0.0
+
+    def impatient(self) -> bool:
+        return self._random.random() < 0.3
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What came of a seed; `wrong` is None when every promise was kept."""
+
+    seed: int
+    wrong: BaseException | None
+    commands: int
+    steps: int
+    virtual_s: float
+    faults: int
+    trace: list[str]
+
+
+class World:
+    """One simulation."""
+
+    def __init__(self, seed: int, *, traced: bool = False) -> None:
+        self.seed = seed
+        self.random = random = Random(seed)
+        self.loop = VirtualLoop()
+        self.trace: list[str] = []
+        self.clock_offset_ms = 0
+        self.wrong: BaseException | None = None
+        self.note: Callable[[str, str], None] | None = self._note if traced else None
+        self.cluster = Cluster(self.loop, _DrawnDelays(random), self.wall_ms)
+        self.network = Network(self.loop, self.cluster, random)
+        self.loop.network = self.network  # type: ignore[attr-defined]
+        self.cut_from_group: set[str] = set()
+        self.group = Group(PARTITIONS, random, self._reaches_group)
+        if traced:
+            self.network.note = self.group.note = self._note
+            self.cluster.on_event = lambda event: self._note("coordinator", event)
+        if random.random() < 0.5:
+            self.group.on_assigned = self._rush
+        for topic in (COMMANDS, CHANGELOG, RESULTS, STOCK_CHANGES, DEAD_LETTERS):
+            self.cluster.create_topic(topic, PARTITIONS)
+        self.disks = {f"m{number}": self._new_disk() for number in range(random.choice((2, 2, 3)))}
+        self.workers: dict[str, Worker] = {}
+        self.config = {
+            "partitions": PARTITIONS,
+            "batch_commands": random.choice((2, 5, 2_000)),
+            "transaction_timeout_ms": random.choice((1_000, 10_000)),
+        }
+        self.armed: str | None = None  # the failpoint that raises when it is passed next
+        self._lives = 0
+        self._skus = [skus_of(partition, PARTITIONS) for partition in range(PARTITIONS)]
+
+    def _note(self, who: str, what: str) -> None:
+        self.trace.append(f"{self.loop.time():10.4f}  {who:<34} {what}")
+
+    def wall_ms(self) -> int:
+        """Give the time of day of all machines, brokers included."""
+        return _T0_MS + self.clock_offset_ms + int(self.loop.time() * 1000)
+
+    def _reaches_group(self, process: Process) -> bool:
+        return self.network.reaches(process) and process.alive and process.name not in self.cut_from_group
+
+    def _new_disk(self) -> Disk:
+        disk = Disk()
+        disk.on_write = self._check_write
+        return disk
+
+    def _check_write(self, path: Path, items: list[Item]) -> None:
+        """A store is never ahead of what its changelog has committed."""
+        written = dict(items)
+        if _CHECKPOINT_KEY not in written or POSITION_KEY not in written:
+            return
+        offset = _decode_checkpoint(written[_CHECKPOINT_KEY]).position_offset
+        number = int(path.name)
+        outcome = self.cluster.logs[CHANGELOG, number].outcome_of(offset)
+        transaction = self.cluster.transactions[f"holdfast-{number}"]
+        if not (outcome or (outcome is None and transaction.deciding)):
+            self.fail(Wrong(f"the store {path} is ahead of its changelog: offset {offset} is not committed"))
+
+    def fail(self, error: BaseException) -> None:
+        self.wrong = self.wrong or error
+
+    # Machines
+
+    def start_worker(self, machine: str) -> Worker:
+        self._lives += 1
+        life = f"{machine}#{self._lives}"
+        worker = Worker(self.loop, life, machine, self.disks[machine], self.group, self.config)
+        self.workers[machine] = worker
+        return worker
+
+    def owner_of(self, number: int) -> Worker | None:
+        """Give the only live worker that has the partition open; None when there is none, or more."""
+        owners = [w for w in self.workers.values() if w.process.alive and w.has_open(number)]
+        return owners[0] if len(owners) == 1 else None
+
+    # Running
+
+    def run(self) -> Outcome:
+        Seams.note = self._log if self.note else None
+        Seams.wall_ms = self.wall_ms
+        Seams.new_id = lambda: f"{self.random.getrandbits(128):032x}"
+        Seams.hit = self._pass_failpoint
+        DiskStore.disk_of_this_process = staticmethod(lambda: Process.current.get().disk)  # type: ignore[union-attr]
+        compared = 0
+        faults = Faults(self)
+        with patch.object(batches, "BATCH_BYTES", self.random.choice((2_500, 900_000))):
+            try:
+                compared = self.loop.run(self._run(faults), most_steps=_MOST_STEPS)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is the verdict
+                self.fail(error)
+            for error in self.loop.unretrieved():
+                self.fail(error)
+            steps, virtual_s = self.loop.executed, self.loop.time()
+            Seams.note, Seams.hit = None, lambda _: None
+            for disk in self.disks.values():
+                disk.on_write = lambda *_: None
+            self.network.note = self.group.note = None
+            self.network.weather, self.network.down, self.network.cut = Weather(), set(), set()
+            self.loop.close()
+        return Outcome(self.seed, self.wrong, compared, steps, virtual_s, faults.count, self.trace)
+
+    def _log(self, event: str, fields: dict[str, Any]) -> None:
+        process = Process.current.get()
+        self._note(process.name if process else "nobody", f"log: {event} {fields}")
+
+    def _pass_failpoint(self, name: str) -> None:
+        if self.armed == name:
+            self.armed = None
+            if self.note:
+                self.note("fault", f"failpoint {name} raises")
+            raise FailpointError(name)
+
+    async def _run(self, faults: Faults) -> int:
+        for machine in self.disks:
+            self.start_worker(machine)
+        background = [asyncio.create_task(self.group.run()), asyncio.create_task(faults.run())]
+        await self._send_traffic(self.random.uniform(1.0, 6.0))
+        background[1].cancel()
+        faults.heal()
+        await self._settle()
+        background[0].cancel()
+        compared = 0
+        for number in range(PARTITIONS):
+            owner = self.owner_of(number)
+            stores: list[Drive] = [owner.drive_of(number)] if owner else []
+            compared += oracle.check_partition(self.cluster, number, PARTITIONS, stores)
+        return compared
+
+    async def _send_traffic(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        pause = self.random.choice((0.05, 0.1, 0.3))
+        while loop.time() < end and self.wrong is None:
+            await asyncio.sleep(self.random.expovariate(1 / pause))
+            self.send(self.random.randrange(PARTITIONS), self.random.choice((1, 1, 2, 6)))
+
+    def _rush(self) -> None:
+        """Send commands in the moments in which a new owner takes over, when the old one may not know yet."""
+        for _ in range(8):
+            after = self.random.uniform(0, 0.03)
+            self.cluster.later(after, lambda: self.wrong or self.send(self.random.randrange(PARTITIONS), 1))
+
+    def send(self, number: int, count: int, producer: tuple[int, int] | None = None) -> None:
+        """Append commands to a partition, in a transaction of a caller's own if a producer is given."""
+        records = [command(self.random, self._skus[number]) for _ in range(count)]
+        timestamp = self.wall_ms() + self.random.choice((0, 0, 0, -700))  # brokers' clocks differ
+        code, offset = self.cluster.logs[COMMANDS, number].append(record_batch(records, timestamp, producer))
+        assert code == 0
+        if self.note:
+            self.note("traffic", f"{count} commands at {number}/{offset}")
+
+    async def _settle(self) -> None:
+        """Wait until all is processed.
+
+        Raises:
+            Wrong: it is not, although nothing has gone wrong for a long time; or a worker gave up.
+        """
+        give_up_at = self.loop.time() + _SETTLE_S
+        while self.wrong is None:
+            waiting = [number for number in range(PARTITIONS) if not self._is_settled(number)]
+            if crashed := [w for w in self.workers.values() if w.crashed]:
+                raise Wrong(f"{crashed[0].process.name} crashed: {crashed[0].crashed!r}") from crashed[0].crashed
+            if not waiting:
+                return
+            if self.loop.time() > give_up_at:
+                raise Wrong(f"partitions {waiting} are not processed {_SETTLE_S} s after the last fault")
+            await asyncio.sleep(_POLL_S)
+
+    def _is_settled(self, number: int) -> bool:
+        owner = self.owner_of(number)
+        if owner is None:
+            return False
+        at = owner.consumer.partitions[number].position
+        log = self.cluster.logs[COMMANDS, number]
+        if at is None or log.stable < log.end or at.next_offset <= (last := log.last_committed()):
+            return False
+        outputs = [self.cluster.logs[topic, number] for topic in (CHANGELOG, RESULTS, STOCK_CHANGES, DEAD_LETTERS)]
+        if any(log.stable < log.end for log in outputs):
+            return False
+        return last < 0 or oracle.position(self.cluster, number) == at.next_offset
+
+
+def simulate(seed: int, *, traced: bool = False) -> Outcome:
+    """Run one seed; within `installed()`."""
+    return World(seed, traced=traced).run()
