@@ -29,7 +29,7 @@ class Faults:
             (5, self._kill),
             (5, self._put_to_sleep),
             (2, self._cut_off),
-            (2, self._cut_from_group),
+            (5, self._cut_from_group),
             (2, self._shake),
             (1, self._stop_node),
             (3, self._arm_failpoint),
@@ -104,7 +104,7 @@ class Faults:
 
     def _harm_disk(self, machine: str) -> None:
         drives = self._world.disks[machine].drives
-        harm = self._random.choices(("none", "lost writes", "wiped", "old copy", "foreign"), (10, 4, 3, 2, 1))[0]
+        harm = self._random.choices(("none", "lost writes", "wiped", "old copy", "foreign"), (8, 3, 3, 2, 3))[0]
         for path in list(drives):
             writes = drives[path].writes
             if harm == "lost writes":
@@ -140,16 +140,16 @@ class Faults:
         worker.process.after_steps(self._steps(), fall_asleep)
 
     def _cut_off(self) -> None:
-        self._cut(self._world.network.cut, "everything")
+        self._cut(self._world.network.cut, "everything", self._random.choice((0.1, 1.0, 6.0)))
 
     def _cut_from_group(self) -> None:
-        self._cut(self._world.cut_from_group, "the group")
+        self._cut(self._world.cut_from_group, "the group", 6.0)
 
-    def _cut(self, members: set[str], what: str) -> None:
+    def _cut(self, members: set[str], what: str, for_s: float) -> None:
         name = self._worker().process.name
         members.add(name)
         self._note(f"{name} is cut off from {what}")
-        self._later(self._random.choice((0.1, 1.0, 6.0)), members.discard, name)
+        self._later(for_s, members.discard, name)
 
     def _shake(self) -> None:
         self._note("the group rebalances")

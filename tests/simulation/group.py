@@ -9,8 +9,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-SESSION_S = 3.0
-_REBALANCE_S = 4.0
+SESSION_S = 2.0
+_REBALANCE_S = 1.5
 _CHECK_S = 0.4
 
 

@@ -38,6 +38,15 @@ class Seams:
     hit: Callable[[str], None] = staticmethod(lambda _: None)
 
 
+# Names are bound when a module is loaded; the world that answers comes later.
+def _wall_clock_ms() -> int:
+    return Seams.wall_ms()
+
+
+def _hit(name: str) -> None:
+    Seams.hit(name)
+
+
 @contextmanager
 def installed() -> Iterator[None]:
     """Put the simulation under the product's modules."""
@@ -45,15 +54,14 @@ def installed() -> Iterator[None]:
     places: dict[str, Any] = {
         "agents.transactions.AIOKafkaClient": Client,
         "agents.reading.AIOKafkaClient": Client,
-        "agents.reading._COMMAND_BYTES": 3_000,
         "agents.changelog.AIOKafkaConsumer": Consumer,
         "agents.app.AIOKafkaProducer": Producer,
         "agents.app.time": SimpleNamespace(time_ns=lambda: Seams.wall_ms() * 1_000_000),
         "agents.local_store.RocksStore": DiskStore,
-        "agents.local_store.wall_clock_ms": lambda: Seams.wall_ms(),
-        "tables.ledger.wall_clock_ms": lambda: Seams.wall_ms(),
+        "agents.local_store.wall_clock_ms": _wall_clock_ms,
+        "tables.ledger.wall_clock_ms": _wall_clock_ms,
         "agents.partition.uuid": SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=Seams.new_id())),
-        "agents.failpoints.hit": lambda name: Seams.hit(name),
+        "agents.failpoints.hit": _hit,
         **{f"agents.{module}.log": log for module in ("partition", "local_store", "reading", "app")},
     }
     patches = [patch(place, thing) for place, thing in places.items()]

@@ -101,7 +101,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return [task.exception() for task in living if task.done() and task._log_traceback]  # type: ignore[misc]
 
     def close(self) -> None:
-        """Cancel what is left, and let it end without any faults, so that no coroutine is torn apart by the collector."""
+        """Cancel what is left and let it end in peace, so that no coroutine is torn apart by the collector."""
         self._filtering = False
         for process in self.processes:
             process.wake()

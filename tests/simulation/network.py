@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import dataclass
 from random import Random
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
@@ -61,6 +61,15 @@ class Weather:
         return not (self.lost or self.unanswered or self.late or self.twice or self.refused or self.slow)
 
 
+class Call(NamedTuple):
+    """A request of a client to a node, and the future that its answer belongs to."""
+
+    client: "Client"
+    node: int
+    request: Any
+    future: "asyncio.Future[Any]"
+
+
 class Network:
     """Carries requests and answers with delays, and does to them what the weather says."""
 
@@ -99,40 +108,57 @@ class Network:
 
     def carry(self, client: "Client", node: int, request: Any) -> "asyncio.Future[Any]":
         """Send a request on its way; the future is its answer, or what the client sees instead of one."""
-        future = self._loop.create_future()
-        fail = self._fail(client, node, request, future)
+        call = Call(client, node, request, self._loop.create_future())
+        client.pending.add(call.future)
+        later, random = self.cluster.later, self._random
         if not self.reaches(client.process, node):
-            fail(self._random.choice((0.001, 0.05)), NodeNotReadyError(f"node {node}"))
-            return future
+            later(random.choice((0.001, 0.05)), self._fail, call, NodeNotReadyError(f"node {node}"))
+            return call.future
         fate = self._fate()
         if fate and self.note:
             self.note(client.name, f"{describe(request)}: {fate}")
-        timeout = self._random.choice((0.001, 0.05, client.request_timeout_s, client.request_timeout_s))
-        fail(client.request_timeout_s, RequestTimedOutError())
+        later(client.request_timeout_s, self._fail, call, RequestTimedOutError())
         if fate in ("lost", "late", "unanswered"):
-            fail(timeout, RequestTimedOutError() if timeout > 1 else KafkaConnectionError("connection lost"))
+            gives_up_s = random.choice((0.001, 0.05, client.request_timeout_s, client.request_timeout_s))
+            later(gives_up_s, self._fail, call, KafkaConnectionError("connection lost"))
+            if fate == "late":
+                later(gives_up_s + random.choice((0.001, 0.02, 1.0, 4.0)), self._deliver, call, "unanswered")
+        if fate not in ("lost", "late"):
+            later(self.delay(), self._deliver, call, fate)
+        if fate == "twice":
+            later(random.choice((0.002, 0.02, 0.5, 3.0)), self._deliver, call, "unanswered")
+        return call.future
+
+    def _deliver(self, call: "Call", fate: str) -> None:
+        if call.node in self.down:
+            return
+        if self.note and not isinstance(call.request, FetchRequest | OffsetRequest):
+            self.note(f"node {call.node}", f"{describe(call.request)} of {call.client.name} arrives")
 
         def reply(answer: Any) -> None:
             if fate != "unanswered":
-                self.cluster.later(self.delay(), arrive, answer)
+                self.cluster.later(self.delay(), self._answer, call, answer)
 
-        def arrive(answer: Any) -> None:
-            if not future.done():
-                if self.reaches(client.process, node):
-                    client.pending.discard(future)
-                    if self.note:
-                        self.note(client.name, f"{describe(request)} -> {describe(answer)}")
-                    future.set_result(answer)
-                else:
-                    fail(0.0, KafkaConnectionError("connection lost"))
+        if fate == "refused":
+            self._refuse(call.request, reply)
+        else:
+            self.cluster.handle(call.request, reply)
 
-        if fate == "late":
-            self._deliver(timeout + self._random.choice((0.001, 0.02, 1.0, 4.0)), client, node, request, lambda _: None)
-        elif fate != "lost":
-            self._deliver(self.delay(), client, node, request, reply, refused=fate == "refused")
-        if fate == "twice":
-            self._deliver(self._random.choice((0.002, 0.02, 0.5, 3.0)), client, node, request, lambda _: None)
-        return future
+    def _answer(self, call: "Call", answer: Any) -> None:
+        if not self.reaches(call.client.process, call.node):
+            self._fail(call, KafkaConnectionError("connection lost"))
+        elif not call.future.done():
+            if self.note:
+                self.note(call.client.name, f"{describe(call.request)} -> {describe(answer)}")
+            call.client.pending.discard(call.future)
+            call.future.set_result(answer)
+
+    def _fail(self, call: "Call", error: Exception) -> None:
+        if not call.future.done():
+            if self.note:
+                self.note(call.client.name, f"{describe(call.request)} to {call.node} failed: {error!r}")
+            call.client.pending.discard(call.future)
+            call.future.set_exception(error)
 
     def _fate(self) -> str:
         weather, chance = self.weather, self._random.random()
@@ -141,33 +167,6 @@ class Network:
             if chance < 0:
                 return fate
         return ""
-
-    def _fail(self, client: "Client", node: int, request: Any, future: "asyncio.Future[Any]") -> Any:
-        client.pending.add(future)
-
-        def fail_now(error: Exception) -> None:
-            client.pending.discard(future)
-            if not future.done():
-                if self.note:
-                    self.note(client.name, f"{describe(request)} to {node} failed: {error!r}")
-                future.set_exception(error)
-
-        return lambda after, error: self.cluster.later(after, fail_now, error)
-
-    def _deliver(
-        self, after: float, client: "Client", node: int, request: Any, reply: Any, *, refused: bool = False
-    ) -> None:
-        def deliver() -> None:
-            if node in self.down:
-                return
-            if self.note and not isinstance(request, FetchRequest | OffsetRequest):
-                self.note(f"node {node}", f"{describe(request)} of {client.name} arrives")
-            if refused:
-                self._refuse(request, reply)
-            else:
-                self.cluster.handle(request, reply)
-
-        self.cluster.later(after, deliver)
 
     def _refuse(self, request: Any, reply: Any) -> None:
         match request:
@@ -281,7 +280,7 @@ class Client:
 class Consumer:
     """In place of `AIOKafkaConsumer`, for one assigned partition read from a position, as the recovery does it."""
 
-    FETCH_BYTES = 3_000  # so that there are chunks
+    FETCH_BYTES = 1 << 20
 
     def __init__(self, *, isolation_level: str, auto_offset_reset: str, client_id: str, **_: Any) -> None:
         assert auto_offset_reset == "none"

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from agents import batches
+from agents import batches, reading
 from agents.failpoints import FailpointError
 from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, RESULTS, STOCK_CHANGES
 from tables.core.rows import POSITION_KEY
@@ -21,7 +21,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.group import Group
 from tests.simulation.installed import Seams
 from tests.simulation.loop import Process, VirtualLoop
-from tests.simulation.network import Network, Weather, record_batch
+from tests.simulation.network import Consumer, Network, Weather, record_batch
 from tests.simulation.oracle import Wrong
 from tests.simulation.traffic import command, skus_of
 from tests.simulation.worker import Worker
@@ -37,6 +37,7 @@ class _DrawnDelays(Delays):
     def __init__(self, random: Random) -> None:
         self._random = random
         self._marker_s = random.choice((0.002, 0.02, 0.1))
+        self._impatience = random.choice((0.0, 0.0, 0.3))
         self._append_s = random.choice((0.0, 0.0, 0.003))
 
     def marker(self) -> float:
@@ -46,7 +47,7 @@ class _DrawnDelays(Delays):
         return self._random.uniform(0, self._append_s) if self._append_s else 0.0
 
     def impatient(self) -> bool:
-        return self._random.random() < 0.3
+        return self._random.random() < self._impatience
 
 
 @dataclasses.dataclass
@@ -150,7 +151,13 @@ class World:
         DiskStore.disk_of_this_process = staticmethod(lambda: Process.current.get().disk)  # type: ignore[union-attr]
         compared = 0
         faults = Faults(self)
-        with patch.object(batches, "BATCH_BYTES", self.random.choice((2_500, 900_000))):
+        choice = self.random.choice
+        with (
+            patch.object(batches, "BATCH_BYTES", choice((2_500, 900_000))),
+            # One batch at a time, some, or all that there is: a large fetch reads past the end that was asked for.
+            patch.object(Consumer, "FETCH_BYTES", choice((1, 1_500, 1 << 20))),
+            patch.object(reading, "_COMMAND_BYTES", choice((1, 3_000))),
+        ):
             try:
                 compared = self.loop.run(self._run(faults), most_steps=_MOST_STEPS)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is the verdict
@@ -181,7 +188,7 @@ class World:
         for machine in self.disks:
             self.start_worker(machine)
         background = [asyncio.create_task(self.group.run()), asyncio.create_task(faults.run())]
-        await self._send_traffic(self.random.uniform(1.0, 6.0))
+        await self._send_traffic(self.random.uniform(1.5, 8.0))
         background[1].cancel()
         faults.heal()
         await self._settle()
