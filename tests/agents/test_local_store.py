@@ -1,9 +1,11 @@
 """A local store is used only if it is a prefix of the changelog; whatever else it is, it is rebuilt."""
 
+import asyncio
 import uuid
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import NotLeaderForPartitionError
 
 from agents import local_store
 from agents.batches import TransactionOutput
@@ -26,6 +28,7 @@ async def changelog(broker, monkeypatch):
     client = TransactionClient(broker.bootstrap, topic, timeout_ms=5_000)
     await client.start([topic])
     await client.begin()
+    await until_led(client, topic)
     written = 0
 
     async def write(*quantities, incarnation="one life", end=True):
@@ -44,6 +47,18 @@ async def changelog(broker, monkeypatch):
 
     yield write, log_range, client.begin
     await client.close()
+
+
+async def until_led(client, topic):
+    """Wait until the broker leads the new partition: metadata names it a little earlier."""
+    for _ in range(100):
+        try:
+            await client.log_range(topic, 0)
+        except NotLeaderForPartitionError:
+            await asyncio.sleep(0.05)
+        else:
+            return
+    pytest.fail(f"nobody leads {topic}")
 
 
 @pytest.fixture

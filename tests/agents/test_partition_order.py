@@ -24,7 +24,7 @@ T0 = 1_764_000_000_000
 
 
 class Kafka:
-    """Stands for `TransactionClient`, `read_changelog` and the log under both."""
+    """Stands for `TransactionClient`, `LogReader`, `read_changelog` and the log under all of them."""
 
     def __init__(self):
         self.asked = []
@@ -51,7 +51,7 @@ class Kafka:
     def end_of_changelog(self):
         return len(self.committed) + len(self.undecided)
 
-    async def start(self, _topics):
+    async def start(self, _topics=()):
         pass
 
     async def close(self):
@@ -65,7 +65,7 @@ class Kafka:
 
     async def log_range(self, topic, _partition):
         await self._hear(f"end of {topic}")
-        return self.commands if topic == COMMANDS else (0, self.end_of_changelog)
+        return {COMMANDS: self.commands, RESULTS: (0, 0)}.get(topic, (0, self.end_of_changelog))
 
     async def read_changelog(self, _bootstrap, _partition, start, end):
         await self._hear(f"read {start} to {end}")
@@ -122,6 +122,7 @@ class Worker:
 def kafka(monkeypatch):
     kafka = Kafka()
     monkeypatch.setattr(partition, "TransactionClient", kafka)
+    monkeypatch.setattr(partition, "LogReader", kafka)
     monkeypatch.setattr(local_store, "read_changelog", kafka.read_changelog)
     original = RocksStore.write
 
