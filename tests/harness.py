@@ -203,13 +203,22 @@ class CommittedReader:
 
     async def assert_saw_what_stands(self):
         """What was read live is what the log holds now: nothing that was seen was taken back, nothing was missed."""
-        late = CommittedReader(self._bootstrap)
+        seen, stands = await self.seen_and_standing()
+        assert seen == stands
+
+    async def seen_and_standing(self, *, wait_s=20.0):
+        """Give, up to the log's present end, what was read live and what a reader that comes now finds.
+
+        Both are {partition: [(offset, value), ...]}.
+        """
         ends = await self._consumer.end_offsets(list(self._from))
         for tp in self._from:
-            for _ in range(500):
+            for _ in range(int(wait_s / 0.02)):
                 if await self._consumer.position(tp) >= ends[tp]:
                     break
                 await asyncio.sleep(0.02)
+        seen = {tp.partition: [entry for entry in self.results[tp.partition] if entry[0] < ends[tp]] for tp in ends}
+        stands = {tp.partition: [] for tp in ends}
         async with AIOKafkaConsumer(bootstrap_servers=self._bootstrap, isolation_level="read_committed") as consumer:
             consumer.assign(list(self._from))
             for tp, offset in self._from.items():
@@ -217,10 +226,8 @@ class CommittedReader:
             for tp in self._from:
                 while await consumer.position(tp) < ends[tp]:
                     for records in (await consumer.getmany(tp, timeout_ms=500)).values():
-                        late.results[tp.partition] += [(r.offset, r.value) for r in records if r.offset < ends[tp]]
-        for tp in self._from:
-            seen = [entry for entry in self.results[tp.partition] if entry[0] < ends[tp]]
-            assert seen == late.results[tp.partition]
+                        stands[tp.partition] += [(r.offset, r.value) for r in records if r.offset < ends[tp]]
+        return seen, stands
 
 
 async def assert_audit_equal(bootstrap, *, wait_s=60.0):
