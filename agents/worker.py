@@ -66,13 +66,11 @@ def _lock(data_dir: Path) -> IO[str]:
 
 
 async def _run(config: WorkerConfig) -> int:
-    await _await_cluster(config)
-    app = build_app(config)
+    app = await _start(config)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, stop.set)
-    await app.maybe_start()
     announcing = asyncio.create_task(_announce(app, config))
     crashed = asyncio.create_task(_wait_for_crash(app))
     await asyncio.wait({asyncio.create_task(stop.wait()), crashed}, return_when=asyncio.FIRST_COMPLETED)
@@ -83,6 +81,21 @@ async def _run(config: WorkerConfig) -> int:
     except TimeoutError:
         log.warning("stopping took too long; the rest is left to the next owner")
     return 1 if failed else 0
+
+
+async def _start(config: WorkerConfig) -> LedgerApp:
+    """Start an app as soon as there is a cluster; one that goes away in the meantime is waited for once more."""
+    while True:
+        await _await_cluster(config)
+        app = build_app(config)
+        try:
+            await app.maybe_start()
+        except KafkaError as error:
+            log.warning("Kafka went away while the worker started; trying again", error=repr(error))
+            await app.stop()
+            await asyncio.sleep(1.0)
+        else:
+            return app
 
 
 async def _await_cluster(config: WorkerConfig) -> None:

@@ -2,7 +2,10 @@
 
 import asyncio
 import signal
+from contextlib import suppress
 
+from agents import worker as worker_process
+from agents.config import WorkerConfig
 from tests.harness import CommittedReader, assert_audit_equal, commands, send
 
 SESSION_S = 6.0
@@ -40,6 +43,20 @@ async def test_a_broker_that_is_killed_and_restarted_takes_nothing_with_it(kafka
         await assert_audit_equal(kafka.bootstrap)
     assert worker.process.poll() is None, f"it should have waited for the broker:\n{worker.log()}"
     assert await worker.stop() == 0
+
+
+async def test_a_broker_that_dies_while_a_worker_starts_is_waited_for(kafka, tmp_path, monkeypatch):
+    waits = []
+
+    async def broker_dies_after_the_first_look(_config):
+        waits.append(kafka.kill() if not waits else kafka.start())
+
+    monkeypatch.setattr(worker_process, "_await_cluster", broker_dies_after_the_first_look)
+    config = WorkerConfig(bootstrap=kafka.bootstrap, data_dir=tmp_path / "one")
+    app = await asyncio.wait_for(worker_process._start(config), 60)
+    assert (len(waits), app.started) == (2, True)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(worker_process._stop(app), 10)
 
 
 async def test_workers_that_come_and_go_hand_their_partitions_over(kafka, start_worker, tmp_path):
