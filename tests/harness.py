@@ -35,6 +35,7 @@ class Worker:
         if failpoint:
             environment[VARIABLE] = failpoint
         self.log_path = self.data_dir / "worker.log"
+        self._log_from = self.log_path.stat().st_size if self.log_path.exists() else 0
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", self.MODULE, "worker", "--bootstrap", bootstrap, "--data-dir", str(data_dir),
@@ -60,6 +61,14 @@ class Worker:
             assert self.process.poll() is None, f"the worker ended:\n{self.log()}"
             await asyncio.sleep(0.02)
         raise AssertionError(f"the worker was not ready in {within_s} s:\n{self.log()}")
+
+    async def passed(self, text, within_s=READY_WITHIN_S):
+        """Wait until its log has a text."""
+        for _ in range(int(within_s / 0.02)):
+            if text.encode() in self.log_path.read_bytes()[self._log_from :]:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"the worker did not come to {text!r} in {within_s} s:\n{self.log()}")
 
     async def dead(self, within_s=30.0):
         """Wait until the process has ended; give its return code."""
@@ -204,7 +213,7 @@ class CommittedReader:
     async def assert_saw_what_stands(self):
         """What was read live is what the log holds now: nothing that was seen was taken back, nothing was missed."""
         seen, stands = await self.seen_and_standing()
-        assert seen == stands
+        assert seen == stands, "what was read live is not what stands"
 
     async def seen_and_standing(self, *, wait_s=20.0):
         """Give, up to the log's present end, what was read live and what a reader that comes now finds.
@@ -234,6 +243,7 @@ async def assert_audit_equal(bootstrap, *, wait_s=60.0):
     """Hold everything the ledger published against the independent model."""
     report = await audit(bootstrap, wait_s=wait_s)
     assert report.equal, report.differences[:5]
-    assert (report.pending, report.lost, report.doubled, report.oversold) == (0, 0, 0, 0)
+    counts = {name: getattr(report, name) for name in ("pending", "lost", "doubled", "oversold")}
+    assert not any(counts.values()), counts
     assert report.complete, report.notes
     return report

@@ -130,8 +130,8 @@ async def move_group_offsets(bootstrap, group, where):
     """Store other offsets for the group, as an operator does; False when the group refuses (it has members)."""
     places = [TopicPartition(COMMANDS, partition) for partition in range(PARTITIONS)]
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
-    await consumer.start()
     try:
+        await consumer.start()
         consumer.assign(places)
         starts, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
         fraction = {"earliest": 0.0, "middle": 0.5, "latest": 1.0}[where]

@@ -8,6 +8,7 @@ The exit code is 0 only if nothing was lost, doubled, out of order, altered or t
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -20,9 +21,10 @@ from pathlib import Path
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from agents.batches import TransactionOutput
-from agents.transactions import TransactionClient
+from agents.transactions import TransactionClient, TransactionError
 from audit.run import audit
 from ops.broker import Broker
 from ops.topics import ensure_topics
@@ -35,6 +37,7 @@ SETTLE_S = 120.0
 _FOREIGN_VALUE = b'{"written by": "a stranger"}'
 # The broker looks for transactions to abort every 10 s.
 _ABORTED_WITHIN_S = 40.0
+_ANSWERED_WITHIN_S = 30.0
 
 
 class Verdict(msgspec.Struct, kw_only=True):
@@ -254,22 +257,28 @@ class Soak:
         client = TransactionClient(
             self._broker.bootstrap, f"stranger-{fault.at_s}", timeout_ms=round(fault.for_s * 1000)
         )
-        output = TransactionOutput()
-        output.add_result(b"stranger", _FOREIGN_VALUE, time.time_ns() // 1_000_000)
-        try:
+
+        async def leave_open():
+            output = TransactionOutput()
+            output.add_result(b"stranger", _FOREIGN_VALUE, time.time_ns() // 1_000_000)
             await client.start([RESULTS])
             await client.begin()
-            written = await client.produce(fault.slot, {RESULTS: output.batches([], 0)[RESULTS]})
+            return await client.produce(fault.slot, {RESULTS: output.batches([], 0)[RESULTS]})
+
+        try:
+            written = await _until_answered(leave_open)
         finally:
             await client.close()
         opened = time.monotonic()
         place = TopicPartition(RESULTS, fault.slot)
-        async with AIOKafkaConsumer(
-            bootstrap_servers=self._broker.bootstrap, isolation_level="read_committed"
-        ) as consumer:
-            while (await consumer.end_offsets([place]))[place] <= written[RESULTS]:
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._broker.bootstrap, isolation_level="read_committed")
+        try:
+            await _until_answered(consumer.start)
+            while (await _until_answered(lambda: consumer.end_offsets([place])))[place] <= written[RESULTS]:
                 assert time.monotonic() - opened < _ABORTED_WITHIN_S + fault.for_s, "the transaction stays open"
                 await asyncio.sleep(0.2)
+        finally:
+            await consumer.stop()
         stalled_s = time.monotonic() - opened
         self._longest_stall_s = max(self._longest_stall_s, stalled_s)
         self._say(f"          readers of results {fault.slot} stood still for {stalled_s:.1f} s")
@@ -277,9 +286,13 @@ class Soak:
     async def _fence(self, fault):
         """Somebody else takes the partition's transactional id, as a second owner would."""
         client = TransactionClient(self._broker.bootstrap, f"holdfast-{fault.slot}", timeout_ms=5_000)
-        try:
+
+        async def take_over():
             await client.start([RESULTS])
             await client.begin()
+
+        try:
+            await _until_answered(take_over)
         finally:
             await client.close()
 
@@ -311,6 +324,18 @@ class Soak:
             unexpected_exits=[text for slot in self._slots for text in slot.unexpected_exits],
             not_checked=report.notes,
         )
+
+
+async def _until_answered(ask):
+    """Ask again while the broker is away: another fault may have taken it."""
+    give_up_at = time.monotonic() + _ANSWERED_WITHIN_S
+    while True:
+        try:
+            return await ask()
+        except (KafkaError, TransactionError):
+            if time.monotonic() > give_up_at:
+                raise
+            await asyncio.sleep(0.5)
 
 
 def _more(one, other):
@@ -348,6 +373,7 @@ def main():
     parser.add_argument("--json", type=Path, help="write the verdict here")
     parser.add_argument("--home", type=Path, help="a new directory for broker and workers; kept, to look into it")
     options = parser.parse_args()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it reports every attempt to connect
 
     def say(line):
         sys.stdout.write(f"{line}\n")
