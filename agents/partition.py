@@ -285,22 +285,26 @@ class Partition:
 
     async def revoke(self) -> None:
         """Give the partition up: wait, bounded, for a transaction that is being committed; then close everything."""
-        failpoints.hit("revoke.1")
-        # 1. Close the gate: what is not yet at step 4 of COMMIT is dropped.
-        self._revoked = True
-        failpoints.hit("revoke.2")
-        # 2. An EndTxn in flight is waited for, so that its batch reaches the store. A RECOVER is ended.
-        if self._recovery is not None:
-            self._recovery.cancel()
         try:
-            await asyncio.wait_for(self._busy.acquire(), _REVOKE_WAIT_S)
-        except TimeoutError:
-            self.log.warning("a transaction did not end in time; the next owner will settle it")
-        else:
-            self._busy.release()
-        failpoints.hit("revoke.3")
-        # 3. Close the store before returning: another owner may be on this machine.
-        await self._close()
+            failpoints.hit("revoke.1")
+            # 1. Close the gate: what is not yet at step 4 of COMMIT is dropped.
+            self._revoked = True
+            failpoints.hit("revoke.2")
+            # 2. An EndTxn in flight is waited for, so that its batch reaches the store. A RECOVER is ended.
+            if self._recovery is not None:
+                self._recovery.cancel()
+            try:
+                await asyncio.wait_for(self._busy.acquire(), _REVOKE_WAIT_S)
+            except TimeoutError:
+                self.log.warning("a transaction did not end in time; the next owner will settle it")
+            else:
+                self._busy.release()
+            failpoints.hit("revoke.3")
+        finally:
+            # 3. Close the store before returning, whatever went wrong: another owner may be on this machine, and this
+            # process may be given the partition again; nobody could open a store that was left open.
+            self._revoked = True
+            await self._close()
 
     async def _close(self) -> None:
         self._ledger = None

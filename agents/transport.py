@@ -130,7 +130,11 @@ class BatchConsumer(Consumer):
     async def _revoke(self, numbers: list[int]) -> None:
         for number in numbers:
             self._readers.pop(number).stop()
-        await asyncio.gather(*(self.partitions.pop(number).revoke() for number in numbers))
+        given_up = [self.partitions.pop(number).revoke() for number in numbers]
+        # One that fails must not keep the rebalance from waiting for the others, and Faust from hearing of it.
+        for outcome in await asyncio.gather(*given_up, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                self.log.error("a partition was closed in the midst of REVOKE: %r", outcome)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Make what serves each new partition; it recovers before it reads."""

@@ -91,7 +91,7 @@ async def _start(config: WorkerConfig) -> LedgerApp:
         try:
             await app.maybe_start()
         except KafkaError as error:
-            log.warning("Kafka went away while the worker started; trying again", error=repr(error))
+            log.warning("no Kafka answers; waiting for it", bootstrap=config.bootstrap, error=repr(error))
             await app.stop()
             await asyncio.sleep(1.0)
         else:
