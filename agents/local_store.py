@@ -12,7 +12,7 @@ from agents.changelog import read_changelog
 from schemas.topics import DELETE_RETENTION_MS
 from tables.core.rows import POSITION_KEY, decode_position
 from tables.ledger import checkpoint_of, load, wall_clock_ms
-from tables.store import RocksStore, Store
+from tables.store import RocksStore, Store, is_damage
 
 _SAY_EVERY_S = 2.0
 
@@ -52,6 +52,13 @@ class LocalStore:
         self.store.close()
         RocksStore.destroy(self._path)
         self.store = RocksStore(self._path)
+
+    def wipe_if_damaged(self, error: BaseException) -> bool:
+        """Empty the store if that is what an error says; it has to catch up from the beginning then."""
+        if not is_damage(error):
+            return False
+        self._wipe(str(error))
+        return True
 
     def close(self) -> None:
         """Let go of the directory."""

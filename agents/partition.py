@@ -5,8 +5,9 @@ RocksDB is never ahead of what the changelog has committed. Any error throws the
 """
 
 import asyncio
+import contextlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import structlog
@@ -34,6 +35,10 @@ log = structlog.get_logger()
 
 class NotOursError(Exception):
     """The partition was taken away in the meantime."""
+
+
+class DamagedStoreError(OSError):
+    """A file of the local store was damaged; the store is empty now, and RECOVER fills it from the changelog."""
 
 
 class LostCommandsError(Exception):
@@ -99,6 +104,7 @@ class Partition:
             TransactionError, KafkaError: the transaction failed or may have; `recover` is next.
             NotOursError: the partition was revoked.
             LostLedgerError: the changelog was made anew.
+            DamagedStoreError: `recover` is next here too.
         """
         async with self._busy:
             if not self.is_open or batch.read_from != self.read_position:
@@ -108,9 +114,10 @@ class Partition:
             done = position.next_offset if position else 0
             records = [record for record in batch.records if record.offset >= done]
             try:
-                while records:
-                    folded = await self._commit(records, batch.read_to)
-                    records = [record for record in records if record.offset >= folded.next_offset]
+                with self._rebuilding_if_damaged():
+                    while records:
+                        folded = await self._commit(records, batch.read_to)
+                        records = [record for record in records if record.offset >= folded.next_offset]
             except BaseException:
                 self._ledger = None  # its overlay holds what may not have been committed
                 raise
@@ -200,7 +207,8 @@ class Partition:
         pause_s = 0.05
         while True:
             try:
-                return await self._recover()
+                with self._rebuilding_if_damaged():
+                    return await self._recover()
             except (TransactionError, KafkaError, OSError, failpoints.FailpointError) as error:
                 self._check_ours()
                 self.log.warning("recovery failed, trying again", error=repr(error), in_s=pause_s)
@@ -276,6 +284,16 @@ class Partition:
                 position = fetched.position
         finally:
             await reader.close()
+
+    @contextlib.contextmanager
+    def _rebuilding_if_damaged(self) -> Iterator[None]:
+        """Turn what RocksDB's checksums find into an error that RECOVER mends: the changelog has every row."""
+        try:
+            yield
+        except Exception as error:
+            if self._local is None or not self._local.wipe_if_damaged(error):
+                raise
+            raise DamagedStoreError(str(error)) from error
 
     def _check_ours(self) -> None:
         if self._revoked or not self._is_ours():

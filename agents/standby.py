@@ -37,6 +37,9 @@ class Standby:
                 )
                 try:
                     await self._catch_up_again_and_again(store)
+                except Exception as error:
+                    store.wipe_if_damaged(error)
+                    raise
                 finally:
                     store.close()
             except Exception as error:  # noqa: BLE001 - a standby is a convenience: it must not end for good

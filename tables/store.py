@@ -102,6 +102,11 @@ class RocksStore:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def is_damage(error: BaseException) -> bool:
+    """Whether an error of a store says that a file of it is damaged: RocksDB checks every block that it reads."""
+    return str(error).startswith("Corruption")
+
+
 def _options() -> Options:
     options = Options(raw_mode=True)
     options.create_if_missing(True)

@@ -97,7 +97,9 @@ class Stage:
         self._workers = []
 
     async def start(self):
-        """Start the broker; run a worker for a while, and keep a copy of its disk as the earlier one."""
+        """Start the broker; run a worker for a while, and keep a copy of its disk as the earlier one. Once is enough."""
+        if self._broker.pid is not None:
+            return
         self._broker.start()
         await ensure_topics(self._broker.bootstrap, PARTITIONS)
         worker = self._worker("victim")
