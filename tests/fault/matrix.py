@@ -97,7 +97,7 @@ class Stage:
         self._workers = []
 
     async def start(self):
-        """Start the broker; run a worker for a while, and keep a copy of its disk as the earlier one. Once is enough."""
+        """Start the broker; run a worker for a while, and keep a copy of its disk as the earlier one. Once will do."""
         if self._broker.pid is not None:
             return
         self._broker.start()
