@@ -277,6 +277,7 @@ def main():
     parser.add_argument("--out", type=Path, help="write the table here")
     options = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it reports every attempt to connect
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that broker and workers are ended
     earlier = []
     if options.results and options.results.exists():
         earlier = msgspec.json.Decoder(Outcome).decode_lines(options.results.read_bytes())

@@ -374,6 +374,7 @@ def main():
     parser.add_argument("--home", type=Path, help="a new directory for broker and workers; kept, to look into it")
     options = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it reports every attempt to connect
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that broker and workers are ended
 
     def say(line):
         sys.stdout.write(f"{line}\n")

@@ -1,9 +1,10 @@
 """Two minutes of random faults under load: nothing is lost, doubled, out of order, altered or taken back."""
 
+import msgspec
 import pytest
 
 from tests.fault.plan import KINDS, plan
-from tests.fault.soak import show, soak
+from tests.fault.soak import Verdict, _more, show, soak
 
 SEED = 20_260
 
@@ -16,6 +17,25 @@ def test_a_seed_plans_the_same_faults_every_time_and_another_seed_plans_others()
 def test_two_minutes_have_every_kind_of_fault():
     for seed in range(20):
         assert {fault.kind for fault in plan(seed, 120, partitions=4)} == set(KINDS)
+
+
+FINDINGS = Verdict.__struct_fields__[Verdict.__struct_fields__.index("lost") :]
+
+
+@pytest.mark.parametrize("finding", FINDINGS)
+def test_one_finding_of_any_kind_makes_the_verdict_bad(finding):
+    types = {field.name: field.type for field in msgspec.structs.fields(Verdict)}
+    clean = Verdict(
+        **{name: type_() if isinstance(type_, type) else type_.__origin__() for name, type_ in types.items()}
+    )
+    assert clean.good
+    one = ["something"] if finding in ("unexpected_exits", "not_checked") else 1
+    assert not msgspec.structs.replace(clean, **{finding: one}).good
+
+
+def test_what_only_one_reader_saw_is_counted_by_offset_value_and_number():
+    assert _more({0: [(1, b"a"), (1, b"a"), (2, b"b")]}, {0: [(1, b"a"), (2, b"c")]}) == 2
+    assert _more({0: [(1, b"a")]}, {0: [(1, b"a"), (2, b"c")]}) == 0
 
 
 @pytest.mark.slow
