@@ -21,6 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 WRITER, READER, RECOVERY = r"holdfast-\d", r"holdfast-commands-\d", r"holdfast-recovery-\d"
 FLEXIBLE_HEADER_BYTES = 5
 INVALID_PRODUCER_EPOCH = 47
+# How long the storm lasts; the longer, the more faults.
 STORM_S = float(os.environ.get("STORM_SECONDS", "15"))
 
 # What was seen: `pytest -o log_cli=true --log-cli-level=INFO`.
@@ -91,9 +92,12 @@ async def proxy(kafka):
 async def worker(proxy, tmp_path_factory):
     """One worker that lives through all the faults of the module."""
     running = Worker(proxy.bootstrap, tmp_path_factory.mktemp("worker"))
-    await running.ready()
-    yield running
-    assert await running.stop() == 0
+    try:
+        await running.ready()
+        yield running
+        assert await running.stop() == 0
+    finally:
+        await running.kill()
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +119,7 @@ async def assert_all_is_well(kafka, worker, reader):
 
 
 @pytest.mark.parametrize("name", [*EVERY_DAY, *IN_RECOVER])
-async def test_on_the_way(kafka, proxy, worker, name):
+async def test_what_goes_wrong_on_the_way_changes_nothing(kafka, proxy, worker, name):
     rules = [proxy.add((EVERY_DAY | IN_RECOVER)[name]())]
     if name in IN_RECOVER:
         rules.append(proxy.add(recover(times=10**6)))

@@ -100,6 +100,7 @@ async def test_an_end_of_a_transaction_that_arrives_in_the_next_one_changes_noth
     monkeypatch.setenv(VARIABLE, client)
     async with kafka.proxy() as proxy, CommittedReader(kafka.bootstrap) as reader:
         end, successor = await tear(kafka, proxy, start_worker, late=late)
+        log.info("%s, EndTxn %s: the broker answered it with %d", client, late, end.end_txn_error)
         assert end.end_txn_error in FENCED
         await successor.ready()
         await send(kafka.bootstrap, commands(next(_seeds), 60))
