@@ -3,7 +3,7 @@
 `audit(bootstrap)` gives a `Report`, or raises `CannotAudit`; `render` shows it to people, `to_json` to programs.
 """
 
-from audit.reading import CannotAudit
+from audit.problems import CannotAudit
 from audit.report import Difference, PartitionReport, Report, render, to_json
 from audit.run import Progress, audit
 

@@ -40,7 +40,7 @@ class ChangeChecks:
         self._rows = {
             key[1:].decode().replace("\0", "/"): (key, read_row(value))
             for key, value in ledger.rows.items()
-            if key[:1] == b"S"
+            if key[:1] == b"S" and value is not None
         }
 
     @property

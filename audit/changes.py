@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from audit.digest import Digest
 from audit.documents import Json
-from audit.formats import STOCK_CHANGE, change_key, show_document
+from audit.formats import STOCK_CHANGE, show_document
 from audit.report import Difference, PartitionReport, What
-from audit.streams import Record, Stream, parse
+from audit.streams import Entry, Record, Stream, document_of, parse
 
 # `min.compaction.lag.ms` of the topic: a younger record cannot have been compacted away.
 COMPACTION_LAG_MS = 7 * 24 * 60 * 60 * 1000
@@ -27,45 +28,61 @@ class ChangeStream(Stream):
         position: the ledger's.
         head_missing: the topic has lost its beginning.
         compactable_until: records up to this time (ms) may have been compacted away.
+        digest: see `Stream`.
+        next_offset: see `Stream`.
     """
 
-    def __init__(self, report: PartitionReport, position: int, *, head_missing: bool, compactable_until: int) -> None:
-        super().__init__(STOCK_CHANGE, report, position, head_missing=head_missing)
+    def __init__(
+        self,
+        report: PartitionReport,
+        position: int,
+        *,
+        head_missing: bool,
+        compactable_until: int,
+        digest: Digest | None = None,
+        next_offset: int = 0,
+    ) -> None:
+        super().__init__(
+            STOCK_CHANGE, report, position, head_missing=head_missing, digest=digest, next_offset=next_offset
+        )
         self.compactable_until = compactable_until
         self.compacted = 0
-        self._awaiting: dict[str, list[tuple[int, Json]]] = {}  # missing changes by key, until a later one is seen
+        # Missing changes by key, until a later one is seen: how many, and the last of them.
+        self._awaiting: dict[bytes | None, tuple[int, Entry]] = {}
 
     def finish(self) -> None:
         """Say what is left over; a missing change that no later one of its row follows was not compacted away."""
         super().finish()
-        for missing in self._awaiting.values():
-            for offset, document in missing:
-                super()._lose(offset, document)
+        for count, entry in self._awaiting.values():
+            super()._lose(entry)
+            self.report.difference_count += count - 1
+            self.lost += count - 1
         if self.compacted:
             self.report.note(f"{self.compacted} stock changes have been compacted away")
 
-    def _matched(self, document: Json) -> None:
-        self.compared += 1
-        if self._awaiting:
-            self.compacted += len(self._awaiting.pop(change_key(document), ()))
+    def _matched(self, key: bytes) -> None:
+        if self._awaiting and key in self._awaiting:
+            self.compacted += self._awaiting.pop(key)[0]
 
     def _part(self) -> bool:
-        offset, document = self.wanted[0]
+        document = document_of(self.wanted[0][2])
         if document["at"] <= self.compactable_until and _follows(parse(self.found[0].value), document):
-            self._lose(offset, document)
-            self.wanted.popleft()
+            self._lose(self.wanted.popleft())
             return True
         return super()._part()
 
-    def _lose(self, offset: int, document: Json) -> None:
-        if document["at"] <= self.compactable_until:
-            self._awaiting.setdefault(change_key(document), []).append((offset, document))
-        else:
-            super()._lose(offset, document)
+    def _lose(self, entry: Entry) -> None:
+        document = document_of(entry[2])
+        if document["at"] > self.compactable_until:
+            super()._lose(entry)
+            return
+        self._digest_expected(entry)
+        count = self._awaiting[entry[1]][0] if entry[1] in self._awaiting else 0
+        self._awaiting[entry[1]] = (count + 1, entry)
 
-    def _alter(self, offset: int, document: Json, record: Record) -> None:
-        super()._alter(offset, document, record)
-        self._check_oversold(offset, record)
+    def _alter(self, entry: Entry, record: Record) -> None:
+        super()._alter(entry, record)
+        self._check_oversold(entry[0], record)
 
     def _double(self, record: Record) -> None:
         super()._double(record)

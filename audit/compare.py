@@ -1,13 +1,16 @@
 """Owns the comparison of one partition: its commands through the model, everything published against what that says."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from audit.changes import COMPACTION_LAG_MS, ChangeStream
+from audit.checkpoint import State, fingerprint
 from audit.formats import DEAD_LETTER, RESULT
+from audit.invariants import check_oversold, check_sequence, check_state
 from audit.model import Model
-from audit.report import Compared, Difference, PartitionReport
-from audit.rows import POSITION, Ledger, compare_rows
+from audit.parts import Outputs
+from audit.report import Compared, Difference, Digested, Digests, PartitionReport
+from audit.rows import POSITION, Ledger, compare_rows, digest_rows
 from audit.streams import Record, Stream
 from schemas.topics import DEAD_LETTERS, RESULTS, STOCK_CHANGES
 
@@ -53,7 +56,7 @@ class Comparison(Protocol):
     position: int
     outputs: Mapping[str, Output]
 
-    def apply(self, commands: Iterable[Record]) -> int | None:
+    def apply(self, commands: Sequence[Record]) -> int | None:
         """Take commands; the last one's offset, or None without any."""
 
     def finish(self) -> None:
@@ -108,94 +111,133 @@ def _all_matched(comparison: Comparison) -> bool:
 
 
 class ModelComparison:
-    """Compares a partition whose whole log is there with what the model makes of it.
+    """Compares a partition with what the model makes of it: from its beginning, or from where an earlier audit ended.
 
     Args:
         report: of the partition; completed by `finish`.
-        partitions: of every topic.
+        state: the model that stands where the commands begin, and the digests so far.
         ledger: the changelog's last values.
         heads_missing: the output topics that have lost their beginning.
         now_ms: the time of day, to know what may have been compacted away.
+        next_offsets: output topic -> where reading it begins.
+        at_position: called with the model when it stands where the ledger stands.
     """
 
     def __init__(
         self,
         report: PartitionReport,
-        partitions: int,
+        state: State,
         ledger: Ledger,
         *,
         heads_missing: Iterable[str] = (),
         now_ms: int,
+        next_offsets: Mapping[str, int] | None = None,
+        at_position: Callable[[Model], None] | None = None,
     ) -> None:
         self.report = report
         self.position = ledger.next_offset or 0
+        self.last_command: str | None = None  # see `fingerprint`
         self._ledger = ledger
-        self._model = Model(report.partition, partitions)
+        self._model = model = state.model
+        self._at_position = at_position
         self._commands = 0
         self._rows: int | None = None  # compared when the model stands where the ledger stands
+        self._rows_digest = Digested()
+        self._sequences = self._skus = 0
+        begins = next_offsets or {}
         missing = frozenset(heads_missing)
-        self._results = Stream(RESULT, report, self.position, head_missing=RESULTS in missing)
-        self._letters = Stream(DEAD_LETTER, report, self.position, head_missing=DEAD_LETTERS in missing)
-        self._changes = ChangeStream(
+        self.results = Stream(
+            RESULT,
+            report,
+            self.position,
+            head_missing=RESULTS in missing,
+            digest=state.results,
+            next_offset=begins.get(RESULTS, 0),
+        )
+        self.letters = Stream(
+            DEAD_LETTER,
+            report,
+            self.position,
+            head_missing=DEAD_LETTERS in missing,
+            next_offset=begins.get(DEAD_LETTERS, 0),
+        )
+        self.changes = ChangeStream(
             report,
             self.position,
             head_missing=STOCK_CHANGES in missing,
             compactable_until=now_ms - COMPACTION_LAG_MS,
+            digest=state.stock_changes,
+            next_offset=begins.get(STOCK_CHANGES, 0),
         )
-        self.outputs: Mapping[str, Output] = {
-            RESULTS: self._results,
-            STOCK_CHANGES: self._changes,
-            DEAD_LETTERS: self._letters,
+        self.outputs: Mapping[str, Any] = {
+            RESULTS: self.results,
+            STOCK_CHANGES: self.changes,
+            DEAD_LETTERS: self.letters,
         }
+        model.out = Outputs(self.results.wanted, self.changes.wanted, self.letters.wanted)
 
-    def apply(self, commands: Iterable[Record]) -> int | None:
+    def apply(self, commands: Sequence[Record]) -> int | None:
         """Take commands through the model; what it expects waits in the streams."""
-        model, position = self._model, self.position
-        results, changes, letters = self._results.wanted, self._changes.wanted, self._letters.wanted
-        offset = None
-        for record in commands:
-            offset = record.offset
-            if offset >= position:
-                self._compare_rows()
-            else:
-                self._commands += 1
-            expected = model.apply(offset, record.timestamp, record.key, record.value)
-            for result in expected.results:
-                results.append((offset, result))
-            for change in expected.stock_changes:
-                changes.append((offset, change))
-            for letter in expected.dead_letters:
-                letters.append((offset, letter))
-        return offset
+        if not commands:
+            return None
+        fold, position = self._model.fold, self.position
+        before = commands if commands[-1].offset < position else [it for it in commands if it.offset < position]
+        for record in before:
+            fold(record.offset, record.timestamp, record.key, record.value)
+        if before:
+            last = before[-1]
+            self._commands += len(before)
+            self.last_command = fingerprint(last.offset, last.timestamp, last.value)
+        if len(before) < len(commands):
+            self._compare_rows()
+            for record in commands[len(before) :]:
+                fold(record.offset, record.timestamp, record.key, record.value)
+        return commands[-1].offset
 
     def finish(self) -> None:
         """Compare the rows if that is still to be done, and write down the counts."""
         self._compare_rows()
         report = self.report
-        report.lost += self._results.lost
-        report.doubled += self._results.doubled
+        report.lost += self.results.lost
+        report.doubled += self.results.doubled
         report.compared = Compared(
             commands=self._commands,
-            results=self._results.compared,
-            stock_changes=self._changes.compared,
-            dead_letters=self._letters.compared,
+            results=self.results.compared,
+            stock_changes=self.changes.compared,
+            dead_letters=self.letters.compared,
             rows=self._rows or 0,
         )
+        changes = self.changes.digest
+        report.digests = Digests(
+            results=Digested(self.results.digest.count, self.results.digest.hexdigest()),
+            stock_changes=Digested(changes.count, changes.hexdigest()),
+            rows=self._rows_digest,
+        )
+        report.invariants.append(check_sequence(changes.count, self._sequences, self._skus))
+        report.invariants.append(check_oversold(report.oversold, self.changes.compared))
 
     def _compare_rows(self) -> None:
         if self._rows is not None:
             return
-        self._rows = compare_rows(self._model.rows(), self._ledger, self.report)
+        model, report = self._model, self.report
+        self._rows = compare_rows(model, self._ledger, report)
+        rows = digest_rows(model)
+        self._rows_digest = Digested(rows.count, rows.hexdigest())
+        report.invariants = check_state(model)
+        self._skus = len(model.items)
+        self._sequences = sum(item.seq for item in model.items.values())
+        if self._at_position is not None:
+            self._at_position(model)
         if self._ledger.next_offset is None:
             return
         self._rows += 1
-        expected, found = ([self.position, now_ms] for now_ms in (self._model.now, self._ledger.now_ms))
+        expected, found = ([self.position, now_ms] for now_ms in (model.now, self._ledger.now_ms))
         if expected != found:
-            self.report.add(
+            report.add(
                 Difference(
                     kind="row",
                     what="altered",
-                    partition=self.report.partition,
+                    partition=report.partition,
                     key=POSITION.decode(),
                     expected=expected,
                     found=found,

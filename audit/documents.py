@@ -1,11 +1,15 @@
-"""Owns the shapes of what the model expects: commands' content, causes, views in JSON, and the ledger's rows."""
+"""Owns the shapes of what the model keeps and expects: commands' content, causes, views, and the ledger's rows.
 
-from collections.abc import Callable
-from operator import itemgetter
+Rows are laid out as `docs/semantics.md` says (msgpack arrays that begin with their version), so that what the model
+keeps is, byte for byte, what the ledger should have. Collections in them are never part of a cycle: `gc=False`.
+"""
+
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import orjson
+import msgspec
 
+from schemas.codes import Code
 from schemas.commands import (
     DEFAULT_CHANNEL,
     DEFAULT_TTL_MS,
@@ -17,22 +21,117 @@ from schemas.commands import (
     Reserve,
     SkuCommand,
 )
+from schemas.results import Allocation, ReservationView, Result, State, StockView
+from schemas.stock_changes import Cause
 
 Json = dict[str, Any]
-Content = tuple[object, ...]
+Holding = tuple[str, int]  # a warehouse, and a quantity there
 
 ROW_VERSION = 1
 QUANTITIES = ("on_hand", "reserved", "damaged", "safety_stock", "inbound")  # of a stock row, in its order
-NO_ROW = {"seq": 0} | dict.fromkeys(QUANTITIES, 0)
-_quantities = itemgetter(*QUANTITIES)
-_balance = itemgetter("state", "quantity", "committed", "released")
-_terms = itemgetter("channel", "order_id", "expires_at", "closed_at")
-_verdict = itemgetter("type", "code", "seq", "at", "offset")
-_CAUSE_FIELDS = ("reservation_id", "reason", "reference", "actor", "source")
+
+encode_row = msgspec.msgpack.Encoder().encode
+
+
+class StockRow(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VERSION, gc=False):
+    """One SKU in one warehouse, in units; `seq` is the SKU's at the row's last change."""
+
+    seq: int = 0
+    on_hand: int = 0
+    reserved: int = 0
+    damaged: int = 0
+    safety_stock: int = 0
+    inbound: int = 0
+
+    @property
+    def available(self) -> int:
+        """What may still be reserved; negative when physical truth fell below what is promised."""
+        return self.on_hand - self.reserved - self.safety_stock
+
+    def view(self, warehouse: str) -> StockView:
+        """Give the row as a result shows it."""
+        on_hand, reserved, safety = self.on_hand, self.reserved, self.safety_stock
+        return StockView(warehouse, on_hand, reserved, self.damaged, safety, self.inbound, on_hand - reserved - safety)
+
+
+class Hold(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VERSION, gc=False):
+    """A reservation; `allocations` are what it still holds, `closed_at` is None while it is held (times in ms)."""
+
+    state: State
+    quantity: int
+    committed: int
+    released: int
+    allocations: list[Holding]
+    channel: str
+    order_id: str | None
+    expires_at: int | None
+    closed_at: int | None
+
+    def view(self, reservation_id: str) -> ReservationView:
+        """Give the `reservation` of a result."""
+        return ReservationView(
+            reservation_id,
+            self.state,
+            self.quantity,
+            self.committed,
+            self.released,
+            [Allocation(warehouse, quantity) for warehouse, quantity in self.allocations],
+            self.channel,
+            self.order_id,
+            self.expires_at,
+        )
+
+
+class SeenRow(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VERSION, gc=False):
+    """A remembered command: its content as msgpack, and its result without what the command repeats."""
+
+    content: bytes
+    type: str
+    code: Code | None
+    seq: int
+    at: int
+    offset: int
+    reservation_id: str | None
+    reservation: Hold | None
+    stock: list[tuple[str, StockRow]]
+    requested: int | None
+    available: int | None
+    of_command: bytes | None
+
+    def result(self, sku: str, command_id: str, partition: int, *, replayed: bool) -> Result:
+        """Give the result that the command got."""
+        stock = [row.view(warehouse) for warehouse, row in self.stock]
+        hold, reservation_id = self.reservation, self.reservation_id
+        result = Result(
+            command_id,
+            self.type,
+            sku,
+            "rejected" if self.code else "accepted",
+            self.code,
+            replayed,
+            None if hold is None or reservation_id is None else hold.view(reservation_id),
+            stock,
+            any(row.reserved > row.on_hand for row in stock),
+            self.seq,
+            self.at,
+            partition,
+            self.offset,
+        )
+        if self.requested is not None:
+            result.requested = self.requested
+        if self.available is not None:
+            result.available = self.available
+        if self.of_command is not None:
+            result.of_command = as_written(self.of_command)
+        return result
+
+
+decode_hold = msgspec.msgpack.Decoder(Hold).decode
+decode_seen = msgspec.msgpack.Decoder(SeenRow).decode
 
 # With the defaults filled in, and without what is no content. The quantity of a commit or release has no fixed
 # default ("all that is left" depends on when it is asked), so that it was left open is the content.
-_CONTENT: dict[type, Callable[[Any], Content]] = {
+_CONTENT: dict[type, Callable[[Any], tuple[object, ...]]] = {
     Adjust: lambda c: (
         "adjust",
         c.warehouse,
@@ -59,83 +158,29 @@ _CONTENT: dict[type, Callable[[Any], Content]] = {
 }
 
 
-def content_of(command: SkuCommand) -> Content:
-    """Give what a second command with the same id must repeat to be the same command; the type comes first."""
-    return _CONTENT[type(command)](command)
+def as_written(result: bytes) -> Any:
+    """Give a result that is JSON already, to be put into another as it is."""
+    return msgspec.Raw(result)
 
 
-def cause_of(command: SkuCommand, type_: str) -> Json:
+def content_of(command: SkuCommand) -> bytes:
+    """Give what a second command with the same id must repeat to be the same command, as msgpack; the type first."""
+    return encode_row(_CONTENT[type(command)](command))
+
+
+def cause_of(command: Any, type_: str, reason: str | None = None, reference: str | None = None) -> Cause:
     """Give the `cause` of the stock changes that a command brings about."""
-    cause = {"type": type_, "command_id": command.command_id}
-    for field in _CAUSE_FIELDS:
-        if (value := getattr(command, field, None)) is not None:
-            cause[field] = value
-    return cause
+    reservation_id = None if type_ == "adjust" else command.reservation_id
+    return Cause(type_, command.command_id, reservation_id, reason, reference, command.actor, command.source)
 
 
-def quantities_of(row: Json) -> Json:
-    """Give a stock row's quantities, `available` included."""
-    return {
-        "on_hand": row["on_hand"],
-        "reserved": row["reserved"],
-        "damaged": row["damaged"],
-        "safety_stock": row["safety_stock"],
-        "inbound": row["inbound"],
-        "available": row["on_hand"] - row["reserved"] - row["safety_stock"],
-    }
-
-
-def reservation_view(reservation_id: str, reservation: Json) -> Json:
-    """Give the `reservation` of a result."""
-    return {
-        "reservation_id": reservation_id,
-        "state": reservation["state"],
-        "quantity": reservation["quantity"],
-        "committed": reservation["committed"],
-        "released": reservation["released"],
-        "allocations": [{"warehouse": w, "quantity": quantity} for w, quantity in reservation["allocations"]],
-        "channel": reservation["channel"],
-        "order_id": reservation["order_id"],
-        "expires_at": reservation["expires_at"],
-    }
-
-
-def stock_row(seq: int, row: Json) -> list[Any]:
-    """Give the decoded value of an `S` row."""
-    return [ROW_VERSION, seq, *_quantities(row)]
-
-
-def reservation_row(reservation: Json) -> list[Any]:
-    """Give the decoded value of an `R` row."""
-    return [
-        ROW_VERSION,
-        *_balance(reservation),
-        [list(holding) for holding in reservation["allocations"]],
-        *_terms(reservation),
-    ]
-
-
-def seen_row(result: Json, row_seqs: list[int], closed_at: int | None) -> list[Any]:
-    """Give the decoded value of a `C` row, the content as None.
-
-    Args:
-        result: the remembered result.
-        row_seqs: the sequence number of each row in its `stock`.
-        closed_at: when the reservation in it had ended, or None.
-    """
-    view = result["reservation"]
-    reservation = None
-    if view is not None:
-        allocations = [(allocation["warehouse"], allocation["quantity"]) for allocation in view["allocations"]]
-        reservation = reservation_row(view | {"allocations": allocations, "closed_at": closed_at})
-    return [
-        ROW_VERSION,
-        None,
-        *_verdict(result),
-        None if view is None else view["reservation_id"],
-        reservation,
-        [[row["warehouse"], stock_row(seq, row)] for row, seq in zip(result["stock"], row_seqs, strict=True)],
-        result.get("requested"),
-        result.get("available"),
-        orjson.dumps(result["of_command"]) if "of_command" in result else None,
-    ]
+def take(holdings: Iterable[Holding], quantity: int) -> list[Holding]:
+    """Take a quantity from holdings, each as far as it goes, in the order given."""
+    taken = []
+    for warehouse, holds in holdings:
+        if quantity == 0:
+            break
+        part = min(holds, quantity)
+        taken.append((warehouse, part))
+        quantity -= part
+    return taken

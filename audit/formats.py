@@ -3,8 +3,6 @@
 from collections.abc import Hashable
 from typing import Any
 
-import orjson
-
 from audit.documents import Json
 from audit.streams import Format, Record, canonical, parse
 
@@ -61,14 +59,13 @@ def _id_found(identify: Any, record: Record) -> Hashable:
 def _same_result(result: Json, record: Record) -> bool:
     if record.key != result["sku"].encode():
         return False
-    # Almost always the bytes are equal, which is quicker to see than to read them.
-    return record.value == orjson.dumps(result) or canonical(parse(record.value)) == canonical(result)
+    return canonical(parse(record.value)) == canonical(result)
 
 
 def _same_change(change: Json, record: Record) -> bool:
     if record.key != change_key(change).encode():
         return False
-    return record.value == orjson.dumps(change) or canonical(parse(record.value)) == canonical(change)
+    return canonical(parse(record.value)) == canonical(change)
 
 
 def _same_letter(letter: Json, record: Record) -> bool:

@@ -1,30 +1,33 @@
 """Owns the oracle: a plain model of one partition that says what the ledger must publish for every record of the log.
 
 It is written from the contract and `docs/semantics.md` alone and shares no code with `tables/core`: where the two
-disagree, one of them is wrong. Plain dicts, no storage, no I/O; its clock is that of the records.
+disagree, one of them is wrong. No storage, no I/O; its clock is that of the records.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from heapq import heappop, heappush
-from typing import Any, NamedTuple
+from heapq import heapify, heappop, heappush
+from typing import Any
 
 import msgspec
 import orjson
+from msgspec import UNSET
 
 from audit.documents import (
-    NO_ROW,
-    Content,
-    Json,
+    Hold,
+    Holding,
+    SeenRow,
+    StockRow,
+    as_written,
     cause_of,
     content_of,
-    quantities_of,
-    reservation_row,
-    reservation_view,
-    seen_row,
-    stock_row,
+    decode_hold,
+    decode_seen,
+    encode_row,
+    take,
 )
-from schemas.codec import Unreadable, decode_command
+from audit.parts import Expected, Item, Outputs, Refused
+from schemas.codec import Unreadable, decode_command, encode
 from schemas.codes import Code
 from schemas.commands import (
     DEFAULT_CHANNEL,
@@ -40,64 +43,50 @@ from schemas.commands import (
 )
 from schemas.dead_letters import DeadLetter
 from schemas.partitioner import partition_of
-
-Id = tuple[str, str]  # a SKU, and a command_id or reservation_id within it
-Holding = tuple[str, int]  # a warehouse, and a quantity there
-# Whom a command concerned: the reservation to show, and the warehouses touched in the order of their changes.
-Outcome = tuple[str | None, list[str]]
+from schemas.results import Result, State
+from schemas.stock_changes import Cause, Quantities, StockChange
 
 # A command is remembered for 24 hours, a closed reservation for 7 days, by the clock of the partition.
 SEEN_MS = 24 * 60 * 60 * 1000
 CLOSED_MS = 7 * 24 * 60 * 60 * 1000
 MAX_WAREHOUSES = 1000
+# So many entries of expiries that are none any more are left to their time; with more, they are sorted out.
+_STALE_EXPIRIES = 10_000
 
-
-class Expected(NamedTuple):
-    """What one record must bring about, in the order of publishing.
-
-    `results` and `stock_changes` are the JSON documents; a dead letter is a dict of `key`, `value` (bytes or None),
-    `reason`, `partition` and `offset`.
-    """
-
-    results: list[Json]
-    stock_changes: list[Json]
-    dead_letters: list[Json]
-
-
-class Refused(Exception):
-    """A rule refuses the command; `extra` is what the result then carries besides the code."""
-
-    def __init__(self, code: Code, **extra: int) -> None:
-        super().__init__(code.value)
-        self.code = code
-        self.extra = extra
-
-
-class Remembered(NamedTuple):
-    """A decided command: its content, its result as JSON, and what the result does not tell of the rows in it."""
-
-    content: Content
-    result: bytes
-    row_seqs: list[int]
-    closed_at: int | None
+# Whom a command concerned: the reservation to show, and the rows touched in the order of their changes.
+Outcome = tuple[Hold | None, list[tuple[str, StockRow]]]
 
 
 class Model:
-    """The state of one partition; `apply` takes its records one by one, in the order of the log."""
+    """The state of one partition; `fold` takes its records one by one, in the order of the log.
 
-    def __init__(self, partition: int, partitions: int) -> None:
+    Args:
+        partition: its number.
+        partitions: how many there are.
+        out: where `fold` puts what must be published.
+
+    Reservations and remembered commands are known as SKU, a zero character and their id, which sorts as the two do.
+    What is closed or remembered is kept as its row's bytes: a third of the memory, and the garbage collector has
+    nothing to walk through.
+    """
+
+    def __init__(self, partition: int, partitions: int, out: Outputs | None = None) -> None:
         self.partition = partition
         self.partitions = partitions
+        self.out = out or Outputs([], [], [])
         self.now = 0
-        self.seq: dict[str, int] = {}  # of each SKU
-        self.stock: dict[str, dict[str, Json]] = {}  # SKU -> warehouse -> row, ordered by warehouse id
-        self.reservations: dict[Id, Json] = {}  # by SKU and reservation_id
-        self.seen: dict[Id, Remembered] = {}  # by SKU and command_id
-        self._expiries: list[tuple[int, str, str]] = []  # a heap; entries that a later command overtook stay in it
-        self._seen_in_order: deque[tuple[int, Id]] = deque()
-        self._closed_in_order: deque[tuple[int, Id]] = deque()
+        self.changes = 0  # stock changes so far
+        self.items: dict[str, Item] = {}
+        self.holds: dict[str, Hold | bytes] = {}  # closed ones as their row
+        self.seen: dict[str, bytes] = {}  # as their row, in the order of the log
+        self.open = 0
+        self.seen_order: deque[str] = deque()
+        self.seen_runs: deque[list[int]] = deque()  # [time, how many of the order have it]
+        self.closed: deque[tuple[int, str]] = deque()
+        self.expiries: list[tuple[int, str]] = []  # some are no longer true
+        # Keys of the rows that were changed, kept only for who sets it: what a later audit must look at.
+        self.touched: set[str] | None = None
         self._offset = 0
-        self._out = Expected([], [], [])
         self._rules: dict[type, tuple[str, Callable[[Any], Outcome]]] = {
             Adjust: ("adjust", self._adjust),
             Reserve: ("reserve", self._reserve),
@@ -108,9 +97,18 @@ class Model:
         }
 
     def apply(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> Expected:
-        """Apply one record of `inventory.commands`; the answer is what must be published for it."""
+        """Apply one record of `inventory.commands`; the answer is what must be published for it, as documents."""
+        kept, self.out = self.out, Outputs([], [], [])
+        try:
+            self.fold(offset, timestamp_ms, key, value)
+            results, changes = ([orjson.loads(text) for _, _, text in out] for out in self.out[:2])
+            return Expected(results, changes, [letter for _, _, letter in self.out.dead_letters])
+        finally:
+            self.out = kept
+
+    def fold(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> None:
+        """Apply one record of `inventory.commands`; what must be published for it goes to `out`."""
         self._offset = offset
-        self._out = out = Expected([], [], [])
         self._advance(timestamp_ms)
         try:
             command = decode_command(value)
@@ -119,40 +117,64 @@ class Model:
         else:
             if not isinstance(command, Tick):
                 self._answer(command)
-        return out
 
-    def rows(self) -> Iterator[tuple[bytes, list[Any]]]:
-        """Give the ledger's live rows as (key, decoded value), without position, and contents as None."""
-        for sku, rows in self.stock.items():
-            for warehouse, row in rows.items():
-                yield f"S{sku}\0{warehouse}".encode(), stock_row(row["seq"], row)
-        for (sku, reservation_id), reservation in self.reservations.items():
-            yield f"R{sku}\0{reservation_id}".encode(), reservation_row(reservation)
-        for (sku, command_id), seen in self.seen.items():
-            yield f"C{sku}\0{command_id}".encode(), seen_row(orjson.loads(seen.result), seen.row_seqs, seen.closed_at)
+    def rows(self) -> Iterator[tuple[bytes, bytes]]:
+        """Give the ledger's live rows as (key, value), without the position, in the order in which they were made."""
+        for sku, item in self.items.items():
+            for warehouse, row in item.rows.items():
+                yield f"S{sku}\0{warehouse}".encode(), encode_row(row)
+        for key, hold in self.holds.items():
+            yield f"R{key}".encode(), encode_row(hold) if isinstance(hold, Hold) else hold
+        for key, seen in self.seen.items():
+            yield f"C{key}".encode(), seen
+
+    def row(self, key: bytes) -> bytes | None:
+        """Give one row; None where there is none."""
+        try:
+            kind, name = key[:1], key[1:].decode()
+        except UnicodeDecodeError:
+            return None
+        if kind == b"S":
+            sku, _, warehouse = name.partition("\0")
+            item = self.items.get(sku)
+            row = None if item is None else item.rows.get(warehouse)
+            return None if row is None else encode_row(row)
+        if kind == b"R":
+            hold = self.holds.get(name)
+            return encode_row(hold) if isinstance(hold, Hold) else hold
+        return self.seen.get(name) if kind == b"C" else None
 
     # The clock: what falls due before the record itself.
 
     def _advance(self, timestamp_ms: int) -> None:
         now = self.now = max(self.now, timestamp_ms)
-        while self._seen_in_order and self._seen_in_order[0][0] + SEEN_MS <= now:
-            del self.seen[self._seen_in_order.popleft()[1]]
-        while self._closed_in_order and self._closed_in_order[0][0] + CLOSED_MS <= now:
-            del self.reservations[self._closed_in_order.popleft()[1]]
+        runs, closed, expiries = self.seen_runs, self.closed, self.expiries
+        while runs and runs[0][0] + SEEN_MS <= now:
+            for _ in range(runs.popleft()[1]):
+                del self.seen[self.seen_order.popleft()]
+        while closed and closed[0][0] + CLOSED_MS <= now:
+            del self.holds[closed.popleft()[1]]
         # Tuples sort by time, SKU, reservation; code points sort as their UTF-8 bytes do.
-        while self._expiries and self._expiries[0][0] <= now:
-            expires_at, sku, reservation_id = heappop(self._expiries)
-            reservation = self.reservations.get((sku, reservation_id))
-            if reservation and reservation["state"] == "held" and reservation["expires_at"] == expires_at:
-                self._expire(sku, reservation_id, reservation["allocations"])
+        while expiries and expiries[0][0] <= now:
+            expires_at, key = heappop(expiries)
+            hold = self.holds.get(key)
+            if isinstance(hold, Hold) and hold.expires_at == expires_at:
+                self._expire(key, hold)
 
-    def _expire(self, sku: str, reservation_id: str, held: list[Holding]) -> None:
-        cause = {"type": "expire", "reservation_id": reservation_id}
+    def _expire(self, key: str, hold: Hold) -> None:
+        sku, _, reservation_id = key.partition("\0")
+        item, held = self.items[sku], hold.allocations
+        cause = Cause("expire", None, reservation_id)
         for warehouse, quantity in held:
-            self._change(sku, warehouse, cause, reserved=-quantity)
-        self._take_from(sku, reservation_id, held, counts_as="released", ends_as="expired")
-        touched = [warehouse for warehouse, _ in held]
-        self._out.results.append(self._result(None, "expire", sku, reservation_id=reservation_id, touched=touched))
+            row = item.rows[warehouse]
+            row.reserved -= quantity
+            self._change(sku, item, warehouse, row, cause, {"reserved": -quantity})
+        hold.released += sum(quantity for _, quantity in held)
+        hold.allocations = []
+        self._close(key, hold, "expired")
+        rows = [(warehouse, item.rows[warehouse]) for warehouse, _ in held]
+        result = self._result(None, "expire", sku, item, hold=(reservation_id, hold), rows=rows)
+        self.out.results.append((self._offset, item.key, encode(result)))
 
     # One record.
 
@@ -160,236 +182,312 @@ class Model:
         code, field, sku = unreadable.code.value, unreadable.field, unreadable.sku
         reason = code if field is None else f"{code}:{field}"
         letter = DeadLetter.of(key, value, reason, partition=self.partition, offset=self._offset)
-        self._out.dead_letters.append(msgspec.structs.asdict(letter))
+        self.out.dead_letters.append((self._offset, letter.key, msgspec.structs.asdict(letter)))
         if sku is not None:
-            result = self._result(unreadable.command_id, unreadable.type, sku, code=unreadable.code)
-            self._out.results.append(result | {"field": field})
+            item = self.items.get(sku)
+            result = self._result(unreadable.command_id, unreadable.type, sku, item, code=unreadable.code)
+            if field is not None:
+                result.field = field
+            self._publish(sku, encode(result))
 
     def _answer(self, command: SkuCommand) -> None:
         sku, command_id = command.sku, command.command_id
         type_, rule = self._rules[type(command)]
-        if partition_of(sku, self.partitions) != self.partition:
-            wrong = self._result(command_id, type_, sku, code=Code.WRONG_PARTITION)
-            self._out.results.append(wrong | {"seq": 0})
+        item = self.items.get(sku)
+        if item is None and partition_of(sku, self.partitions) != self.partition:
+            self._publish(sku, encode(self._result(command_id, type_, sku, None, code=Code.WRONG_PARTITION)))
             return
         content = content_of(command)
-        seen = self.seen.get((sku, command_id))
+        seen = self.seen.get(f"{sku}\0{command_id}")
         if seen is None:
             self._decide(command, type_, rule, content)
-        elif seen.content == content:
-            self._out.results.append(orjson.loads(seen.result) | {"replayed": True})
+        elif (row := decode_seen(seen)).content == content:
+            self._publish(sku, encode(row.result(sku, command_id, self.partition, replayed=True)))
         else:
-            self._out.results.append(self._result(command_id, type_, sku, code=Code.IDEMPOTENCY_MISMATCH))
+            self._publish(sku, encode(self._result(command_id, type_, sku, item, code=Code.IDEMPOTENCY_MISMATCH)))
 
-    def _decide(self, command: SkuCommand, type_: str, rule: Callable[[Any], Outcome], content: Content) -> None:
-        sku, command_id = command.sku, command.command_id
-        reservation_id: str | None = None
-        touched: list[str] = []
+    def _decide(self, command: Any, type_: str, rule: Callable[[Any], Outcome], content: bytes) -> None:
+        sku, command_id, now = command.sku, command.command_id, self.now
+        hold: Hold | None = None
+        rows: list[tuple[str, StockRow]] = []
+        code: Code | None = None
+        requested: int | None = None
+        available: int | None = None
         try:
-            reservation_id, touched = rule(command)
+            hold, rows = rule(command)
         except Refused as refused:
-            result = self._result(command_id, type_, sku, code=refused.code) | refused.extra
+            code, requested, available = refused.code, refused.requested, refused.available
+        item = self.items.get(sku)
+        reservation_id = None if hold is None else command.reservation_id
+        shown = None if hold is None else (reservation_id, hold)
+        result = self._result(command_id, type_, sku, item, code=code, hold=shown, rows=rows)
+        if requested is not None and available is not None:
+            result.requested, result.available = requested, available
+        of_command: bytes | None = None
+        if type_ == "query" and command.of_command_id is not None:
+            of_command = self._result_of(sku, command.of_command_id)
+            result.of_command = as_written(of_command)
+        key = sku.encode() if item is None else item.key
+        self.out.results.append((self._offset, key, encode(result)))
+        seen = f"{sku}\0{command_id}"
+        self.seen[seen] = encode_row(
+            SeenRow(
+                content,
+                type_,
+                code,
+                result.seq,
+                now,
+                self._offset,
+                reservation_id,
+                hold,
+                rows,
+                requested,
+                available,
+                of_command,
+            )
+        )
+        self.seen_order.append(seen)
+        if self.touched is not None:
+            self.touched.add(f"C{seen}")
+        runs = self.seen_runs
+        if runs and runs[-1][0] == now:
+            runs[-1][1] += 1
         else:
-            result = self._result(command_id, type_, sku, reservation_id=reservation_id, touched=touched)
-        if isinstance(command, Query) and command.of_command_id is not None:
-            of_command = self.seen.get((sku, command.of_command_id))
-            found = orjson.loads(of_command.result) if of_command else None
-            if found is not None:
-                found.pop("of_command", None)
-            result["of_command"] = found
-        self._out.results.append(result)
-        rows = self.stock.get(sku, {})
-        row_seqs = [rows.get(warehouse, NO_ROW)["seq"] for warehouse in touched]
-        closed_at = self.reservations[sku, reservation_id]["closed_at"] if reservation_id else None
-        # As bytes the result takes a third of the memory, and the garbage collector has nothing to walk through.
-        self.seen[sku, command_id] = Remembered(content, orjson.dumps(result), row_seqs, closed_at)
-        self._seen_in_order.append((self.now, (sku, command_id)))
+            runs.append([now, 1])
+
+    def _result_of(self, sku: str, command_id: str) -> bytes:
+        """Give the result of a remembered command, without what that one itself asked for; JSON null for none."""
+        seen = self.seen.get(f"{sku}\0{command_id}")
+        if seen is None:
+            return b"null"
+        result = decode_seen(seen).result(sku, command_id, self.partition, replayed=False)
+        result.of_command = UNSET
+        return encode(result)
 
     # The rules, guards first, in the order of the codes.
 
     def _adjust(self, command: Adjust) -> Outcome:
         sku, warehouse, bucket = command.sku, command.warehouse, command.bucket or "on_hand"
-        rows = self.stock.get(sku, {})
-        row = rows.get(warehouse, NO_ROW)
-        if warehouse not in rows and len(rows) >= MAX_WAREHOUSES and command.count != 0:
+        item = self.items.get(sku)
+        row = None if item is None else item.rows.get(warehouse)
+        if row is None and item is not None and len(item.rows) >= MAX_WAREHOUSES and command.count != 0:
             raise Refused(Code.UNKNOWN_WAREHOUSE)
-        if command.expected_on_hand is not None and command.expected_on_hand != row["on_hand"]:
+        on_hand, holds = (0, 0) if row is None else (row.on_hand, getattr(row, bucket))
+        if command.expected_on_hand is not None and command.expected_on_hand != on_hand:
             raise Refused(Code.STALE_EXPECTATION)
-        delta = command.delta if command.delta is not None else (command.count or 0) - row[bucket]
-        if row[bucket] + delta < 0:
+        delta = command.delta if command.delta is not None else (command.count or 0) - holds
+        if holds + delta < 0:
             raise Refused(Code.NEGATIVE_STOCK)
-        if delta:
-            self._change(sku, warehouse, cause_of(command, "adjust"), **{bucket: delta})
-        return None, [warehouse]
+        if delta == 0:
+            return None, [(warehouse, row or StockRow())]
+        if item is None:
+            item = self.items[sku] = Item(sku)
+        if row is None:
+            row = StockRow()
+            item.add_row(warehouse, row)
+        setattr(row, bucket, holds + delta)
+        cause = cause_of(command, "adjust", command.reason, command.reference)
+        self._change(sku, item, warehouse, row, cause, {bucket: delta})
+        return None, [(warehouse, row)]
 
     def _reserve(self, command: Reserve) -> Outcome:
-        sku, reservation_id, quantity = command.sku, command.reservation_id, command.quantity
-        rows = self.stock.get(sku)
-        if not rows:
+        sku, quantity, named = command.sku, command.quantity, command.warehouse
+        item = self.items.get(sku)
+        if item is None:
             raise Refused(Code.UNKNOWN_SKU)
-        if command.warehouse is not None and command.warehouse not in rows:
+        rows = item.rows
+        if named is not None and named not in rows:
             raise Refused(Code.UNKNOWN_WAREHOUSE)
-        if (sku, reservation_id) in self.reservations:
+        key = f"{sku}\0{command.reservation_id}"
+        if key in self.holds:
             raise Refused(Code.RESERVATION_EXISTS)
-        candidates = rows if command.warehouse is None else (command.warehouse,)
-        available = [(warehouse, free) for warehouse in candidates if (free := _available(rows[warehouse])) > 0]
-        whole = next((warehouse for warehouse, free in available if free >= quantity), None)
-        total = sum(free for _, free in available)
-        if whole is None and total < quantity:
-            raise Refused(Code.INSUFFICIENT_STOCK, requested=quantity, available=total)
-        allocations = [(whole, quantity)] if whole is not None else _take(available, quantity)
-        ttl_ms = DEFAULT_TTL_MS if command.ttl_ms is None else command.ttl_ms
-        self.reservations[sku, reservation_id] = {
-            "state": "held",
-            "quantity": quantity,
-            "committed": 0,
-            "released": 0,
-            "allocations": allocations,
-            "channel": command.channel or DEFAULT_CHANNEL,
-            "order_id": command.order_id,
-            "expires_at": self._expires_at(ttl_ms, sku, reservation_id),
-            "closed_at": None,
-        }
+        allocations = self._allocate(rows if named is None else {named: rows[named]}, quantity)
+        hold = Hold(
+            "held",
+            quantity,
+            0,
+            0,
+            allocations,
+            command.channel or DEFAULT_CHANNEL,
+            command.order_id,
+            self._expires_at(DEFAULT_TTL_MS if command.ttl_ms is None else command.ttl_ms, key),
+            None,
+        )
+        self.holds[key] = hold
+        self.open += 1
+        if self.touched is not None:
+            self.touched.add(f"R{key}")
         cause = cause_of(command, "reserve")
+        touched = []
         for warehouse, part in allocations:
-            self._change(sku, warehouse, cause, reserved=part)
-        return reservation_id, [warehouse for warehouse, _ in allocations]
+            row = rows[warehouse]
+            row.reserved += part
+            self._change(sku, item, warehouse, row, cause, {"reserved": part})
+            touched.append((warehouse, row))
+        return hold, touched
+
+    def _allocate(self, candidates: dict[str, StockRow], quantity: int) -> list[Holding]:
+        """Find where a quantity comes from: the first row that has it all, else several in order."""
+        free = []
+        total = 0
+        for warehouse, row in candidates.items():
+            available = row.on_hand - row.reserved - row.safety_stock
+            if available >= quantity:
+                return [(warehouse, quantity)]
+            if available > 0:
+                free.append((warehouse, available))
+                total += available
+        if total < quantity:
+            raise Refused(Code.INSUFFICIENT_STOCK, quantity, total)
+        return take(free, quantity)
 
     def _commit(self, command: Commit) -> Outcome:
-        reservation, quantity = self._held(command)
-        taken = _take(reservation["allocations"], quantity)
-        rows = self.stock[command.sku]
-        if any(rows[warehouse]["on_hand"] < part for warehouse, part in taken):
+        sku = command.sku
+        item, key, hold, quantity = self._held(command, command.quantity)
+        taken = take(hold.allocations, quantity)
+        rows = [(warehouse, item.rows[warehouse]) for warehouse, _ in taken]
+        if any(row.on_hand < part for (_, row), (_, part) in zip(rows, taken, strict=True)):
             raise Refused(Code.NEGATIVE_STOCK)
         cause = cause_of(command, "commit")
-        for warehouse, part in taken:
-            self._change(command.sku, warehouse, cause, on_hand=-part, reserved=-part)
-        self._take_from(command.sku, command.reservation_id, taken, counts_as="committed", ends_as="committed")
-        return command.reservation_id, [warehouse for warehouse, _ in taken]
+        for (warehouse, row), (_, part) in zip(rows, taken, strict=True):
+            row.on_hand -= part
+            row.reserved -= part
+            self._change(sku, item, warehouse, row, cause, {"on_hand": -part, "reserved": -part})
+        hold.committed += quantity
+        self._take_from(key, hold, taken, "committed")
+        return hold, rows
 
     def _release(self, command: Release) -> Outcome:
-        reservation, quantity = self._held(command)
+        sku = command.sku
+        item, key, hold, quantity = self._held(command, command.quantity)
         # Taken from the last allocation first, told in the order of the allocations.
-        taken = _take(reversed(reservation["allocations"]), quantity)[::-1]
-        cause = cause_of(command, "release")
+        taken = take(reversed(hold.allocations), quantity)[::-1]
+        cause = cause_of(command, "release", command.reason)
+        rows = []
         for warehouse, part in taken:
-            self._change(command.sku, warehouse, cause, reserved=-part)
-        self._take_from(command.sku, command.reservation_id, taken, counts_as="released", ends_as="released")
-        return command.reservation_id, [warehouse for warehouse, _ in taken]
+            row = item.rows[warehouse]
+            row.reserved -= part
+            self._change(sku, item, warehouse, row, cause, {"reserved": -part})
+            rows.append((warehouse, row))
+        hold.released += quantity
+        self._take_from(key, hold, taken, "released")
+        return hold, rows
 
     def _extend(self, command: Extend) -> Outcome:
-        reservation, _ = self._held(command)
-        reservation["expires_at"] = self._expires_at(command.ttl_ms, command.sku, command.reservation_id)
-        return command.reservation_id, []
+        _, key, hold, _ = self._held(command, None)
+        hold.expires_at = self._expires_at(command.ttl_ms, key)
+        if self.touched is not None:
+            self.touched.add(f"R{key}")
+        return hold, []
 
     def _query(self, command: Query) -> Outcome:
-        rows = self.stock.get(command.sku)
-        if not rows:
+        item = self.items.get(command.sku)
+        if item is None:
             raise Refused(Code.UNKNOWN_SKU)
-        if command.reservation_id is not None and (command.sku, command.reservation_id) not in self.reservations:
+        rows = list(item.rows.items())
+        if command.reservation_id is None:
+            return None, rows
+        hold = self.holds.get(f"{command.sku}\0{command.reservation_id}")
+        if hold is None:
             raise Refused(Code.UNKNOWN_RESERVATION)
-        return command.reservation_id, list(rows)
+        return hold if isinstance(hold, Hold) else decode_hold(hold), rows
 
     # What the rules are made of.
 
-    def _held(self, command: Commit | Release | Extend) -> tuple[Json, int]:
-        """Give the reservation and the quantity that the command is about, or refuse."""
-        if not self.stock.get(command.sku):
+    def _held(self, command: Commit | Release | Extend, wanted: int | None) -> tuple[Item, str, Hold, int]:
+        """Give the SKU, the reservation's key, the reservation and the quantity that it is about, or refuse."""
+        item = self.items.get(command.sku)
+        if item is None:
             raise Refused(Code.UNKNOWN_SKU)
-        reservation = self.reservations.get((command.sku, command.reservation_id))
-        if reservation is None:
+        key = f"{command.sku}\0{command.reservation_id}"
+        hold = self.holds.get(key)
+        if hold is None:
             raise Refused(Code.UNKNOWN_RESERVATION)
-        if reservation["state"] != "held":
-            raise Refused(Code(f"reservation_{reservation['state']}"))
-        left = sum(quantity for _, quantity in reservation["allocations"])
-        wanted = None if isinstance(command, Extend) else command.quantity
+        if not isinstance(hold, Hold):
+            raise Refused(Code(f"reservation_{decode_hold(hold).state}"))
+        left = sum([quantity for _, quantity in hold.allocations])
         if wanted is not None and wanted > left:
             raise Refused(Code.QUANTITY_EXCEEDS_RESERVATION)
-        return reservation, left if wanted is None else wanted
+        return item, key, hold, left if wanted is None else wanted
 
-    def _take_from(self, sku: str, reservation_id: str, taken: list[Holding], *, counts_as: str, ends_as: str) -> None:
+    def _take_from(self, key: str, hold: Hold, taken: list[Holding], ends_as: State) -> None:
         """Take from what a reservation holds; when nothing is left it ends, and is dropped after its time."""
-        reservation = self.reservations[sku, reservation_id]
+        if self.touched is not None:
+            self.touched.add(f"R{key}")
         parts = dict(taken)
-        held = [(warehouse, quantity - parts.get(warehouse, 0)) for warehouse, quantity in reservation["allocations"]]
-        reservation["allocations"] = [holding for holding in held if holding[1]]
-        reservation[counts_as] += sum(parts.values())
-        if not reservation["allocations"]:
-            reservation["state"] = ends_as
-            reservation["closed_at"] = self.now
-            self._closed_in_order.append((self.now, (sku, reservation_id)))
+        held = [(warehouse, quantity - parts.get(warehouse, 0)) for warehouse, quantity in hold.allocations]
+        hold.allocations = [holding for holding in held if holding[1]]
+        if not hold.allocations:
+            self._close(key, hold, ends_as)
 
-    def _expires_at(self, ttl_ms: int, sku: str, reservation_id: str) -> int | None:
+    def _close(self, key: str, hold: Hold, state: State) -> None:
+        if self.touched is not None:
+            self.touched.add(f"R{key}")
+        hold.state = state
+        hold.closed_at = self.now
+        self.closed.append((self.now, key))
+        self.holds[key] = encode_row(hold)
+        self.open -= 1
+
+    def _expires_at(self, ttl_ms: int, key: str) -> int | None:
         if ttl_ms == 0:
             return None
-        heappush(self._expiries, (self.now + ttl_ms, sku, reservation_id))
+        if len(self.expiries) > 2 * self.open + _STALE_EXPIRIES:
+            self._sort_out_expiries()
+        heappush(self.expiries, (self.now + ttl_ms, key))
         return self.now + ttl_ms
 
-    def _change(self, sku: str, warehouse: str, cause: Json, **delta: int) -> None:
-        rows = self.stock.setdefault(sku, {})
-        if warehouse not in rows:
-            rows[warehouse] = dict(NO_ROW)
-            self.stock[sku] = rows = dict(sorted(rows.items()))
-        row = rows[warehouse]
-        for quantity, difference in delta.items():
-            row[quantity] += difference
-        row["seq"] = self.seq[sku] = self.seq.get(sku, 0) + 1
-        self._out.stock_changes.append(
-            {
-                "sku": sku,
-                "warehouse": warehouse,
-                "seq": row["seq"],
-                "at": self.now,
-                "cause": cause,
-                "delta": delta,
-                "after": quantities_of(row),
-                "shortfall": row["reserved"] > row["on_hand"],
-            }
-        )
+    def _sort_out_expiries(self) -> None:
+        self.expiries = [
+            (hold.expires_at, key)
+            for key, hold in self.holds.items()
+            if isinstance(hold, Hold) and hold.expires_at is not None
+        ]
+        heapify(self.expiries)
+
+    def _change(self, sku: str, item: Item, warehouse: str, row: StockRow, cause: Cause, delta: dict[str, int]) -> None:
+        """Publish a change that was made to a row."""
+        item.seq += 1
+        row.seq = item.seq
+        self.changes += 1
+        if self.touched is not None:
+            self.touched.add(f"S{sku}\0{warehouse}")
+        on_hand, reserved, safety = row.on_hand, row.reserved, row.safety_stock
+        after = Quantities(on_hand, reserved, row.damaged, safety, row.inbound, on_hand - reserved - safety)
+        change = StockChange(sku, warehouse, item.seq, self.now, cause, delta, after, reserved > on_hand)
+        self.out.stock_changes.append((self._offset, item.change_keys[warehouse], encode(change)))
+
+    def _publish(self, sku: str, value: bytes) -> None:
+        self.out.results.append((self._offset, sku.encode(), value))
 
     def _result(
         self,
         command_id: str | None,
         type_: str | None,
         sku: str,
+        item: Item | None,
         *,
         code: Code | None = None,
-        reservation_id: str | None = None,
-        touched: Iterable[str] = (),
-    ) -> Json:
-        rows = self.stock.get(sku, {})
-        stock = [{"warehouse": warehouse, **quantities_of(rows.get(warehouse, NO_ROW))} for warehouse in touched]
-        view = None
-        if reservation_id is not None:
-            view = reservation_view(reservation_id, self.reservations[sku, reservation_id])
-        return {
-            "command_id": command_id,
-            "type": type_,
-            "sku": sku,
-            "status": "rejected" if code else "accepted",
-            "code": code.value if code else None,
-            "replayed": False,
-            "reservation": view,
-            "stock": stock,
-            "shortfall": any(row["reserved"] > row["on_hand"] for row in stock),
-            "seq": self.seq.get(sku, 0),
-            "at": self.now,
-            "partition": self.partition,
-            "offset": self._offset,
-        }
-
-
-def _available(row: Json) -> int:
-    available: int = row["on_hand"] - row["reserved"] - row["safety_stock"]
-    return available
-
-
-def _take(holdings: Iterable[Holding], quantity: int) -> list[Holding]:
-    """Take a quantity from holdings, each as far as it goes, in the order given."""
-    taken = []
-    for warehouse, holds in holdings:
-        if quantity == 0:
-            break
-        taken.append((warehouse, min(holds, quantity)))
-        quantity -= taken[-1][1]
-    return taken
+        hold: tuple[Any, Hold] | None = None,
+        rows: Iterable[tuple[str, StockRow]] = (),
+    ) -> Result:
+        stock = [row.view(warehouse) for warehouse, row in rows]
+        shortfall = False
+        for row in stock:
+            if row.reserved > row.on_hand:
+                shortfall = True
+        return Result(
+            command_id,
+            type_,
+            sku,
+            "rejected" if code else "accepted",
+            code,
+            False,  # by position, all of them: by name it takes twice the time
+            None if hold is None else hold[1].view(hold[0]),
+            stock,
+            shortfall,
+            0 if item is None else item.seq,
+            self.now,
+            self.partition,
+            self._offset,
+        )

@@ -50,9 +50,38 @@ class Compared(msgspec.Struct):
     rows: int = 0
 
 
+class Digested(msgspec.Struct):
+    """A SHA-256 (hexadecimal, see `audit/digest.py`) over so many records."""
+
+    count: int = 0
+    sha256: str = ""
+
+
+class Digests(msgspec.Struct):
+    """The digests of a partition from the log's beginning to the ledger's position, those of earlier audits included.
+
+    Results and stock changes are taken as the log demands them, with what was found in place of one that differs; rows
+    as they should be. So two audits that found no difference have the same digests exactly when all was the same.
+    """
+
+    results: Digested = msgspec.field(default_factory=Digested)
+    stock_changes: Digested = msgspec.field(default_factory=Digested)
+    rows: Digested = msgspec.field(default_factory=Digested)
+
+
+class Invariant(msgspec.Struct):
+    """Something that must be true whatever the commands were; `checked` is of how many rows, SKUs or changes."""
+
+    name: str
+    holds: bool
+    checked: int
+    note: str = ""
+
+
 class PartitionReport(msgspec.Struct, kw_only=True):
     """One partition: offsets of `inventory.commands` from `log_start` to `log_end` (at the audit's start).
 
+    The comparison began at `begin`: the log's start, or where the checkpoint stood that it went on from.
     Commands below `position` are applied, the `pending` ones are not yet. `lost` are commands applied without their
     result, `doubled` results that no command accounts for, `oversold` reserves that made available negative. Not
     `complete`: something could not be checked, and `notes` says what and why.
@@ -62,6 +91,7 @@ class PartitionReport(msgspec.Struct, kw_only=True):
     log_start: int
     log_end: int
     position: int
+    begin: int = 0
     pending: int = 0
     compared: Compared = msgspec.field(default_factory=Compared)
     lost: int = 0
@@ -71,6 +101,13 @@ class PartitionReport(msgspec.Struct, kw_only=True):
     differences: list[Difference] = []
     complete: bool = True
     notes: list[str] = []
+    digests: Digests | None = None
+    invariants: list[Invariant] = []
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing differs, and all invariants hold."""
+        return self.difference_count == 0 and all(invariant.holds for invariant in self.invariants)
 
     def add(self, difference: Difference) -> bool:
         """Count a difference; it is kept, and true returned, if there is room."""
@@ -102,6 +139,9 @@ class Report(msgspec.Struct, kw_only=True):
     partitions: list[PartitionReport]
     seconds: float
     commands_per_s: float
+    bootstrap: str | None = None
+    cluster: str | None = None
+    checkpoint: str | None = None
 
 
 def sum_up(partitions: list[PartitionReport], seconds: float) -> Report:
@@ -114,7 +154,7 @@ def sum_up(partitions: list[PartitionReport], seconds: float) -> Report:
         for name in ("pending", "lost", "doubled", "oversold", "difference_count")
     }
     return Report(
-        equal=totals["difference_count"] == 0,
+        equal=all(part.sound for part in partitions),
         complete=all(part.complete for part in partitions),
         compared=compared,
         differences=[difference for part in partitions for difference in part.differences][:MAX_DIFFERENCES],

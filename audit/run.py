@@ -4,41 +4,83 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableSequence, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
-from typing import Literal
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 import msgspec
 from aiokafka.errors import KafkaError
 
-from audit.compare import OUTPUTS, Comparison, ModelComparison, compare_partition
-from audit.reading import CannotAudit, Kafka
+from audit.checkpoint import (
+    LAYOUT,
+    Manifest,
+    Mark,
+    State,
+    Writer,
+    discard_files,
+    read_manifest,
+    read_state,
+    write_manifest,
+)
+from audit.compare import OUTPUTS, ModelComparison, compare_partition
+from audit.digest import Digest
+from audit.model import Model
+from audit.problems import CannotAudit
+from audit.reading import Kafka
 from audit.report import Difference, PartitionReport, Report, sum_up
+from audit.resume import check_cluster, ledger_since, mark_of
 from audit.rows import Ledger
 from audit.trimmed import TrimmedComparison
 from schemas.topics import COMMANDS
 
 WAIT_POLL_S = 0.2
+PROGRESS_POLL_S = 0.2
 # From here on it pays to start processes, each of which needs a second to be ready.
 MANY_COMMANDS = 200_000
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far the audit is: an offset of `inventory.commands`, of the one at which the partition ends."""
+    """How far the audit is: an offset of `inventory.commands`, between those where the partition begins and ends."""
 
     partition: int
     stage: Literal["waiting", "comparing"]
     offset: int
     end: int
+    begin: int = 0
 
 
 ReportProgress = Callable[[Progress], None]
 
 
+class Job(NamedTuple):
+    """What all partitions' audits have in common.
+
+    Args:
+        bootstrap: of the cluster.
+        ends: of the commands' partitions at the audit's start.
+        directory: where checkpoints are, None without any.
+        manifest: the checkpoint to go on from, None to begin at the beginning.
+    """
+
+    bootstrap: str
+    ends: Sequence[int]
+    directory: Path | None = None
+    manifest: Manifest | None = None
+
+
+Audited = tuple[PartitionReport, Mark | None]
+
+
 async def audit(
-    bootstrap: str, *, wait_s: float = 0.0, progress: ReportProgress | None = None, processes: int | None = None
+    bootstrap: str,
+    *,
+    wait_s: float = 0.0,
+    progress: ReportProgress | None = None,
+    processes: int | None = None,
+    checkpoint: Path | None = None,
 ) -> Report:
     """Replay the log with the model, and compare all that the ledger published up to its position.
 
@@ -50,52 +92,107 @@ async def audit(
         processes: how many partitions to compare at a time, each in a process of its own; 1 is this process. Without
             it, one for every processor when there is much to compare. The program's main module must then be one that
             can be imported (`multiprocessing`, "spawn").
+        checkpoint: a directory. The audit goes on from what an earlier one left there, and leaves what a later one
+            goes on from when it found no difference.
 
     Raises:
-        CannotAudit: Kafka cannot be reached, or topics are missing, or a log changed under the audit's hands.
+        CannotAudit: Kafka cannot be reached, or topics are missing, or a log changed under the audit's hands, or the
+            checkpoint belongs to another cluster, log or ledger.
     """
     tell = progress or (lambda _: None)
     try:
         async with Kafka(bootstrap) as kafka:
             partitions = await kafka.partitions()
+            cluster = await kafka.cluster_id()
+            manifest = None if checkpoint is None else read_manifest(checkpoint)
+            if manifest is not None:
+                check_cluster(manifest, cluster, partitions)
             ends = [await kafka.end(COMMANDS, partition) for partition in range(partitions)]
             await _wait_until_applied(kafka, ends, wait_s, tell)
-            processes = processes or (1 if sum(ends) < MANY_COMMANDS else os.cpu_count() or 1)
+            job = Job(bootstrap, ends, checkpoint, manifest)
+            processes = processes or _processes_for(job)
             started = time.perf_counter()
             if processes == 1:
                 with _collector_paused():
-                    reports = [await _audit_partition(kafka, partition, ends, tell) for partition in range(partitions)]
+                    audited = [await _audit_partition(kafka, job, partition, tell) for partition in range(partitions)]
             else:
-                reports = await _audit_in_processes(bootstrap, ends, min(processes, partitions), tell)
-            return sum_up(reports, time.perf_counter() - started)
+                audited = await _audit_in_processes(job, min(processes, partitions), tell)
+            seconds = time.perf_counter() - started
     except KafkaError as error:
         raise CannotAudit(f"Kafka at {bootstrap}: {error!r}") from error
+    report = sum_up([part for part, _ in audited], seconds)
+    report.cluster, report.bootstrap = cluster, bootstrap
+    if checkpoint is not None:
+        _settle_checkpoint(checkpoint, report, manifest, cluster, [mark for _, mark in audited])
+    return report
 
 
-async def _audit_in_processes(
-    bootstrap: str, ends: list[int], processes: int, tell: ReportProgress
-) -> list[PartitionReport]:
-    async def one(pool: ProcessPoolExecutor, partition: int) -> PartitionReport:
-        loop = asyncio.get_running_loop()
-        report = await loop.run_in_executor(pool, _audit_alone, bootstrap, partition, ends)
-        tell(Progress(partition, "comparing", ends[partition], ends[partition]))
-        return report
-
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        return await asyncio.gather(*(one(pool, partition) for partition in range(len(ends))))
+def _processes_for(job: Job) -> int:
+    marks = job.manifest.marks if job.manifest else ()
+    to_compare = sum(job.ends) - sum(mark.next_offset for mark in marks)
+    return 1 if to_compare < MANY_COMMANDS else os.cpu_count() or 1
 
 
-def _audit_alone(bootstrap: str, partition: int, ends: list[int]) -> PartitionReport:
-    async def connect_and_audit() -> PartitionReport:
-        async with Kafka(bootstrap) as kafka:
-            return await _audit_partition(kafka, partition, ends, lambda _: None)
+def _settle_checkpoint(
+    directory: Path, report: Report, before: Manifest | None, cluster: str | None, marks: list[Mark | None]
+) -> None:
+    """Make what the partitions left the new checkpoint, if nothing differs; else leave the one that is there."""
+    whole = [mark for mark in marks if mark is not None]
+    if report.equal and len(whole) == len(marks):
+        write_manifest(directory, Manifest(layout=LAYOUT, cluster=cluster, partitions=len(marks), marks=whole))
+        report.checkpoint = str(directory)
+        return
+    discard_files(directory, keep={mark.file for mark in before.marks} if before else set())
+    why = "something differs" if not report.equal else "a log has lost its beginning"
+    report.notes.append(f"no checkpoint was written: {why}")
+
+
+_counters: MutableSequence[int] | None = None  # of a process of a pool: how far each partition is
+
+
+def _set_counters(counters: MutableSequence[int]) -> None:
+    global _counters  # noqa: PLW0603 - the pool's way to hand something to its processes
+    _counters = counters
+
+
+async def _audit_in_processes(job: Job, processes: int, tell: ReportProgress) -> list[Audited]:
+    loop, context = asyncio.get_running_loop(), get_context("spawn")
+    counters = context.Array("q", len(job.ends), lock=False)
+    marks = {mark.partition: mark.next_offset for mark in job.manifest.marks} if job.manifest else {}
+
+    def show() -> None:
+        for partition, offset in enumerate(counters):
+            if offset:
+                tell(Progress(partition, "comparing", offset, job.ends[partition], marks.get(partition, 0)))
+
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_set_counters, initargs=(counters,)) as pool:
+        running = [loop.run_in_executor(pool, _audit_alone, job, partition) for partition in range(len(job.ends))]
+        while not all(future.done() for future in running):
+            await asyncio.wait(running, timeout=PROGRESS_POLL_S, return_when=asyncio.FIRST_EXCEPTION)
+            for partition, future in enumerate(running):
+                if future.done():
+                    future.result()
+                    counters[partition] = job.ends[partition]
+            show()
+        return [future.result() for future in running]
+
+
+def _audit_alone(job: Job, partition: int) -> Audited:
+    def count(at: Progress) -> None:
+        if _counters is not None:
+            _counters[partition] = at.offset
+
+    async def connect_and_audit() -> Audited:
+        async with Kafka(job.bootstrap) as kafka:
+            await kafka.partitions()
+            return await _audit_partition(kafka, job, partition, count)
 
     try:
         with _collector_paused():
             return asyncio.run(connect_and_audit())
     except KafkaError as error:
         # Not every Kafka error survives the way to another process.
-        raise CannotAudit(f"Kafka at {bootstrap}: {error!r}") from None
+        raise CannotAudit(f"Kafka at {job.bootstrap}: {error!r}") from None
 
 
 @contextmanager
@@ -127,40 +224,72 @@ async def _wait_until_applied(kafka: Kafka, ends: list[int], wait_s: float, tell
             await asyncio.sleep(WAIT_POLL_S)
 
 
-async def _audit_partition(kafka: Kafka, partition: int, ends: list[int], tell: ReportProgress) -> PartitionReport:
-    end = ends[partition]
+async def _audit_partition(kafka: Kafka, job: Job, partition: int, tell: ReportProgress) -> Audited:
+    end = job.ends[partition]
+    mark = next((it for it in job.manifest.marks if it.partition == partition), None) if job.manifest else None
     # The order makes the reading consistent while the ledger runs: all that is in the ledger now is in the outputs
     # by their ends, and all that is in the outputs was brought about by commands that are in the log by its end.
-    ledger = await kafka.ledger(partition)
-    begin = await kafka.begin(COMMANDS, partition)
-    report = PartitionReport(partition=partition, log_start=begin, log_end=end, position=ledger.next_offset or begin)
-    outputs, heads_missing = {}, []
+    ledger = await ledger_since(kafka, partition, mark) if mark else await kafka.ledger(partition)
+    log_start = await kafka.begin(COMMANDS, partition)
+    begin = mark.next_offset if mark else log_start
+    report = PartitionReport(
+        partition=partition, log_start=log_start, log_end=end, position=ledger.next_offset or begin, begin=begin
+    )
+    outputs, heads_missing, begins = {}, [], {}
     for topic in OUTPUTS:
         output_begin = await kafka.begin(topic, partition)
         output_end, settled = await kafka.settled_end(topic, partition)
         if not settled:
             report.note(f"a transaction stays open in {topic}: what lies behind it is hidden")
-        if output_begin > 0:
+        known_until = mark.outputs.get(topic, 0) if mark else 0
+        if output_begin > known_until:
             heads_missing.append(topic)
             report.note(f"{topic} begins at offset {output_begin}: what came before is not compared")
-        outputs[topic] = kafka.log(topic, partition, output_begin, output_end)
+        begins[topic] = max(output_begin, known_until)
+        outputs[topic] = kafka.log(topic, partition, begins[topic], output_end)
     last = await kafka.end(COMMANDS, partition)
     _check_position(report, ledger, begin, last)
-    comparison = _comparison(report, len(ends), ledger, heads_missing)
-    commands = kafka.log(COMMANDS, partition, begin, last)
-    await compare_partition(
-        comparison, commands, outputs, lambda offset: tell(Progress(partition, "comparing", min(offset, end), end))
-    )
-    await commands.close()
-    report.pending = await kafka.count(COMMANDS, partition, max(report.position, begin), end)
-    return report
-
-
-def _comparison(report: PartitionReport, partitions: int, ledger: Ledger, heads_missing: list[str]) -> Comparison:
+    writer = None if job.directory is None else Writer(job.directory, partition)
+    comparison: ModelComparison | TrimmedComparison
     now_ms = int(time.time() * 1000)
-    if report.log_start > 0:
-        return TrimmedComparison(report, ledger, heads_missing=heads_missing, now_ms=now_ms)
-    return ModelComparison(report, partitions, ledger, heads_missing=heads_missing, now_ms=now_ms)
+    if begin > 0 and mark is None:
+        comparison, writer = TrimmedComparison(report, ledger, heads_missing=heads_missing, now_ms=now_ms), None
+    else:
+        state = _state_to_begin_with(job, partition, mark)
+        comparison = ModelComparison(
+            report,
+            state,
+            ledger,
+            heads_missing=heads_missing,
+            now_ms=now_ms,
+            next_offsets=begins,
+            at_position=None if writer is None else writer.write_model,
+        )
+    commands = kafka.log(COMMANDS, partition, begin, last)
+    try:
+        await compare_partition(
+            comparison,
+            commands,
+            outputs,
+            lambda offset: tell(Progress(partition, "comparing", min(offset, end), end, begin)),
+        )
+        await commands.close()
+        report.pending = await kafka.count(COMMANDS, partition, max(report.position, begin), end)
+        if writer is None or not isinstance(comparison, ModelComparison) or not report.sound:
+            return report, None
+        new_mark, writer = mark_of(comparison, writer, ledger, mark), None
+        return report, new_mark
+    finally:
+        if writer is not None:
+            writer.discard()
+
+
+def _state_to_begin_with(job: Job, partition: int, mark: Mark | None) -> State:
+    if mark is None or job.directory is None:
+        return State(Model(partition, len(job.ends)), Digest(), Digest())
+    state = read_state(job.directory, mark)
+    state.model.touched = set()
+    return state
 
 
 def _check_position(report: PartitionReport, ledger: Ledger, begin: int, end: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
+from audit.digest import Digest
 from audit.documents import Json
 from audit.report import Difference, Kind, PartitionReport, What
 
@@ -14,6 +15,8 @@ from audit.report import Difference, Kind, PartitionReport, What
 LOOK_AHEAD = 2000
 # Past so many partings the topic is another one altogether; going on would take minutes and say nothing new.
 MAX_PARTINGS = 10_000
+# So many of those lost, and of those doubled, are remembered to see whether they only changed places.
+MAX_STRAYS = 100_000
 
 
 class Record(Protocol):
@@ -53,23 +56,42 @@ class Format(NamedTuple):
     repeats: Callable[[Record], bool]
 
 
+# What is expected: the command's offset, the published record's key, and its value: JSON as bytes, or a document where
+# the value alone does not say whether a record is the right one (a dead letter's headers).
+Entry = tuple[int, bytes | None, bytes | Json]
+
+
 class Stream:
-    """Matches one topic's records with the expected documents; both come in piece by piece, in order.
+    """Matches one topic's records with those expected; both come in piece by piece, in order.
 
     Args:
         format_: of the topic's documents.
         report: where differences are added.
         position: the ledger's; what later commands would bring about is not lost as long as nothing follows it.
         head_missing: the topic has lost its beginning; the first record that is still there says where to begin.
+        digest: goes on over what is expected of the commands before the position, with what was found in its place
+            where that differs.
+        next_offset: of the topic; goes on to behind the last record that belongs to a command before the position.
     """
 
-    def __init__(self, format_: Format, report: PartitionReport, position: int, *, head_missing: bool = False) -> None:
+    def __init__(
+        self,
+        format_: Format,
+        report: PartitionReport,
+        position: int,
+        *,
+        head_missing: bool = False,
+        digest: Digest | None = None,
+        next_offset: int = 0,
+    ) -> None:
         self.format = format_
         self.report = report
         self.position = position
         self.head_missing = head_missing
+        self.digest = digest or Digest()
+        self.next_offset = next_offset
         self.compared = self.lost = self.doubled = self.unchecked = 0
-        self.wanted: deque[tuple[int, Json]] = deque()  # with the command's offset
+        self.wanted: deque[Any] = deque()  # of `Entry`
         self.found: deque[Record] = deque()
         self.wanted_done = self.found_done = False
         self._partings = 0
@@ -89,18 +111,28 @@ class Stream:
 
     def match(self) -> None:
         """Compare as far as can be decided with what is there; what was compared is forgotten."""
-        wanted, found, same = self.wanted, self.found, self.format.same
+        wanted, found = self.wanted, self.found
         if self._partings >= MAX_PARTINGS:
             wanted.clear()
             found.clear()
         if self.head_missing and not self._find_beginning():
             return
+        same, position, digested = self.format.same, self.position, self.digest.pending
         while wanted and found:
-            if same(wanted[0][1], found[0]):
-                self._matched(wanted.popleft()[1])
-                found.popleft()
+            offset, key, value = wanted[0]
+            record = found[0]
+            # Almost always the bytes are equal, which is quicker to see than to read them.
+            if (record.value == value and record.key == key) or same(document_of(value), record):
+                if offset < position:
+                    digested.append(value)
+                    self.next_offset = record.offset + 1
+                self.compared += 1
+                del wanted[0], found[0]
+                self._matched(key)
             elif not self._part():
+                self.digest.fold()
                 return
+        self.digest.fold()
         self._pass_over_rest()
 
     def finish(self) -> None:
@@ -116,14 +148,14 @@ class Stream:
     def _pass_over_rest(self) -> None:
         """Judge what one side has left when the other has come to its end."""
         while self.found_done and self.wanted:
-            offset, document = self.wanted.popleft()
-            if offset < self.position:
-                self._lose(offset, document)
+            entry = self.wanted.popleft()
+            if entry[0] < self.position:
+                self._lose(entry)
         while self.wanted_done and self.found:
             self._double(self.found.popleft())
 
-    def _matched(self, _document: Json) -> None:
-        self.compared += 1
+    def _matched(self, key: bytes) -> None:
+        """Take note that what is expected under a key was there."""
 
     def _find_beginning(self) -> bool:
         """Drop what was expected before the first record that is still there; true when both sides meet."""
@@ -131,31 +163,39 @@ class Stream:
             self.found.popleft()
         if self.found:
             target = self.format.found_id(self.found[0])
-            while self.wanted and self.format.wanted_id(self.wanted[0][1]) != target:
-                self.wanted.popleft()
-                self.unchecked += 1
+            while self.wanted and self._wanted_id(self.wanted[0]) != target:
+                self._leave_unchecked()
         elif self.found_done:
-            self.unchecked += len(self.wanted)
-            self.wanted.clear()
+            while self.wanted:
+                self._leave_unchecked()
         self.head_missing = not (self.found and self.wanted)
         return not self.head_missing
 
+    def _leave_unchecked(self) -> None:
+        self.unchecked += 1
+        self._digest_expected(self.wanted.popleft())
+
+    def _digest_expected(self, entry: Entry) -> None:
+        if entry[0] < self.position and isinstance(entry[2], bytes):
+            self.digest.pending.append(entry[2])
+
+    def _wanted_id(self, entry: Entry) -> Hashable:
+        return self.format.wanted_id(document_of(entry[2]))
+
     def _part(self) -> bool:
         """Settle the first difference; false when more must be read first."""
-        offset, document = self.wanted[0]
-        if self.format.wanted_id(document) == self._id_of(self.found[0]):
-            self._alter(offset, document, self.found.popleft())
-            self.wanted.popleft()
+        if self._wanted_id(self.wanted[0]) == self._id_of(self.found[0]):
+            self._alter(self.wanted.popleft(), self.found.popleft())
             return True
         if self.hungry or (len(self.wanted) < LOOK_AHEAD and not self.wanted_done):
             return False
         self._partings += 1
         lost, doubled = self._meeting()
-        while lost and lost == doubled and self.format.alike(self.wanted[0][1], self.found[0]):
-            self._alter(*self.wanted.popleft(), self.found.popleft())
+        while lost and lost == doubled and self.format.alike(document_of(self.wanted[0][2]), self.found[0]):
+            self._alter(self.wanted.popleft(), self.found.popleft())
             lost, doubled = lost - 1, doubled - 1
         for _ in range(lost):
-            self._lose(*self.wanted.popleft())
+            self._lose(self.wanted.popleft())
         for _ in range(doubled):
             self._double(self.found.popleft())
         return True
@@ -167,7 +207,7 @@ class Stream:
         places: dict[Hashable, int] = {}
         for place, record in enumerate(ahead):
             places.setdefault(self._ids[record.offset], place)
-        expected = [self.format.wanted_id(document) for _, document in islice(self.wanted, LOOK_AHEAD)]
+        expected = [self._wanted_id(entry) for entry in islice(self.wanted, LOOK_AHEAD)]
         meetings = [(place, places[identity]) for place, identity in enumerate(expected) if identity in places]
         return min(meetings, key=sum, default=(len(expected), len(ahead)))
 
@@ -175,11 +215,13 @@ class Stream:
         identity = self._ids.get(record.offset)
         return self.format.found_id(record) if identity is None else identity
 
-    def _alter(self, offset: int, document: Json, record: Record) -> None:
+    def _alter(self, entry: Entry, record: Record) -> None:
         self.compared += 1
-        self._say("altered", offset, document, record)
+        self.digest.pending.append(record.value or b"")
+        self._say("altered", entry[0], document_of(entry[2]), record)
 
-    def _lose(self, offset: int, document: Json) -> None:
+    def _lose(self, entry: Entry) -> None:
+        offset, document = entry[0], document_of(entry[2])
         identity = self.format.wanted_id(document)
         if identity in self._doubled:
             _move(self._doubled.pop(identity), offset=offset, expected=document)
@@ -187,11 +229,12 @@ class Stream:
             return
         self.lost += 1
         difference = self._say("lost", offset, document, None)
-        if self.found:
+        if self.found and len(self._lost) < MAX_STRAYS:
             self._lost[identity] = difference
 
     def _double(self, record: Record) -> None:
         self.compared += 1
+        self.digest.pending.append(record.value or b"")
         identity = self._id_of(record)
         if identity in self._lost:
             _move(self._lost.pop(identity), record_offset=record.offset, found=self.format.show(record))
@@ -199,7 +242,7 @@ class Stream:
             return
         self.doubled += 1
         difference = self._say("doubled", self.format.offset(record), None, record)
-        if self.wanted:
+        if self.wanted and len(self._doubled) < MAX_STRAYS:
             self._doubled[identity] = difference
 
     def _say(self, what: What, offset: int | None, document: Json | None, record: Record | None) -> Difference | None:
@@ -215,6 +258,11 @@ class Stream:
             found=self.format.show(record) if record else None,
         )
         return difference if self.report.add(difference) else None
+
+
+def document_of(value: Any) -> Any:
+    """Give an expected value as a document."""
+    return orjson.loads(value) if isinstance(value, bytes) else value
 
 
 def _move(difference: Difference | None, **known: Any) -> None:

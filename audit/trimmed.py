@@ -1,6 +1,6 @@
 """Owns what can be checked of a partition whose log has lost its beginning: its state cannot be rebuilt any more."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from audit.change_checks import ChangeChecks
@@ -103,7 +103,7 @@ class TrimmedComparison:
             "a result for every command, the sequence and arithmetic of stock changes, and stock rows against them"
         )
 
-    def apply(self, commands: Iterable[Record]) -> int | None:
+    def apply(self, commands: Sequence[Record]) -> int | None:
         """Take commands; which result each must have waits in the streams."""
         offset = None
         for record in commands:
@@ -120,7 +120,7 @@ class TrimmedComparison:
                     "partition": self.report.partition,
                     "offset": offset,
                 }
-                self._letters.wanted.append((offset, letter))
+                self._letters.wanted.append((offset, record.key, letter))
                 if unreadable.sku is not None:
                     self._expect(offset, unreadable.command_id, unreadable.sku)
             else:
@@ -141,4 +141,5 @@ class TrimmedComparison:
         )
 
     def _expect(self, offset: int, command_id: str | None, sku: str) -> None:
-        self._results.wanted.append((offset, {"sku": sku, "command_id": command_id, "offset": offset}))
+        answer = {"sku": sku, "command_id": command_id, "offset": offset}
+        self._results.wanted.append((offset, sku.encode(), answer))

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.progress import TaskID
 
-from audit.reading import CannotAudit
+from audit.problems import CannotAudit
 from audit.report import Report, render, to_json
 from audit.run import Progress, audit
 from ops.cluster import connect

@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from audit.checkpoint import State
 from audit.compare import OUTPUTS, ModelComparison, compare_partition
+from audit.digest import Digest
 from audit.model import Model
 from audit.report import PartitionReport
 from audit.rows import Ledger
@@ -80,7 +82,7 @@ class Published:
             for letter in expected.dead_letters:
                 headers = DeadLetter(**letter).headers()
                 _record(self.outputs[DEAD_LETTERS], letter["key"], letter["value"], tuple(headers))
-        self.rows = {key: msgspec.msgpack.encode(row) for key, row in log.model.rows()}
+        self.rows = dict(log.model.rows())
         self.rows[b"P"] = msgspec.msgpack.encode([1, len(log.commands), log.model.now, 3])
         self.partitions = log.model.partitions
         self.heads_missing = []
@@ -112,7 +114,7 @@ class Published:
         row[index] = value
         self.rows[key] = msgspec.msgpack.encode(row)
 
-    async def audit(self, *, piece=7, log_start=0):
+    async def audit(self, *, piece=7, log_start=0, at_position=None):
         """Compare, reading all logs in pieces; the report."""
         ledger = Ledger.of(dict(self.rows))
         report = PartitionReport(
@@ -121,8 +123,14 @@ class Published:
         if log_start:
             comparison = TrimmedComparison(report, ledger, heads_missing=self.heads_missing, now_ms=self.now_ms)
         else:
+            state = State(Model(0, self.partitions), Digest(), Digest())
             comparison = ModelComparison(
-                report, self.partitions, ledger, heads_missing=self.heads_missing, now_ms=self.now_ms
+                report,
+                state,
+                ledger,
+                heads_missing=self.heads_missing,
+                now_ms=self.now_ms,
+                at_position=at_position,
             )
         outputs = {topic: Source(records, piece) for topic, records in self.outputs.items()}
         commands = [record for record in self.commands if record.offset >= log_start]

@@ -2,12 +2,16 @@
 
 import json
 
+import msgspec
+
 DAY = 24 * 60 * 60 * 1000
 T0 = 1_764_000_000_000
 
 
 def rows(log, prefix):
-    return {key: row for key, row in log.model.rows() if key.startswith(prefix)}
+    """Give the rows of one kind, decoded; the content of a remembered command as None."""
+    found = {key: msgspec.msgpack.decode(row) for key, row in log.model.rows() if key.startswith(prefix)}
+    return {key: [row[0], None, *row[2:]] if prefix[:1] == b"C" else row for key, row in found.items()}
 
 
 def test_a_stock_row_carries_the_sequence_of_its_own_last_change(log):

@@ -20,8 +20,10 @@ class FakeKafka:
         self.published = published
         self.logs = {COMMANDS: published.commands} | published.outputs
         self.begins = {}
+        self.cluster = "here"
         self.next_positions = []
         self.open_transactions = set()
+        self.changelog_end, self.written_since = 100, {}
         self.asked = []
 
     def __call__(self, bootstrap):
@@ -36,6 +38,9 @@ class FakeKafka:
 
     async def partitions(self):
         return 1
+
+    async def cluster_id(self):
+        return self.cluster
 
     async def begin(self, topic, _partition):
         return self.begins.get(topic, 0)
@@ -56,8 +61,9 @@ class FakeKafka:
     async def is_empty(self, topic, _partition, begin, end):
         return await self.count(topic, _partition, begin, end) == 0
 
-    async def ledger(self, _partition):
-        return Ledger.of(dict(self.published.rows))
+    async def ledger(self, _partition, since=None):
+        rows = self.published.rows if since is None else self.written_since
+        return Ledger.of(dict(rows), self.changelog_end)
 
     async def position(self, _partition):
         if self.next_positions:
@@ -210,4 +216,4 @@ def test_without_kafka_there_is_none_in_a_process_of_its_own_either(kafka, monke
 
     monkeypatch.setattr(kafka, "ledger", refuse)
     with pytest.raises(CannotAudit, match=r"somewhere:1.*nobody there"):
-        run_module._audit_alone("somewhere:1", 0, [22])
+        run_module._audit_alone(run_module.Job("somewhere:1", [22]), 0)

@@ -1,0 +1,245 @@
+"""Owns the checkpoints of audits: what a later audit needs to go on, in a directory, replaced all at once.
+
+`checkpoint.json` names one file per partition and says which cluster, topics and ledger they belong to; it is written
+last, by renaming, so the directory always holds a whole checkpoint. A partition's file is a sequence of chunks,
+each its length (4 bytes, big-endian) and a msgpack array that begins with what it holds; `checkpoint.json` has its
+SHA-256.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from heapq import heapify
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from audit.digest import Digest
+from audit.documents import Hold, StockRow, decode_hold, encode_row
+from audit.model import Model
+from audit.parts import Item
+from audit.problems import CannotAudit
+
+LAYOUT = 1
+MANIFEST = "checkpoint.json"
+_CHUNK = 5000  # entries: some hundred KiB
+_LENGTH = 4
+
+_decode = msgspec.msgpack.Decoder().decode
+
+
+class Mark(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Where one partition's checkpoint stands, and of which log and ledger it is.
+
+    Args:
+        partition: its number.
+        file: name of its file.
+        sha256: of that file.
+        next_offset: of `inventory.commands`: all before it is in the model.
+        at: the partition's clock there, in ms.
+        incarnation: of the ledger.
+        last_command: what tells the last command before `next_offset`, None without one: see `fingerprint`.
+        outputs: topic -> offset behind the last record that belongs to a command before `next_offset`.
+        changelog: the changelog's offset up to which rows were compared.
+    """
+
+    partition: int
+    file: str
+    sha256: str
+    next_offset: int
+    at: int
+    incarnation: Any
+    last_command: str | None
+    outputs: dict[str, int]
+    changelog: int
+
+
+class Manifest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What `checkpoint.json` holds."""
+
+    layout: int
+    cluster: str | None
+    partitions: int
+    marks: list[Mark]
+
+
+class State(msgspec.Struct):
+    """What an audit goes on with: the model, and the digests of results and stock changes."""
+
+    model: Model
+    results: Digest
+    stock_changes: Digest
+
+
+def fingerprint(offset: int, timestamp_ms: int, value: bytes | None) -> str:
+    """Give what tells one record from the one at its offset in a topic that was made anew: `OFFSET:DIGEST`."""
+    return f"{offset}:{sha256(b'%d ' % timestamp_ms + (value or b'')).hexdigest()[:32]}"
+
+
+def read_manifest(directory: Path) -> Manifest | None:
+    """Read `checkpoint.json`; None where there is none yet.
+
+    Raises:
+        CannotAudit: it cannot be read, or a later release wrote it.
+    """
+    path = directory / MANIFEST
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise CannotAudit(f"{path} cannot be read: {error}; remove {directory} to audit from the beginning") from error
+    if manifest.layout != LAYOUT:
+        raise CannotAudit(f"{path} has layout {manifest.layout}, this audit knows {LAYOUT}; remove {directory}")
+    return manifest
+
+
+class Writer:
+    """Writes one partition's file: first the model, as it stands at the ledger's position, later the digests.
+
+    Args:
+        directory: is made if need be.
+        partition: its number.
+    """
+
+    def __init__(self, directory: Path, partition: int) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        self._path = directory / f"partition-{partition}.{os.getpid()}.new"
+        self._hash = sha256()
+        self._file: BinaryIO = self._path.open("wb")
+
+    def write_model(self, model: Model) -> None:
+        """Write the state down."""
+        self._chunk(["model", model.partition, model.partitions, model.now, model.changes])
+        items = (
+            [sku, item.seq, [[warehouse, row] for warehouse, row in item.rows.items()]]
+            for sku, item in model.items.items()
+        )
+        self._chunks("items", items)
+        holds = model.holds.items()
+        self._chunks("holds", ([key, encode_row(hold) if isinstance(hold, Hold) else hold] for key, hold in holds))
+        self._chunks("seen", model.seen.items())
+        self._chunks("runs", model.seen_runs)
+
+    def finish(self, results: Digest, stock_changes: Digest, next_offset: int) -> tuple[str, str]:
+        """Write the digests, and give the file its name.
+
+        Returns:
+            The file's name and its SHA-256.
+        """
+        self._chunk(["digests", results.state(), stock_changes.state()])
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        digest = self._hash.hexdigest()
+        name = f"{self._path.name.partition('.')[0]}-{next_offset}-{digest[:12]}.model"
+        self._path.rename(self._directory / name)
+        return name, digest
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def _chunks(self, kind: str, entries: Iterable[Any]) -> None:
+        entries = iter(entries)
+        while chunk := list(islice(entries, _CHUNK)):
+            self._chunk([kind, chunk])
+
+    def _chunk(self, content: list[Any]) -> None:
+        data = encode_row(content)
+        data = len(data).to_bytes(_LENGTH, "big") + data
+        self._hash.update(data)
+        self._file.write(data)
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Make the files it names the checkpoint, and remove those of the one before."""
+    path, new = directory / MANIFEST, directory / f"{MANIFEST}.{os.getpid()}.new"
+    with new.open("wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    new.rename(path)
+    folder = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    discard_files(directory, keep={mark.file for mark in manifest.marks})
+
+
+def discard_files(directory: Path, keep: set[str]) -> None:
+    """Remove the partitions' files, except those."""
+    for path in directory.glob("partition-*"):
+        if path.name not in keep:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+
+def read_state(directory: Path, mark: Mark) -> State:
+    """Read one partition's file.
+
+    Raises:
+        CannotAudit: it is missing, or not what was written.
+    """
+    path = directory / mark.file
+    try:
+        with path.open("rb") as file:
+            digest = sha256()
+            while data := file.read(1 << 20):
+                digest.update(data)
+            if digest.hexdigest() != mark.sha256:
+                raise CannotAudit(f"{path} is damaged; remove {directory} to audit from the beginning")
+            file.seek(0)
+            return _state_of(_read_chunks(file))
+    except OSError as error:
+        raise CannotAudit(f"{path} cannot be read: {error}; remove {directory} to audit from the beginning") from error
+
+
+def _read_chunks(file: BinaryIO) -> Iterator[list[Any]]:
+    while length := file.read(_LENGTH):
+        yield _decode(file.read(int.from_bytes(length, "big")))
+
+
+def _state_of(chunks: Iterator[list[Any]]) -> State:
+    _, partition, partitions, now, changes = next(chunks)
+    model = Model(partition, partitions)
+    model.now, model.changes = now, changes
+    digests: list[Digest] = []
+    closed: list[tuple[int, str]] = []
+    for kind, *content in chunks:
+        if kind == "items":
+            for sku, seq, rows in content[0]:
+                item = model.items[sku] = Item(sku, seq)
+                for warehouse, row in rows:
+                    item.add_row(warehouse, StockRow(*row[1:]))
+        elif kind == "holds":
+            for key, row in content[0]:
+                _add_hold(model, key, row, closed)
+        elif kind == "seen":
+            model.seen.update(content[0])
+            model.seen_order.extend(key for key, _ in content[0])
+        elif kind == "runs":
+            model.seen_runs.extend(content[0])
+        else:
+            digests = [Digest(*state) for state in content]
+    heapify(model.expiries)
+    model.closed.extend(sorted(closed))
+    return State(model, *digests)
+
+
+def _add_hold(model: Model, key: str, row: bytes, closed: list[tuple[int, str]]) -> None:
+    hold = decode_hold(row)
+    if hold.closed_at is not None:
+        model.holds[key] = row
+        closed.append((hold.closed_at, key))
+        return
+    model.holds[key] = hold
+    model.open += 1
+    if hold.expires_at is not None:
+        model.expiries.append((hold.expires_at, key))
