@@ -28,6 +28,7 @@ class Difference(msgspec.Struct, kw_only=True):
         key: the record's key, for a row with its prefix.
         expected: the document or row that should be there, or None.
         found: the one that is there, or None.
+        command: the command's own record, where it is known and still there.
     """
 
     kind: Kind
@@ -38,6 +39,7 @@ class Difference(msgspec.Struct, kw_only=True):
     key: str | None = None
     expected: Any = None
     found: Any = None
+    command: Any = None
 
 
 class Compared(msgspec.Struct):
@@ -139,6 +141,7 @@ class Report(msgspec.Struct, kw_only=True):
     partitions: list[PartitionReport]
     seconds: float
     commands_per_s: float
+    made_at: int = 0  # ms
     bootstrap: str | None = None
     cluster: str | None = None
     checkpoint: str | None = None
@@ -175,6 +178,12 @@ def render(report: Report) -> RenderableType:
     """Give the report as a person reads it: the verdict, the partitions, what could not be checked, what differs."""
     parts: list[RenderableType] = [_verdict(report), _partitions_table(report)]
     parts += [Text(f"note: {note}", style="yellow") for note in report.notes]
+    parts += [
+        Text(f"partition {part.partition}: it is not so that {it.name}: {it.note}", style="red")
+        for part in report.partitions
+        for it in part.invariants
+        if not it.holds
+    ]
     if report.differences:
         parts.append(_differences_table(report))
         if (more := report.difference_count - len(report.differences)) > 0:
@@ -207,14 +216,17 @@ def _partitions_table(report: Report) -> Table:
         counts = (compared.results, compared.stock_changes, compared.dead_letters, compared.rows)
         verdict = (part.lost, part.doubled, part.oversold, part.difference_count)
         numbers = (part.position, part.pending, *counts, *verdict)
-        table.add_row(str(part.partition), f"{part.log_start}..{part.log_end}", *(f"{n:,}" for n in numbers))
+        table.add_row(
+            str(part.partition), f"{max(part.begin, part.log_start)}..{part.log_end}", *(f"{n:,}" for n in numbers)
+        )
     return table
 
 
 def _differences_table(report: Report) -> Table:
-    table = Table("kind", "what", "partition", "command", "record", "key", "expected / found")
+    table = Table("kind", "what", "partition", "command", "record", "key", "command / expected / found")
     for it in report.differences:
-        both = Text(f"{_short(it.expected)}\n{_short(it.found)}")
+        documents = (it.command, it.expected, it.found)
+        both = Text("\n".join(_short(document) for document in documents))
         places = (str(it.partition), _number(it.offset), _number(it.record_offset))
         # As texts: a key or a document may hold what rich takes for markup.
         table.add_row(it.kind, it.what, *places, Text(it.key or ""), both)

@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from aiokafka.errors import KafkaError
@@ -27,6 +27,7 @@ from audit.checkpoint import (
 )
 from audit.compare import OUTPUTS, ModelComparison, compare_partition
 from audit.digest import Digest
+from audit.formats import show_document
 from audit.model import Model
 from audit.problems import CannotAudit
 from audit.reading import Kafka
@@ -121,7 +122,7 @@ async def audit(
     except KafkaError as error:
         raise CannotAudit(f"Kafka at {bootstrap}: {error!r}") from error
     report = sum_up([part for part, _ in audited], seconds)
-    report.cluster, report.bootstrap = cluster, bootstrap
+    report.cluster, report.bootstrap, report.made_at = cluster, bootstrap, int(time.time() * 1000)
     if checkpoint is not None:
         _settle_checkpoint(checkpoint, report, manifest, cluster, [mark for _, mark in audited])
     return report
@@ -274,6 +275,7 @@ async def _audit_partition(kafka: Kafka, job: Job, partition: int, tell: ReportP
             lambda offset: tell(Progress(partition, "comparing", min(offset, end), end, begin)),
         )
         await commands.close()
+        await _show_commands(kafka, report)
         report.pending = await kafka.count(COMMANDS, partition, max(report.position, begin), end)
         if writer is None or not isinstance(comparison, ModelComparison) or not report.sound:
             return report, None
@@ -290,6 +292,21 @@ def _state_to_begin_with(job: Job, partition: int, mark: Mark | None) -> State:
     state = read_state(job.directory, mark)
     state.model.touched = set()
     return state
+
+
+async def _show_commands(kafka: Kafka, report: PartitionReport) -> None:
+    """Add to each difference the command that it is about."""
+    shown: dict[int, Any] = {}
+    for difference in report.differences:
+        offset = difference.offset
+        if offset is None or not report.log_start <= offset < report.log_end:
+            continue
+        if offset not in shown:
+            log = kafka.log(COMMANDS, report.partition, offset, offset + 1)
+            records = await log.read()
+            await log.close()
+            shown[offset] = show_document(records[0]) if records else None
+        difference.command = shown[offset]
 
 
 def _check_position(report: PartitionReport, ledger: Ledger, begin: int, end: int) -> None:

@@ -43,6 +43,11 @@ app = typer.Typer(
 )
 
 
+Checkpoint = Annotated[
+    Path | None, typer.Option("--checkpoint", file_okay=False, help="Directory with the state of the last audit.")
+]
+
+
 class Stream(StrEnum):
     """What can be followed."""
 
@@ -231,15 +236,33 @@ def stock(
     sku: Annotated[str, typer.Argument(help="The SKU, as it stands in the commands.")],
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
     reservation: Annotated[str | None, typer.Option(help="Show this reservation of the SKU as well.")] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at", metavar="TIME|PARTITION:OFFSET", help="As it was then: a time (ISO 8601 or ms), a command."
+        ),
+    ] = None,
+    checkpoint: Checkpoint = None,
     timeout_s: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait for the answer.")] = 10,
     as_json: Json = False,
 ) -> None:
     """Show a SKU's stock, read through the log: it holds all that was sent before.
 
-    The exit code is 1 when the SKU or the reservation is unknown.
+    With `--at` it is computed from the log, by the model of the audit, as it was after that command, or when the
+    partition's clock last stood at or before that time. When the log has lost its beginning that needs the
+    `--checkpoint` of an audit before the moment. The exit code is 1 when the SKU or the reservation is unknown.
 
-    Example: `holdfast stock 85123A --reservation cart-77`
+    Example: `holdfast stock 85123A --at 2026-11-24T12:00:00Z`
     """
+    if at is not None:
+        from ops.past_stock import past_stock
+
+        past = past_stock(
+            sku, at=at, bootstrap=bootstrap, reservation_id=reservation, checkpoint=checkpoint, as_json=as_json
+        )
+        raise typer.Exit(asyncio.run(past))
+    if checkpoint is not None:
+        raise CannotDo("--checkpoint goes with --at: the present is asked of the ledger itself.")
     from ops.stock import stock as run
 
     code = run(sku, bootstrap=bootstrap, reservation_id=reservation, timeout_s=timeout_s, as_json=as_json)
@@ -269,17 +292,26 @@ def doctor(
 def audit(
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
     wait_s: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for commands under way.")] = 10,
+    checkpoint: Checkpoint = None,
+    html: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the report as a page to this file.")] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Partitions compared at a time; default: one for every processor.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Replay the log with an independent model and compare everything that was published with it.
 
-    The exit code is 1 when any result, stock change or ledger row is not what the log demands.
+    It only reads. With `--checkpoint` it goes on from where the last audit without a difference ended, and leaves its
+    own state there. The exit code is 1 when any result, stock change or ledger row is not what the log demands.
 
-    Example: `holdfast audit --json`
+    Example: `holdfast audit --checkpoint /var/lib/holdfast/audit --html audit.html`
     """
     from ops.audit import run_audit
 
-    raise typer.Exit(asyncio.run(run_audit(bootstrap=bootstrap, wait_s=wait_s, as_json=as_json)))
+    code = run_audit(
+        bootstrap=bootstrap, wait_s=wait_s, checkpoint=checkpoint, html=html, processes=processes, as_json=as_json
+    )
+    raise typer.Exit(asyncio.run(code))
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Owns `holdfast stock`: one SKU as the ledger has it, read through the log and so never stale."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from ops.exchange import exchange
@@ -9,7 +10,7 @@ from ops.screen import cell_text, print_json, print_table, say
 from schemas import codec
 from schemas.codes import Code
 from schemas.commands import Query
-from schemas.results import ReservationView, Result
+from schemas.results import ReservationView, Result, StockView
 
 
 async def stock(sku: str, *, bootstrap: str, reservation_id: str | None, timeout_s: float, as_json: bool) -> int:
@@ -44,18 +45,24 @@ async def stock(sku: str, *, bootstrap: str, reservation_id: str | None, timeout
 
 
 def _print(result: Result) -> None:
+    print_rows(result.sku, result.stock, seq=result.seq, at=result.at)
+    if result.reservation is not None:
+        print_reservation(result.reservation)
+
+
+def print_rows(sku: str, stock: Sequence[StockView], *, seq: int, at: int) -> None:
+    """Print a SKU's rows as a table, with their sum when there are several."""
     columns = ("warehouse", "on_hand", "reserved", "damaged", "safety_stock", "inbound", "available")
-    rows = [tuple(getattr(row, column) for column in columns) for row in result.stock]
+    rows = [tuple(getattr(row, column) for column in columns) for row in stock]
     if len(rows) > 1:
         rows.append(("total", *(sum(row[index] for row in rows) for index in range(1, len(columns)))))
-    print_table(columns, rows, title=f"{result.sku}  (seq {result.seq}, {_time(result.at)})")
-    if result.shortfall:
+    print_table(columns, rows, title=f"{sku}  (seq {seq}, {_time(at)})")
+    if any(row.reserved > row.on_hand for row in stock):
         say("more is reserved than is on hand: count the stock, or release reservations")
-    if result.reservation is not None:
-        _print_reservation(result.reservation)
 
 
-def _print_reservation(found: ReservationView) -> None:
+def print_reservation(found: ReservationView) -> None:
+    """Print a reservation as a table."""
     held = (
         ", ".join(f"{allocation.quantity} in {allocation.warehouse}" for allocation in found.allocations) or "nothing"
     )
