@@ -174,7 +174,7 @@ class ModelComparison:
             STOCK_CHANGES: self.changes,
             DEAD_LETTERS: self.letters,
         }
-        model.out = Outputs(self.results.wanted, self.changes.wanted, self.letters.wanted)
+        model.publish_to(Outputs(self.results.wanted, self.changes.wanted, self.letters.wanted))
 
     def apply(self, commands: Sequence[Record]) -> int | None:
         """Take commands through the model; what it expects waits in the streams."""

@@ -14,9 +14,9 @@ import orjson
 from msgspec import UNSET
 
 from audit.documents import (
+    ROW_VERSION,
     Hold,
     Holding,
-    SeenRow,
     StockRow,
     as_written,
     cause_of,
@@ -43,7 +43,7 @@ from schemas.commands import (
 )
 from schemas.dead_letters import DeadLetter
 from schemas.partitioner import partition_of
-from schemas.results import Result, State
+from schemas.results import Result, State, StockView
 from schemas.stock_changes import Cause, Quantities, StockChange
 
 # A command is remembered for 24 hours, a closed reservation for 7 days, by the clock of the partition.
@@ -73,7 +73,7 @@ class Model:
     def __init__(self, partition: int, partitions: int, out: Outputs | None = None) -> None:
         self.partition = partition
         self.partitions = partitions
-        self.out = out or Outputs([], [], [])
+        self.publish_to(out or Outputs([], [], []))
         self.now = 0
         self.changes = 0  # stock changes so far
         self.items: dict[str, Item] = {}
@@ -87,6 +87,7 @@ class Model:
         # Keys of the rows that were changed, kept only for who sets it: what a later audit must look at.
         self.touched: set[str] | None = None
         self._offset = 0
+        self._due = 0  # when something falls due, at the earliest
         self._rules: dict[type, tuple[str, Callable[[Any], Outcome]]] = {
             Adjust: ("adjust", self._adjust),
             Reserve: ("reserve", self._reserve),
@@ -98,18 +99,28 @@ class Model:
 
     def apply(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> Expected:
         """Apply one record of `inventory.commands`; the answer is what must be published for it, as documents."""
-        kept, self.out = self.out, Outputs([], [], [])
+        kept = self.out
+        self.publish_to(Outputs([], [], []))
         try:
             self.fold(offset, timestamp_ms, key, value)
             results, changes = ([orjson.loads(text) for _, _, text in out] for out in self.out[:2])
             return Expected(results, changes, [letter for _, _, letter in self.out.dead_letters])
         finally:
-            self.out = kept
+            self.publish_to(kept)
+
+    def publish_to(self, out: Outputs) -> None:
+        """Say where `fold` puts what must be published."""
+        self.out = out
+        self._add_result = out.results.append
+        self._add_change = out.stock_changes.append
 
     def fold(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> None:
         """Apply one record of `inventory.commands`; what must be published for it goes to `out`."""
         self._offset = offset
-        self._advance(timestamp_ms)
+        if timestamp_ms > self.now:
+            self.now = timestamp_ms
+            if timestamp_ms >= self._due:
+                self._advance()
         try:
             command = decode_command(value)
         except Unreadable as unreadable:
@@ -146,9 +157,8 @@ class Model:
 
     # The clock: what falls due before the record itself.
 
-    def _advance(self, timestamp_ms: int) -> None:
-        now = self.now = max(self.now, timestamp_ms)
-        runs, closed, expiries = self.seen_runs, self.closed, self.expiries
+    def _advance(self) -> None:
+        now, runs, closed, expiries = self.now, self.seen_runs, self.closed, self.expiries
         while runs and runs[0][0] + SEEN_MS <= now:
             for _ in range(runs.popleft()[1]):
                 del self.seen[self.seen_order.popleft()]
@@ -160,6 +170,14 @@ class Model:
             hold = self.holds.get(key)
             if isinstance(hold, Hold) and hold.expires_at == expires_at:
                 self._expire(key, hold)
+        # What is remembered or closed from now on is dropped later than this; a new expiry may come before it.
+        self._due = now + SEEN_MS
+        if runs:
+            self._due = min(self._due, runs[0][0] + SEEN_MS)
+        if closed:
+            self._due = min(self._due, closed[0][0] + CLOSED_MS)
+        if expiries:
+            self._due = min(self._due, expiries[0][0])
 
     def _expire(self, key: str, hold: Hold) -> None:
         sku, _, reservation_id = key.partition("\0")
@@ -174,7 +192,7 @@ class Model:
         self._close(key, hold, "expired")
         rows = [(warehouse, item.rows[warehouse]) for warehouse, _ in held]
         result = self._result(None, "expire", sku, item, hold=(reservation_id, hold), rows=rows)
-        self.out.results.append((self._offset, item.key, encode(result)))
+        self._add_result((self._offset, item.key, encode(result)))
 
     # One record.
 
@@ -228,24 +246,11 @@ class Model:
             of_command = self._result_of(sku, command.of_command_id)
             result.of_command = as_written(of_command)
         key = sku.encode() if item is None else item.key
-        self.out.results.append((self._offset, key, encode(result)))
+        self._add_result((self._offset, key, encode(result)))
         seen = f"{sku}\0{command_id}"
-        self.seen[seen] = encode_row(
-            SeenRow(
-                content,
-                type_,
-                code,
-                result.seq,
-                now,
-                self._offset,
-                reservation_id,
-                hold,
-                rows,
-                requested,
-                available,
-                of_command,
-            )
-        )
+        # Laid out as `SeenRow`, which would cost its making.
+        row = (ROW_VERSION, content, type_, code, result.seq, now, self._offset, reservation_id, hold, rows)
+        self.seen[seen] = encode_row((*row, requested, available, of_command))
         self.seen_order.append(seen)
         if self.touched is not None:
             self.touched.add(f"C{seen}")
@@ -345,11 +350,15 @@ class Model:
         sku = command.sku
         item, key, hold, quantity = self._held(command, command.quantity)
         taken = take(hold.allocations, quantity)
-        rows = [(warehouse, item.rows[warehouse]) for warehouse, _ in taken]
-        if any(row.on_hand < part for (_, row), (_, part) in zip(rows, taken, strict=True)):
-            raise Refused(Code.NEGATIVE_STOCK)
+        rows = []
+        for warehouse, part in taken:
+            row = item.rows[warehouse]
+            if row.on_hand < part:
+                raise Refused(Code.NEGATIVE_STOCK)
+            rows.append((warehouse, row))
         cause = cause_of(command, "commit")
-        for (warehouse, row), (_, part) in zip(rows, taken, strict=True):
+        for warehouse, part in taken:
+            row = item.rows[warehouse]
             row.on_hand -= part
             row.reserved -= part
             self._change(sku, item, warehouse, row, cause, {"on_hand": -part, "reserved": -part})
@@ -405,7 +414,7 @@ class Model:
             raise Refused(Code.UNKNOWN_RESERVATION)
         if not isinstance(hold, Hold):
             raise Refused(Code(f"reservation_{decode_hold(hold).state}"))
-        left = sum([quantity for _, quantity in hold.allocations])
+        left = hold.quantity - hold.committed - hold.released
         if wanted is not None and wanted > left:
             raise Refused(Code.QUANTITY_EXCEEDS_RESERVATION)
         return item, key, hold, left if wanted is None else wanted
@@ -414,9 +423,12 @@ class Model:
         """Take from what a reservation holds; when nothing is left it ends, and is dropped after its time."""
         if self.touched is not None:
             self.touched.add(f"R{key}")
-        parts = dict(taken)
-        held = [(warehouse, quantity - parts.get(warehouse, 0)) for warehouse, quantity in hold.allocations]
-        hold.allocations = [holding for holding in held if holding[1]]
+        if taken == hold.allocations:
+            hold.allocations = []
+        else:
+            parts = dict(taken)
+            held = [(warehouse, quantity - parts.get(warehouse, 0)) for warehouse, quantity in hold.allocations]
+            hold.allocations = [holding for holding in held if holding[1]]
         if not hold.allocations:
             self._close(key, hold, ends_as)
 
@@ -434,8 +446,10 @@ class Model:
             return None
         if len(self.expiries) > 2 * self.open + _STALE_EXPIRIES:
             self._sort_out_expiries()
-        heappush(self.expiries, (self.now + ttl_ms, key))
-        return self.now + ttl_ms
+        expires_at = self.now + ttl_ms
+        heappush(self.expiries, (expires_at, key))
+        self._due = min(self._due, expires_at)
+        return expires_at
 
     def _sort_out_expiries(self) -> None:
         self.expiries = [
@@ -455,10 +469,10 @@ class Model:
         on_hand, reserved, safety = row.on_hand, row.reserved, row.safety_stock
         after = Quantities(on_hand, reserved, row.damaged, safety, row.inbound, on_hand - reserved - safety)
         change = StockChange(sku, warehouse, item.seq, self.now, cause, delta, after, reserved > on_hand)
-        self.out.stock_changes.append((self._offset, item.change_keys[warehouse], encode(change)))
+        self._add_change((self._offset, item.change_keys[warehouse], encode(change)))
 
     def _publish(self, sku: str, value: bytes) -> None:
-        self.out.results.append((self._offset, sku.encode(), value))
+        self._add_result((self._offset, sku.encode(), value))
 
     def _result(
         self,
@@ -471,11 +485,13 @@ class Model:
         hold: tuple[Any, Hold] | None = None,
         rows: Iterable[tuple[str, StockRow]] = (),
     ) -> Result:
-        stock = [row.view(warehouse) for warehouse, row in rows]
+        stock = []
         shortfall = False
-        for row in stock:
-            if row.reserved > row.on_hand:
-                shortfall = True
+        for warehouse, row in rows:
+            on_hand, reserved, safety = row.on_hand, row.reserved, row.safety_stock
+            shortfall = shortfall or reserved > on_hand
+            available = on_hand - reserved - safety
+            stock.append(StockView(warehouse, on_hand, reserved, row.damaged, safety, row.inbound, available))
         return Result(
             command_id,
             type_,

@@ -250,13 +250,14 @@ async def _audit_partition(kafka: Kafka, job: Job, partition: int, tell: ReportP
         outputs[topic] = kafka.log(topic, partition, begins[topic], output_end)
     last = await kafka.end(COMMANDS, partition)
     _check_position(report, ledger, begin, last)
-    writer = None if job.directory is None else Writer(job.directory, partition)
+    writer: Writer | None = None
     comparison: ModelComparison | TrimmedComparison
     now_ms = int(time.time() * 1000)
     if begin > 0 and mark is None:
-        comparison, writer = TrimmedComparison(report, ledger, heads_missing=heads_missing, now_ms=now_ms), None
+        comparison = TrimmedComparison(report, ledger, heads_missing=heads_missing, now_ms=now_ms)
     else:
         state = _state_to_begin_with(job, partition, mark)
+        writer = None if job.directory is None else Writer(job.directory, partition)
         comparison = ModelComparison(
             report,
             state,

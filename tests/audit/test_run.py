@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaConnectionError
 from audit import CannotAudit, audit
 from audit import run as run_module
 from audit.rows import POSITION, Ledger
-from schemas.topics import COMMANDS, DEAD_LETTERS, RESULTS, STOCK_CHANGES
+from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, RESULTS, STOCK_CHANGES
 from tests.audit.ledger import Source
 
 
@@ -46,6 +46,8 @@ class FakeKafka:
         return self.begins.get(topic, 0)
 
     async def end(self, topic, _partition):
+        if topic == CHANGELOG:
+            return self.changelog_end
         return self.logs[topic][-1].offset + 1 if self.logs[topic] else 0
 
     async def settled_end(self, topic, _partition):
@@ -78,16 +80,20 @@ class FakeLog(Source):
         self.done = True
 
 
+def install(monkeypatch, fake):
+    """Let an audit find a fake cluster."""
+    monkeypatch.setattr(run_module, "Kafka", fake)
+    monkeypatch.setattr(run_module, "WAIT_POLL_S", 0.0)
+    return fake
+
+
 @pytest.fixture
 def kafka(log, published, monkeypatch):
     log.stocked(a=50)
     for number in range(20):
         log.do("reserve", reservation_id=f"r{number}", quantity=1)
     log.send(b"{")
-    fake = FakeKafka(published(log))
-    monkeypatch.setattr(run_module, "Kafka", fake)
-    monkeypatch.setattr(run_module, "WAIT_POLL_S", 0.0)
-    return fake
+    return install(monkeypatch, FakeKafka(published(log)))
 
 
 def set_position(kafka, next_offset):
