@@ -7,7 +7,7 @@ disagree, one of them is wrong. No storage, no I/O; its clock is that of the rec
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from heapq import heapify, heappop, heappush
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import orjson
@@ -26,7 +26,7 @@ from audit.documents import (
     encode_row,
     take,
 )
-from audit.parts import Expected, Item, Outputs, Refused
+from audit.parts import Expected, Item, Outputs, Refused, allocate
 from schemas.codec import Unreadable, decode_command, encode
 from schemas.codes import Code
 from schemas.commands import (
@@ -88,14 +88,6 @@ class Model:
         self.touched: set[str] | None = None
         self._offset = 0
         self._due = 0  # when something falls due, at the earliest
-        self._rules: dict[type, tuple[str, Callable[[Any], Outcome]]] = {
-            Adjust: ("adjust", self._adjust),
-            Reserve: ("reserve", self._reserve),
-            Commit: ("commit", self._commit),
-            Release: ("release", self._release),
-            Extend: ("extend", self._extend),
-            Query: ("query", self._query),
-        }
 
     def apply(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> Expected:
         """Apply one record of `inventory.commands`; the answer is what must be published for it, as documents."""
@@ -210,7 +202,7 @@ class Model:
 
     def _answer(self, command: SkuCommand) -> None:
         sku, command_id = command.sku, command.command_id
-        type_, rule = self._rules[type(command)]
+        type_, rule = self._RULES[type(command)]
         item = self.items.get(sku)
         if item is None and partition_of(sku, self.partitions) != self.partition:
             self._publish(sku, encode(self._result(command_id, type_, sku, None, code=Code.WRONG_PARTITION)))
@@ -224,7 +216,7 @@ class Model:
         else:
             self._publish(sku, encode(self._result(command_id, type_, sku, item, code=Code.IDEMPOTENCY_MISMATCH)))
 
-    def _decide(self, command: Any, type_: str, rule: Callable[[Any], Outcome], content: bytes) -> None:
+    def _decide(self, command: Any, type_: str, rule: Callable[[Any, Any], Outcome], content: bytes) -> None:
         sku, command_id, now = command.sku, command.command_id, self.now
         hold: Hold | None = None
         rows: list[tuple[str, StockRow]] = []
@@ -232,7 +224,7 @@ class Model:
         requested: int | None = None
         available: int | None = None
         try:
-            hold, rows = rule(command)
+            hold, rows = rule(self, command)
         except Refused as refused:
             code, requested, available = refused.code, refused.requested, refused.available
         item = self.items.get(sku)
@@ -306,7 +298,7 @@ class Model:
         key = f"{sku}\0{command.reservation_id}"
         if key in self.holds:
             raise Refused(Code.RESERVATION_EXISTS)
-        allocations = self._allocate(rows if named is None else {named: rows[named]}, quantity)
+        allocations = allocate(rows if named is None else {named: rows[named]}, quantity)
         hold = Hold(
             "held",
             quantity,
@@ -330,21 +322,6 @@ class Model:
             self._change(sku, item, warehouse, row, cause, {"reserved": part})
             touched.append((warehouse, row))
         return hold, touched
-
-    def _allocate(self, candidates: dict[str, StockRow], quantity: int) -> list[Holding]:
-        """Find where a quantity comes from: the first row that has it all, else several in order."""
-        free = []
-        total = 0
-        for warehouse, row in candidates.items():
-            available = row.on_hand - row.reserved - row.safety_stock
-            if available >= quantity:
-                return [(warehouse, quantity)]
-            if available > 0:
-                free.append((warehouse, available))
-                total += available
-        if total < quantity:
-            raise Refused(Code.INSUFFICIENT_STOCK, quantity, total)
-        return take(free, quantity)
 
     def _commit(self, command: Commit) -> Outcome:
         sku = command.sku
@@ -507,3 +484,13 @@ class Model:
             self.partition,
             self._offset,
         )
+
+    # By type; bound to a model they would make a cycle of it, which only the collector would find.
+    _RULES: ClassVar[dict[type, tuple[str, Callable[[Any, Any], Outcome]]]] = {
+        Adjust: ("adjust", _adjust),
+        Reserve: ("reserve", _reserve),
+        Commit: ("commit", _commit),
+        Release: ("release", _release),
+        Extend: ("extend", _extend),
+        Query: ("query", _query),
+    }

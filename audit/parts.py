@@ -3,7 +3,7 @@
 from collections.abc import MutableSequence
 from typing import NamedTuple
 
-from audit.documents import Json, StockRow
+from audit.documents import Holding, Json, StockRow, take
 from schemas.codes import Code
 
 # What one record must bring about: (its offset, the published record's key, its value).
@@ -57,3 +57,23 @@ class Item:
         self.rows[warehouse] = row
         self.rows = dict(sorted(self.rows.items()))
         self.change_keys[warehouse] = self.key + b"/" + warehouse.encode()
+
+
+def allocate(candidates: dict[str, StockRow], quantity: int) -> list[Holding]:
+    """Find where a quantity comes from: the first row that has it all, else several in order.
+
+    Raises:
+        Refused: there is not enough in all of them.
+    """
+    free = []
+    total = 0
+    for warehouse, row in candidates.items():
+        available = row.on_hand - row.reserved - row.safety_stock
+        if available >= quantity:
+            return [(warehouse, quantity)]
+        if available > 0:
+            free.append((warehouse, available))
+            total += available
+    if total < quantity:
+        raise Refused(Code.INSUFFICIENT_STOCK, quantity, total)
+    return take(free, quantity)
