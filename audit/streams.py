@@ -209,7 +209,11 @@ class Stream:
             places.setdefault(self._ids[record.offset], place)
         expected = [self._wanted_id(entry) for entry in islice(self.wanted, LOOK_AHEAD)]
         meetings = [(place, places[identity]) for place, identity in enumerate(expected) if identity in places]
-        return min(meetings, key=sum, default=(len(expected), len(ahead)))
+        if not meetings:
+            # Nothing shows that the commands after the position were applied: theirs may still come.
+            applied = sum(offset < self.position for offset, _, _ in islice(self.wanted, len(expected)))
+            return applied, len(ahead)
+        return min(meetings, key=sum)
 
     def _id_of(self, record: Record) -> Hashable:
         identity = self._ids.get(record.offset)

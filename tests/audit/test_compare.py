@@ -113,6 +113,16 @@ async def test_all_that_is_lost_and_doubled_is_counted(data):
     assert report.difference_count == len(lost ^ doubled)
 
 
+async def test_what_pending_commands_would_bring_about_is_not_lost_when_a_doubled_result_follows(log, published):
+    log.stocked(a=5)
+    early = published(log)
+    log.do("query")
+    log.do("query")
+    early.commands = list(log.commands)
+    early.results.append(early.results[0]._replace(offset=1000))
+    assert said(await early.audit()) == [("result", "doubled", 0, 1000, "S")]
+
+
 async def test_a_result_after_the_last_is_doubled(busy):
     busy.results.append(busy.results[-1]._replace(offset=1000))
     assert said(await busy.audit()) == [("result", "doubled", 29, 1000, "S")]
