@@ -426,3 +426,13 @@ async def test_a_doubled_old_change_is_doubled_all_the_same(busy):
     busy.now_ms = T0 + 8 * DAY
     busy.changes.append(busy.changes[5]._replace(offset=1005))
     assert said(await busy.audit()) == [("stock_change", "doubled", None, 1005, "S/a")]
+
+
+async def test_all_changes_that_no_later_one_accounts_for_are_counted(busy):
+    busy.now_ms = T0 + 8 * DAY
+    missing = [i for i, record in enumerate(busy.changes) if record.key == b"S/a"][-4:]
+    for index in reversed(missing):
+        del busy.changes[index]
+    report = await busy.audit()
+    # Of each row the last is shown, for all the others as well.
+    assert (len(report.differences), report.difference_count) == (1, 4)

@@ -2,6 +2,8 @@
 
 import pytest
 
+from audit import model
+
 DAY = 24 * 60 * 60 * 1000
 T0 = 1_764_000_000_000
 
@@ -199,3 +201,25 @@ def test_the_id_of_a_dropped_reservation_may_be_used_again(stocked):
 def test_a_held_reservation_is_never_dropped(stocked):
     stocked.do("reserve", reservation_id="r", quantity=1, ttl_ms=0)
     assert stocked.result("commit", at=31 * DAY, reservation_id="r")["code"] is None
+
+
+def test_expiries_that_are_none_any_more_are_sorted_out(stocked, monkeypatch):
+    monkeypatch.setattr(model, "_STALE_EXPIRIES", 10)
+    stocked.do("reserve", reservation_id="r", quantity=1)
+    stocked.do("reserve", reservation_id="s", quantity=1, ttl_ms=700)
+    for number in range(100):
+        stocked.do("extend", reservation_id="r", ttl_ms=1000 + number)
+    assert len(stocked.model.expiries) <= 2 * 2 + 11
+    assert [it["reservation"]["reservation_id"] for it in stocked.do("tick", at=700).results] == ["s"]
+    assert stocked.do("tick", at=1098).results == []
+    assert [it["reservation"]["reservation_id"] for it in stocked.do("tick", at=1099).results] == ["r"]
+
+
+def test_nothing_is_kept_longer_than_it_is_remembered(stocked):
+    for number in range(50):
+        stocked.do("reserve", at=number, reservation_id=f"r{number}", quantity=1, ttl_ms=5)
+    stocked.do("tick", at=100)
+    stocked.do("tick", at=8 * DAY)
+    kept = stocked.model
+    assert (len(kept.seen), len(kept.seen_order), len(kept.seen_runs)) == (0, 0, 0)
+    assert (len(kept.holds), len(kept.closed), len(kept.expiries), kept.open) == (0, 0, 0, 0)
