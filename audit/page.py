@@ -90,7 +90,7 @@ def _verdict(report: Report) -> str:
         invariants = f", {failed:,} invariants that do not hold" if failed else ""
         return (
             '<div class="verdict bad" id="verdict"><strong>Different</strong>'
-            f"{report.difference_count:,} differences{invariants}</div>"
+            f"{report.difference_count:,} difference{'' if report.difference_count == 1 else 's'}{invariants}</div>"
         )
     what = "All that was published is" if report.complete else "All that could be checked is"
     return f'<div class="verdict good" id="verdict"><strong>Equal</strong>{what} what the log demands.</div>'
@@ -123,7 +123,7 @@ def _partitions(partitions: Iterable[PartitionReport]) -> str:
     head = ("partition", "log holds", "compared", "pending", "results", "changes", "letters", "rows", "differences")
     rows = [
         (
-            part.partition,
+            str(part.partition),
             f"{part.log_start:,} .. {part.log_end:,}",
             f"{part.begin:,} .. {part.position:,}",
             part.pending,
@@ -141,7 +141,7 @@ def _partitions(partitions: Iterable[PartitionReport]) -> str:
 def _invariants(partitions: Iterable[PartitionReport]) -> str:
     rows = [
         (
-            part.partition,
+            str(part.partition),
             invariant.name,
             _Markup('<span class="good">holds</span>' if invariant.holds else '<strong class="bad">broken</strong>'),
             invariant.checked,
@@ -155,7 +155,7 @@ def _invariants(partitions: Iterable[PartitionReport]) -> str:
 
 def _digests(partitions: Iterable[PartitionReport]) -> str:
     rows = [
-        (part.partition, name, digested.count, _Markup(f"<code>{escape(digested.sha256)}</code>"))
+        (str(part.partition), name, digested.count, _Markup(f"<code>{escape(digested.sha256)}</code>"))
         for part in partitions
         if part.digests is not None
         for name, digested in (

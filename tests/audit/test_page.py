@@ -78,7 +78,7 @@ def test_what_could_not_be_checked_is_said(make):
 def test_a_difference_shows_command_expected_and_found(make):
     page = to_html(make(differences=1))
     words = shown(page)
-    assert "Different 1 differences" in words
+    assert "Different 1 difference" in words
     assert "partition 0, command 8,000, record 9,000" in words
     for piece in ("c&amp;1", "&quot;seq&quot;: 41", "&lt;b&gt;42&lt;/b&gt;", "&lt;script&gt;"):
         assert piece in words
