@@ -208,15 +208,16 @@ class Model:
             self._publish(sku, encode(self._result(command_id, type_, sku, None, code=Code.WRONG_PARTITION)))
             return
         content = content_of(command)
-        seen = self.seen.get(f"{sku}\0{command_id}")
+        key = f"{sku}\0{command_id}"
+        seen = self.seen.get(key)
         if seen is None:
-            self._decide(command, type_, rule, content)
+            self._decide(command, key, type_, rule, content)
         elif (row := decode_seen(seen)).content == content:
             self._publish(sku, encode(row.result(sku, command_id, self.partition, replayed=True)))
         else:
             self._publish(sku, encode(self._result(command_id, type_, sku, item, code=Code.IDEMPOTENCY_MISMATCH)))
 
-    def _decide(self, command: Any, type_: str, rule: Callable[[Any, Any], Outcome], content: bytes) -> None:
+    def _decide(self, command: Any, seen: str, type_: str, rule: Callable[[Any, Any], Outcome], content: bytes) -> None:
         sku, command_id, now = command.sku, command.command_id, self.now
         hold: Hold | None = None
         rows: list[tuple[str, StockRow]] = []
@@ -239,7 +240,6 @@ class Model:
             result.of_command = as_written(of_command)
         key = sku.encode() if item is None else item.key
         self._add_result((self._offset, key, encode(result)))
-        seen = f"{sku}\0{command_id}"
         # Laid out as `SeenRow`, which would cost its making.
         row = (ROW_VERSION, content, type_, code, result.seq, now, self._offset, reservation_id, hold, rows)
         self.seen[seen] = encode_row((*row, requested, available, of_command))

@@ -38,7 +38,7 @@ async def run_audit(
         CannotDo: no Kafka answers, or what is there cannot be audited, or a file cannot be written.
     """
     if html is not None:
-        _write(html, "")  # an audit may take an hour: see first that its page can be written
+        _write(html, "", mode="a")  # an audit may take an hour: see first that its page can be written
     report = await audited(bootstrap, wait_s=wait_s, checkpoint=checkpoint, processes=processes)
     if html is not None:
         _write(html, to_html(report))
@@ -122,8 +122,9 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, mode: str = "w") -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        with path.open(mode, encoding="utf-8") as file:
+            file.write(text)
     except OSError as error:
         raise CannotDo(f"{path} cannot be written: {error.strerror or error}") from error

@@ -110,6 +110,13 @@ def test_a_page_that_cannot_be_written_is_said_before_the_audit(holdfast, nowher
     assert (result.exit_code, "page.html cannot be written" in result.stderr) == (2, True)
 
 
+def test_a_page_that_is_there_stays_when_no_audit_could_be_made(holdfast, nowhere, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text("signed off")
+    assert holdfast("audit", "--html", page, "--bootstrap", nowhere).exit_code == 2
+    assert page.read_text() == "signed off"
+
+
 def test_rate_and_time_left_are_over_all_partitions():
     rate = Rate()
     assert rate.take(Progress(0, "comparing", 1000, 5000, 1000), 10.0) == ""
