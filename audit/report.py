@@ -141,6 +141,7 @@ class Report(msgspec.Struct, kw_only=True):
     partitions: list[PartitionReport]
     seconds: float
     commands_per_s: float
+    cpu_seconds: float = 0.0  # of all its processes: unlike `seconds` it does not depend on what else the machine does
     made_at: int = 0  # ms
     bootstrap: str | None = None
     cluster: str | None = None
@@ -196,7 +197,7 @@ def _verdict(report: Report) -> Text:
     what = (
         f"{compared.commands:,} commands, {compared.results:,} results, {compared.stock_changes:,} stock changes, "
         f"{compared.dead_letters:,} dead letters, {compared.rows:,} rows in {report.seconds:.1f} s "
-        f"({report.commands_per_s:,.0f} commands/s)"
+        f"({report.commands_per_s:,.0f} commands/s, {report.cpu_seconds:.1f} s of processor)"
     )
     counts = f"lost {report.lost:,}, doubled {report.doubled:,}, oversold {report.oversold:,}"
     pending = f", {report.pending:,} commands not yet applied" if report.pending else ""

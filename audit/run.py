@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import resource
 import time
 from collections.abc import Callable, Iterator, MutableSequence, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -112,7 +113,7 @@ async def audit(
             await _wait_until_applied(kafka, ends, wait_s, tell)
             job = Job(bootstrap, ends, checkpoint, manifest)
             processes = processes or _processes_for(job)
-            started = time.perf_counter()
+            started, cpu_started = time.perf_counter(), _cpu_seconds()
             if processes == 1:
                 with _collector_paused():
                     audited = [await _audit_partition(kafka, job, partition, tell) for partition in range(partitions)]
@@ -122,10 +123,17 @@ async def audit(
     except KafkaError as error:
         raise CannotAudit(f"Kafka at {bootstrap}: {error!r}") from error
     report = sum_up([part for part, _ in audited], seconds)
+    report.cpu_seconds = round(_cpu_seconds() - cpu_started, 3)
     report.cluster, report.bootstrap, report.made_at = cluster, bootstrap, int(time.time() * 1000)
     if checkpoint is not None:
         _settle_checkpoint(checkpoint, report, manifest, cluster, [mark for _, mark in audited])
     return report
+
+
+def _cpu_seconds() -> float:
+    """Give the processor time of this process and of those it has started that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def _processes_for(job: Job) -> int:
