@@ -32,7 +32,8 @@ encode = msgspec.json.Encoder().encode
 _MAX_ECHO = 64
 _MAX_DEPTH = 32  # no command nests at all
 _BRACKETS = re.compile(rb"[\[\]{}]")
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# A string without an end reaches to the end of the text: to look for the next one from within it takes quadratic time.
+_STRING = re.compile(rb'"(?:[^"\\]+|\\.)*+"?', re.DOTALL)
 _PATH = re.compile(r" - at `\$\.([^`]+)`$")
 _NAMED = re.compile(r"`([^`]+)`")
 
