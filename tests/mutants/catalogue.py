@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 ORDER = "tests/agents/test_partition_order.py"
 ANSWERS = "tests/agents/test_transaction_answers.py"
+FUZZ = "tests/schemas/test_decoder_fuzz.py"
 PROPERTIES = "tests/tables/test_ledger_properties.py"
 
 PARTITION = "agents/partition.py"
 CLIENT = "agents/transactions.py"
 LOCAL_STORE = "agents/local_store.py"
 FOLD = "agents/deciding.py"
+CODEC = "schemas/codec.py"
 DECIDE = "tables/core/decide.py"
 LEDGER = "tables/ledger.py"
 
@@ -286,4 +288,31 @@ _OF_THE_CORE = (
     ),
 )
 
-MUTANTS = _OF_COMMIT + _OF_RECOVER + _OF_THE_CLIENT + _OF_THE_CORE
+_OF_THE_DECODER = (
+    _one(
+        "endless-string",
+        "a string without an end is passed over once, not from each of its quotes",
+        CODEC,
+        """[^"\\\\]+|\\\\.)*+"?'""",
+        """[^"\\\\]|\\\\.)*"'""",
+        f"{FUZZ}::test_a_megabyte_of_strings_without_an_end_does_not_hold_the_partition_up",
+    ),
+    _one(
+        "no-limit-of-depth",
+        "a record that nests deeply is malformed, whatever the stack",
+        CODEC,
+        "    if _depth(value) > _MAX_DEPTH:\n",
+        "    if False:\n",
+        FUZZ,
+    ),
+    _one(
+        "half-an-address",
+        "a refusal names command and SKU, or neither",
+        CODEC,
+        "    if _CHECK_IDS.first_bad_field(ids) is not None:\n",
+        "    if False:\n",
+        FUZZ,
+    ),
+)
+
+MUTANTS = _OF_COMMIT + _OF_RECOVER + _OF_THE_CLIENT + _OF_THE_CORE + _OF_THE_DECODER
