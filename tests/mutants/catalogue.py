@@ -306,12 +306,12 @@ _OF_THE_DECODER = (
         FUZZ,
     ),
     _one(
-        "half-an-address",
-        "a refusal names command and SKU, or neither",
+        "answer-to-anybody",
+        "only a well-formed command id and SKU are answered",
         CODEC,
         "    if _CHECK_IDS.first_bad_field(ids) is not None:\n",
         "    if False:\n",
-        FUZZ,
+        "tests/schemas/test_codec.py",
     ),
 )
 

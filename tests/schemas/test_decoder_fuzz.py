@@ -1,6 +1,7 @@
 """Whatever bytes a client writes: the decoder gives a command or its refusal, the fold a result or a dead letter."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from agents.deciding import fold
 from schemas.codec import Unreadable, decode_command, result_decoder
 from schemas.codes import Code
-from schemas.commands import Tick
+from schemas.commands import IDENTIFIER_PATTERN, SKU_PATTERN, Tick
 from schemas.dead_letters import MAX_KEY_BYTES, MAX_VALUE_BYTES
 from schemas.topics import DEAD_LETTERS, RESULTS
 from tables.core.rows import Position
@@ -109,6 +110,9 @@ def test_the_decoder_gives_a_command_or_the_documented_refusal(value):
     except Unreadable as refused:
         assert refused.code in (Code.MALFORMED, Code.INVALID_FIELD)
         assert (refused.command_id is None) == (refused.sku is None)
+        if refused.command_id is not None:
+            assert re.fullmatch(IDENTIFIER_PATTERN, refused.command_id)
+            assert re.fullmatch(SKU_PATTERN, refused.sku)
         assert (refused.field is None) == (refused.code is Code.MALFORMED)
         for word in (refused.field, refused.type, refused.command_id, refused.sku):
             assert word is None or len(word.encode()) <= 4 * 64
