@@ -14,10 +14,10 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help setup demo test check fault bench fmt lock clean
+.PHONY: help setup demo test check fault matrix simulate mutants bench fmt lock clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make the virtual environment in .venv, with the locked dependencies and the command `holdfast`.
 
@@ -51,8 +51,22 @@ check: $(STAMP) ## Check style, types and the repository's own rules (tests/tidy
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest tests/tidy
 
-fault: $(STAMP) ## Run the fault tests alone.
-	@$(BIN)/python -m pytest tests/fault
+SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+DURATION ?= 300
+MINUTES ?= 5
+
+fault: $(STAMP) ## Random faults under load, then the audit; DURATION=3600 for an hour, SEED=... for the same faults again.
+	@$(BIN)/python -m tests.fault.soak --seed $(SEED) --seconds $(DURATION)
+	@FAULT_LONG=1 STORM_SECONDS=120 $(BIN)/python -m pytest tests/fault/test_limits.py tests/fault/test_proxy.py
+
+matrix: $(STAMP) ## Every fault at every step of the protocol on every kind of disk (hours); writes docs/fault-matrix.md.
+	@$(BIN)/python -m tests.fault.matrix --seed $(SEED) --out docs/fault-matrix.md
+
+simulate: $(STAMP) ## Seeds of the deterministic simulation, from a random one, for MINUTES (5).
+	@$(BIN)/python -m tests.simulation --seeds $(SEED).. --minutes $(MINUTES)
+
+mutants: $(STAMP) ## Take one rule at a time out of a copy of the source; a test has to notice.
+	@$(BIN)/python -m tests.mutants
 
 bench: $(STAMP) ## Measure throughput, latency and recovery; JSON goes to bench/results.
 	@$(BIN)/python -m bench
