@@ -5,7 +5,6 @@ business (`network.py`). `test_fake_equals_broker.py` holds it to what a real br
 """
 
 from collections.abc import Callable
-from contextvars import copy_context
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -80,14 +79,13 @@ class Cluster:
         self._loop = loop
         self._delays = delays
         self.wall_ms = wall_ms
-        self._context = copy_context()
         self._topics: list[str] = []
         self._next_producer_id = 1000
         self.later(_TIME_OUT_CHECK_S, self._abort_timed_out)
 
     def later(self, delay: float, what: Callable[..., Any], *args: Any) -> None:
         """Do something later, in no process."""
-        self._loop.call_later(delay, what, *args, context=self._context)
+        self._loop.outside(delay, what, *args)
 
     def create_topic(self, topic: str, partitions: int, max_bytes: int = 1 << 30) -> None:
         self._topics.append(topic)

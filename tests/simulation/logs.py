@@ -65,7 +65,9 @@ class Log:
 
     def outcome_of(self, offset: int) -> bool | None:
         """Say whether what stands at an offset is committed; None while its transaction is open."""
-        index = next(index for index, batch in enumerate(self.batches) if batch.base <= offset < batch.end)
+        index = next((index for index, batch in enumerate(self.batches) if batch.base <= offset < batch.end), None)
+        if index is None:
+            return False
         producer_id = self.batches[index].producer_id
         later = (b.marker for b in self.batches[index:] if b.producer_id == producer_id and b.marker is not None)
         return next(later, None)

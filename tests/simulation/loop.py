@@ -71,7 +71,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self.dropped: list[events.Handle] = []  # what dead processes would have done
         self._owners: list[Process | None] = []  # of the tasks
         self.executed = 0
-        self._timers: list[tuple[float, int, events.TimerHandle]] = []
+        # A timer of a task, or a function and its arguments, which belong to no process.
+        self._timers: list[tuple[float, int, events.TimerHandle | tuple[Callable[..., Any], tuple[Any, ...]]]] = []
         self._ids = itertools.count()
         self._now = 0.0
         self._filtering = True
@@ -129,7 +130,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         if not ready:
             when, _, timer = heapq.heappop(self._timers)
             self._now = max(self._now, when)
-            if not timer._cancelled:
+            if isinstance(timer, tuple):
+                self.executed += 1
+                timer[0](*timer[1])
+            elif not timer._cancelled:
                 ready.append(timer)
             return
         handle = ready.popleft()
@@ -149,6 +153,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             process.steps += 1
         self.executed += 1
         handle._run()
+
+    def outside(self, delay: float, what: Callable[..., Any], *args: Any) -> None:
+        """Call something later that belongs to no process: the network, the brokers, fate."""
+        if not self._closed:
+            heapq.heappush(self._timers, (self._now + delay, next(self._ids), (what, args)))
 
     # What asyncio asks of a loop.
 

@@ -117,10 +117,10 @@ class Network:
         fate = self._fate()
         if fate and self.note:
             self.note(client.name, f"{describe(request)}: {fate}")
-        later(client.request_timeout_s, self._fail, call, RequestTimedOutError())
         if fate in ("lost", "late", "unanswered"):
             gives_up_s = random.choice((0.001, 0.05, client.request_timeout_s, client.request_timeout_s))
-            later(gives_up_s, self._fail, call, KafkaConnectionError("connection lost"))
+            timed_out = gives_up_s == client.request_timeout_s
+            later(gives_up_s, self._fail, call, RequestTimedOutError() if timed_out else KafkaConnectionError("lost"))
             if fate == "late":
                 later(gives_up_s + random.choice((0.001, 0.02, 1.0, 4.0)), self._deliver, call, "unanswered")
         if fate not in ("lost", "late"):
@@ -131,6 +131,7 @@ class Network:
 
     def _deliver(self, call: "Call", fate: str) -> None:
         if call.node in self.down:
+            self.cluster.later(0.01, self._fail, call, KafkaConnectionError("the node is gone"))
             return
         if self.note and not isinstance(call.request, FetchRequest | OffsetRequest):
             self.note(f"node {call.node}", f"{describe(call.request)} of {call.client.name} arrives")

@@ -188,7 +188,7 @@ class World:
         for machine in self.disks:
             self.start_worker(machine)
         background = [asyncio.create_task(self.group.run()), asyncio.create_task(faults.run())]
-        await self._send_traffic(self.random.uniform(1.5, 8.0))
+        await self._send_traffic(self.random.uniform(1.5, 6.0))
         background[1].cancel()
         faults.heal()
         await self._settle()
@@ -203,7 +203,7 @@ class World:
     async def _send_traffic(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        pause = self.random.choice((0.05, 0.1, 0.3))
+        pause = self.random.choice((0.1, 0.2, 0.4))
         while loop.time() < end and self.wrong is None:
             await asyncio.sleep(self.random.expovariate(1 / pause))
             self.send(self.random.randrange(PARTITIONS), self.random.choice((1, 1, 2, 6)))
