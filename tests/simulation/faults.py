@@ -3,6 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from agents.wire import EndTxn, InitProducerId, Produce
 from schemas.topics import COMMANDS
 from tests.simulation.cluster import NODES
 from tests.simulation.disks import Drive
@@ -32,6 +33,7 @@ class Faults:
             (5, self._cut_from_group),
             (2, self._shake),
             (1, self._stop_node),
+            (4, self._lie_in_ambush),
             (3, self._arm_failpoint),
             (2, self._foreign_transaction),
             (1, self._move_clock),
@@ -55,7 +57,7 @@ class Faults:
         world.network.down.clear()
         world.network.cut.clear()
         world.cut_from_group.clear()
-        world.armed = None
+        world.armed = world.network.ambush = None
         for machine, worker in list(world.workers.items()):
             worker.process.alarm_at = -1
             if not worker.process.alive:
@@ -84,8 +86,22 @@ class Faults:
         self._world.network.weather = Weather(*(chance() for _ in range(6)))
         self._note(str(self._world.network.weather))
 
-    def _kill(self) -> None:
-        worker = self._worker()
+    def _lie_in_ambush(self) -> None:
+        """Strike a process when it sends a request of the protocol, which arrives, arrives late, or does not."""
+        kind = self._random.choice((EndTxn, EndTxn, Produce, InitProducerId))
+        strike = self._random.choice((self._kill, self._put_to_sleep))
+        fate = self._random.choice(("", "lost", "late"))
+
+        def spring(process: Any) -> str:
+            worker = next((w for w in self._world.workers.values() if w.process is process), None)
+            if worker is not None:
+                strike(worker, steps=0)
+            return fate
+
+        self._world.network.ambush = kind, spring
+
+    def _kill(self, worker: Any = None, steps: int | None = None) -> None:
+        worker = worker or self._worker()
         down_s = self._random.choice((0.01, 0.5, 4.0))
 
         def die() -> None:
@@ -95,7 +111,7 @@ class Faults:
                 self._harm_disk(worker.machine)
                 self._later(down_s, self._restart, worker)
 
-        worker.process.after_steps(self._steps(), die)
+        worker.process.after_steps(self._steps() if steps is None else steps, die)
 
     def _restart(self, worker: Any) -> None:
         if self._world.workers[worker.machine] is worker:
@@ -122,8 +138,8 @@ class Faults:
         if harm != "none":
             self._note(f"the disk of {machine}: {harm}")
 
-    def _put_to_sleep(self) -> None:
-        worker = self._worker()
+    def _put_to_sleep(self, worker: Any = None, steps: int | None = None) -> None:
+        worker = worker or self._worker()
         for_s = self._random.choice((0.05, 0.8, 5.0, 12.0))
 
         def fall_asleep() -> None:
@@ -137,7 +153,7 @@ class Faults:
                 self._note(f"{worker.process.name} wakes up")
                 worker.process.wake()
 
-        worker.process.after_steps(self._steps(), fall_asleep)
+        worker.process.after_steps(self._steps() if steps is None else steps, fall_asleep)
 
     def _cut_off(self) -> None:
         self._cut(self._world.network.cut, "everything", self._random.choice((0.1, 1.0, 6.0)))

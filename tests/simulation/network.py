@@ -5,6 +5,7 @@
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from types import SimpleNamespace
@@ -78,7 +79,8 @@ class Network:
         self.down: set[int] = set()  # nodes
         self.cut: set[str] = set()  # names of processes
         self.note: Any = None
-        self.over = False
+        # A kind of request, and what to do to the process that sends the next of it; gives the request's fate.
+        self.ambush: tuple[type, Callable[[Process], str]] | None = None
         self.cluster = cluster
         self._loop = loop
         self._random = random
@@ -115,6 +117,9 @@ class Network:
             later(random.choice((0.001, 0.05)), self._fail, call, NodeNotReadyError(f"node {node}"))
             return call.future
         fate = self._fate()
+        if self.ambush and client.process and isinstance(request, self.ambush[0]):
+            (_, strike), self.ambush = self.ambush, None
+            fate = strike(client.process)
         if fate and self.note:
             self.note(client.name, f"{describe(request)}: {fate}")
         if fate in ("lost", "late", "unanswered"):

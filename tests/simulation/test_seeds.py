@@ -11,7 +11,7 @@ from tests.simulation.installed import installed
 from tests.simulation.mutants import MUTANTS, mutated
 from tests.simulation.world import World, simulate
 
-# Worlds for the test: as many as fit into this time, and at least these.
+# Worlds for the test: as many as fit into this time, and at least these. An idle core does about 1,000 in it.
 _FOR_S = 45.0
 _AT_LEAST = 60
 _MUTANT_SEEDS = 600

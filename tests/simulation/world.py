@@ -168,7 +168,7 @@ class World:
             Seams.note, Seams.hit = None, lambda _: None
             for disk in self.disks.values():
                 disk.on_write = lambda *_: None
-            self.network.note = self.group.note = None
+            self.network.note = self.group.note = self.network.ambush = None
             self.network.weather, self.network.down, self.network.cut = Weather(), set(), set()
             self.loop.close()
         return Outcome(self.seed, self.wrong, compared, steps, virtual_s, faults.count, self.trace)
