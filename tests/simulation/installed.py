@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 from tests.simulation.disks import DiskStore
-from tests.simulation.network import Client, Consumer, Producer
+from tests.simulation.network import Client, Producer
 
 
 class _Log:
@@ -54,7 +54,6 @@ def installed() -> Iterator[None]:
     places: dict[str, Any] = {
         "agents.transactions.AIOKafkaClient": Client,
         "agents.reading.AIOKafkaClient": Client,
-        "agents.changelog.AIOKafkaConsumer": Consumer,
         "agents.app.AIOKafkaProducer": Producer,
         "agents.app.time": SimpleNamespace(time_ns=lambda: Seams.wall_ms() * 1_000_000),
         "agents.local_store.RocksStore": DiskStore,

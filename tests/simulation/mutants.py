@@ -57,23 +57,14 @@ MUTANTS = {
             "return",
         ),
     ],
-    "the changelog is read with read_uncommitted": [
-        Mutant(changelog, "read_changelog", '"read_committed"', '"read_uncommitted"'),
-    ],
-    "the end of the changelog is where its last record is": [
-        Mutant(changelog, "read_changelog", "await consumer.position(topic_partition) < end", "start < end"),
-        Mutant(
-            changelog,
-            "read_changelog",
-            "for records in fetched.values():\n",
-            "for records in fetched.values():\n                start = records[-1].offset + 1\n",
-        ),
+    "one fetch is taken for the whole changelog": [
+        Mutant(changelog, "read_changelog", "position = fetched.position", "position = end"),
     ],
     "a store of another life of the changelog is taken": [
         Mutant(local_store, "LocalStore._read", "return False", "pass"),
         Mutant(local_store, "LocalStore._read", "return proven", "return True"),
     ],
-    "commands are read with read_uncommitted": [
+    "logs are read with read_uncommitted": [
         Mutant(reading, "LogReader.fetch", "self._fetch_bytes, READ_COMMITTED, places", "self._fetch_bytes, 0, places"),
         Mutant(reading, "LogReader.fetch", "None, None, True, READ_COMMITTED", "None, None, True, 0"),
     ],

@@ -1,7 +1,7 @@
 """Owns the way between processes and the fake Kafka, and aiokafka's place on it: what the product's code calls.
 
-`Client`, `Consumer` and `Producer` stand in for `AIOKafkaClient`, `AIOKafkaConsumer` (as the recovery uses it) and
-`AIOKafkaProducer` (as the ticks use it). The product builds its requests and reads its answers itself.
+`Client` and `Producer` stand in for `AIOKafkaClient` and `AIOKafkaProducer` (as the ticks use it). The product builds its
+requests and reads its answers itself.
 """
 
 import asyncio
@@ -12,20 +12,15 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
-from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.errors import (
     CoordinatorNotAvailableError,
     KafkaConnectionError,
-    KafkaError,
     NodeNotReadyError,
-    OffsetOutOfRangeError,
     RequestTimedOutError,
-    for_code,
 )
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
 
 from agents.wire import EndTxn, EndTxnResponse, InitProducerId, InitProducerIdResponse, Produce, ProduceResponse
 from tests.simulation.cluster import NODES, Cluster
@@ -281,65 +276,6 @@ class Client:
         if self._closed:
             raise KafkaConnectionError("closed")
         return await self._network.carry(self, node, request)
-
-
-class Consumer:
-    """In place of `AIOKafkaConsumer`, for one assigned partition read from a position, as the recovery does it."""
-
-    FETCH_BYTES = 1 << 20
-
-    def __init__(self, *, isolation_level: str, auto_offset_reset: str, client_id: str, **_: Any) -> None:
-        assert auto_offset_reset == "none"
-        self._isolation = READ_COMMITTED if isolation_level == "read_committed" else 0
-        self._client = Client(client_id=client_id)
-        self._place = TopicPartition("", -1)
-        self._position = 0
-
-    async def start(self) -> None:
-        await self._client.bootstrap()
-
-    async def stop(self) -> None:
-        await self._client.close()
-
-    def assign(self, places: list[TopicPartition]) -> None:
-        (self._place,) = places
-
-    def seek(self, place: TopicPartition, offset: int) -> None:
-        assert place == self._place
-        self._position = offset
-
-    async def position(self, place: TopicPartition) -> int:
-        assert place == self._place
-        return self._position
-
-    async def getmany(self, place: TopicPartition, *, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_ms / 1000
-        topic, partition = place
-        while loop.time() < deadline:
-            places = [(topic, [(partition, self._position, self.FETCH_BYTES)])]
-            request = FetchRequest(50, 1, self.FETCH_BYTES, self._isolation, places)
-            try:
-                answer = await self._client.send(self._client.leader_for_partition(place), request)
-                (_, ((_, code, _, _, _, aborted, _, data),)) = answer.topics[0]
-                if code:
-                    raise for_code(code)(f"Fetch of {place}")
-            except OffsetOutOfRangeError:
-                raise
-            except KafkaError:
-                # aiokafka's fetcher tries again behind the scenes.
-                await asyncio.sleep(0.1)
-                continue
-            records = PartitionRecords(
-                place, MemoryRecords(data), aborted, self._position, None, None, True, self._isolation
-            )
-            found = list(records)
-            moved, self._position = records.next_fetch_offset > self._position, records.next_fetch_offset
-            if found:
-                return {place: found}
-            if moved:
-                return {}
-        return {}
 
 
 class Producer:

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from agents import batches, reading
+from agents import batches, changelog, reading
 from agents.failpoints import FailpointError
 from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, RESULTS, STOCK_CHANGES
 from tables.core.rows import POSITION_KEY
@@ -21,7 +21,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.group import Group
 from tests.simulation.installed import Seams
 from tests.simulation.loop import Process, VirtualLoop
-from tests.simulation.network import Consumer, Network, Weather, record_batch
+from tests.simulation.network import Network, Weather, record_batch
 from tests.simulation.oracle import Wrong
 from tests.simulation.traffic import command, skus_of
 from tests.simulation.worker import Worker
@@ -155,7 +155,7 @@ class World:
         with (
             patch.object(batches, "BATCH_BYTES", choice((2_500, 900_000))),
             # One batch at a time, some, or all that there is: a large fetch reads past the end that was asked for.
-            patch.object(Consumer, "FETCH_BYTES", choice((1, 1_500, 1 << 20))),
+            patch.object(changelog, "_FETCH_BYTES", choice((1, 1_500, 1 << 20))),
             patch.object(reading, "_COMMAND_BYTES", choice((1, 3_000))),
         ):
             try:
