@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fault.matrix import ACTIONS, COMMIT, DISKS, RECOVER, REVOKE, Stage, all_cells, spread, table
+from tests.fault.matrix import ACTIONS, COMMIT, DISKS, RECOVER, REVOKE, Outcome, Stage, all_cells, spread, table
 
 # Each action in COMMIT, RECOVER and REVOKE, each disk with each action.
 CELLS = [
@@ -37,3 +37,12 @@ def test_the_matrix_has_a_cell_for_every_action_step_and_disk():
 def test_a_cell_that_was_not_run_is_not_called_ok():
     assert table([]).count("not run") == 304
     assert "| ok" not in table([])
+
+
+def test_a_cell_that_failed_once_is_called_failed():
+    name = CELLS[0]
+    text = table(
+        [Outcome(name, True, "fine"), Outcome(name, False, "one result was lost"), Outcome(name, True, "fine")]
+    )
+    assert "**FAILED**: one result was lost" in text
+    assert "1 of 304 cells were run, 0 are ok." in text
