@@ -151,7 +151,7 @@ def assert_rows_equal(model, recorder):
     values = {key: value for _, key, value in recorder.changelog}
     report = PartitionReport(partition=0, log_start=0, log_end=0, position=0)
     published = Published.of({key: value for key, value in values.items() if value is not None})
-    compare_rows(model.rows(), published, report)
+    compare_rows(model, published, report)
     assert report.differences == []
     for key, value in values.items():
         assert recorder.store.get(key) == value

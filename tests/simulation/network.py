@@ -1,7 +1,7 @@
 """Owns the way between processes and the fake Kafka, and aiokafka's place on it: what the product's code calls.
 
-`Client` and `Producer` stand in for `AIOKafkaClient` and `AIOKafkaProducer` (as the ticks use it). The product builds its
-requests and reads its answers itself.
+`Client` and `Producer` stand in for `AIOKafkaClient` and `AIOKafkaProducer` (as the ticks use it). The product builds
+its requests and reads its answers itself.
 """
 
 import asyncio

@@ -73,7 +73,7 @@ def check_partition(cluster: Cluster, partition: int, partitions: int, stores: l
     for store in stores:
         _compare_store(partition, rows, store)
     report = PartitionReport(partition=partition, log_start=0, log_end=0, position=0)
-    compare_rows(model.rows(), Ledger.of(rows), report)
+    compare_rows(model, Ledger.of(rows), report)
     if report.differences:
         raise Wrong(f"rows of partition {partition}: {report.differences[0]}")
     return len(commands)
