@@ -184,9 +184,17 @@ class CommandReader:
             self._task = None
         self._waiting = []
 
+    def _is_current(self) -> bool:
+        """Whether this task is the reading that was started last.
+
+        A cancellation may be lost: before Python 3.12 `asyncio.wait_for`, through which aiokafka sends, drops one that
+        comes in the same turn as the answer. Two readings side by side would hand out the same commands twice.
+        """
+        return asyncio.current_task() is self._task
+
     async def _read_until_stopped(self, position: int) -> None:
         retry_s = _RETRY_S
-        while True:
+        while self._is_current():
             reader = LogReader(
                 self._bootstrap,
                 COMMANDS,
@@ -197,11 +205,12 @@ class CommandReader:
             )
             try:
                 await reader.start()
-                while True:
+                while self._is_current():
                     position = await self._read(reader, position)
                     retry_s = _RETRY_S
             except OffsetOutOfRangeError:
-                self._lost()
+                if self._is_current():
+                    self._lost()
                 return
             except (KafkaError, OSError) as error:
                 log.info("commands cannot be read; trying again", partition=self._number, error=repr(error))
@@ -214,8 +223,10 @@ class CommandReader:
         """Read until there is something, keep it, and wait until the agent is not too far behind."""
         read_from = position
         fetched = await reader.fetch(position)
-        while not fetched.records:
+        while not fetched.records and self._is_current():
             fetched = await reader.fetch(fetched.position)
+        if not self._is_current():
+            return fetched.position
         self.log_end = fetched.log_end
         batch = CommandBatch(self._number, fetched.records, read_from, fetched.position)
         self._waiting.append(batch)

@@ -130,3 +130,31 @@ async def test_a_position_that_is_not_in_the_log_is_reported_and_ends_the_readin
     await asyncio.wait_for(found.was_lost.wait(), LONG_S)
     await asyncio.sleep(0.1)
     assert log.asked == [0]
+
+
+async def test_a_reading_whose_cancellation_is_lost_reads_no_further(read):
+    log = Log(range(100))
+    answers = []
+
+    async def fetch(position):
+        log.asked.append(position)
+        answer = asyncio.get_running_loop().create_future()
+        answers.append(answer)
+        try:
+            upto = await answer
+        except asyncio.CancelledError:
+            if len(log.asked) > 2:
+                raise
+            # What `asyncio.wait_for` did before Python 3.12, and aiokafka with it: the answer came in the same turn.
+            upto = position + 2
+        return Fetched([SimpleNamespace(offset=offset) for offset in range(position, upto)], upto, 10**9)
+
+    log.fetch = fetch
+    found = read(log)
+    await asyncio.sleep(0.05)
+    found.reader.start(0)
+    await asyncio.sleep(0.05)
+    assert log.asked == [0, 0]
+    answers[-1].set_result(2)
+    await asyncio.sleep(0.05)
+    assert span(found.reader.take()) == (0, [0, 1], 2)
