@@ -88,6 +88,7 @@ class Rule:
         action: what happens to a frame that is hit.
         of: REQUEST or ANSWER.
         client: a pattern for the whole client id.
+        holding: what the request holds somewhere, the name of a topic for example.
         nth: the first frame to hit, from 1.
         every: how far the hits lie apart.
         times: how many frames are hit.
@@ -99,6 +100,7 @@ class Rule:
     action: Action
     of: str = REQUEST
     client: str = ".*"
+    holding: bytes = b""
     nth: int = 1
     every: int = 1
     times: int = 1
@@ -109,7 +111,9 @@ class Rule:
 
     def takes(self, of: str, exchange: Exchange) -> bool:
         """Count a frame; say whether it is hit."""
-        if self.api != exchange.api or self.of != of or not re.fullmatch(self.client, exchange.client):
+        if self.api != exchange.api or self.of != of or self.holding not in exchange.request:
+            return False
+        if not re.fullmatch(self.client, exchange.client):
             return False
         self.seen += 1
         if len(self.hits) >= self.times or self.seen < self.nth or (self.seen - self.nth) % self.every:
