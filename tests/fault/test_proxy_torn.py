@@ -90,12 +90,11 @@ async def tear(broker, proxy, start_worker, *, late, at=REQUEST):
     # A transaction that has results to lose: some only let time pass.
     second = Rule(Api.PRODUCE, Action.WAIT, of=at, client=CLIENT, holding=RESULTS.encode(), until=deliver)
     first = proxy.add(Rule(Api.END_TXN, LATE.get(late, Action.COPY), client=CLIENT, nth=4, then=second))
-    traffic = asyncio.create_task(send(broker.bootstrap, commands(next(_seeds), 300), pause_s=0.02))
-    try:
-        end = await asyncio.wait_for(done, 60)
-        await traffic
-    finally:
-        traffic.cancel()
+    # Until it has happened: on a slow machine a few large transactions take all there is.
+    async with asyncio.timeout(90):
+        while not done.done():
+            await send(broker.bootstrap, commands(next(_seeds), 100), pause_s=0.02)
+    end = done.result()
     await victim.dead()
     return end, start_worker(proxy)
 
