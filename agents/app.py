@@ -113,16 +113,25 @@ def build_app(config: WorkerConfig) -> LedgerApp:
     async def inventory(batches: Any) -> None:
         async for fetched in batches:
             # A wake-up: by now more may have been fetched than what it carries.
-            batch = app.consumer.take_waiting(fetched.partition)
-            if batch is not None:
-                await take(app, batch)
-                app.consumer.batch_done(batch.partition)
+            await take_all(app, fetched.partition)
 
     @app.timer(_TICK_CHECK_S)
     async def tick() -> None:
         await write_due_ticks(app)
 
     return app
+
+
+async def take_all(app: LedgerApp, number: int) -> None:
+    """Apply what was fetched of a partition by now."""
+    try:
+        batch = app.consumer.take_waiting(number)
+    except RuntimeError as error:
+        await app.crash(error)
+        return
+    if batch is not None:
+        await take(app, batch)
+        app.consumer.batch_done(number)
 
 
 async def take(app: LedgerApp, batch: CommandBatch) -> None:

@@ -35,6 +35,9 @@ def fold(ledger: Ledger, records: list[Any], *, partition: int, partitions: int,
         partition: the partition they are from.
         partitions: how many partitions there are.
         limit: at most this many records.
+
+    Raises:
+        RuntimeError: the records are not in the order of the log, each once: a bug, and applying them would double one.
     """
     position = ledger.position
     assert position is not None  # noqa: S101 - recovery leaves none without one
@@ -45,6 +48,8 @@ def fold(ledger: Ledger, records: list[Any], *, partition: int, partitions: int,
     place = Record(partition, partitions, next_offset, now_ms)
     for record in records[:limit]:
         offset = record.offset
+        if offset < next_offset:
+            raise RuntimeError(f"partition {partition}: record {offset} comes after record {next_offset - 1}")
         now_ms = max(now_ms, record.timestamp)
         place.offset = offset
         place.now_ms = now_ms

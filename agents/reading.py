@@ -8,6 +8,7 @@ and the parsing of records are aiokafka's.
 import asyncio
 import contextlib
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import structlog
@@ -159,12 +160,17 @@ class CommandReader:
 
         Returns:
             None when nothing was fetched.
+
+        Raises:
+            RuntimeError: what was fetched does not join: a bug.
         """
         waiting, self._waiting = self._waiting, []
         self._taken.set()
         self._taken_at = asyncio.get_running_loop().time()
         if len(waiting) < 2:  # noqa: PLR2004 - nothing to join
             return waiting[0] if waiting else None
+        if any(after.read_from != before.read_to for before, after in pairwise(waiting)):
+            raise RuntimeError(f"partition {self._number}: fetches that do not join: {[w[2:] for w in waiting]}")
         records = [record for batch in waiting for record in batch.records]
         return CommandBatch(self._number, records, waiting[0].read_from, waiting[-1].read_to)
 

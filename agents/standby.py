@@ -1,7 +1,6 @@
 """Owns the standbys: warm copies of partitions that other workers serve."""
 
 import asyncio
-import contextlib
 
 import structlog
 
@@ -11,6 +10,7 @@ from agents.transactions import TransactionClient
 from schemas.topics import CHANGELOG
 
 _FOLLOW_EVERY_S = 0.5
+_CANCEL_AGAIN_S = 1.0
 
 log = structlog.get_logger()
 
@@ -25,9 +25,10 @@ class Standby:
 
     async def stop(self) -> None:
         """Stop following, and let go of the store: the partition may be ours to serve next."""
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        # Again until it is over: before Python 3.12 `asyncio.wait_for`, through which aiokafka sends, may drop one.
+        while not self._task.done():
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=_CANCEL_AGAIN_S)
 
     async def _follow(self) -> None:
         while True:

@@ -124,7 +124,8 @@ class BatchConsumer(Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """REVOKE what is taken away, before Faust hears of it."""
-        await self._revoke([tp.partition for tp in revoked if tp.topic == COMMANDS and tp.partition in self.partitions])
+        numbers = {tp.partition for tp in revoked if tp.topic == COMMANDS}
+        await self._revoke(sorted(numbers & self.partitions.keys()))
         await super().on_partitions_revoked(revoked)
 
     async def _revoke(self, numbers: list[int]) -> None:

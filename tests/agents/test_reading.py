@@ -158,3 +158,11 @@ async def test_a_reading_whose_cancellation_is_lost_reads_no_further(read):
     answers[-1].set_result(2)
     await asyncio.sleep(0.05)
     assert span(found.reader.take()) == (0, [0, 1], 2)
+
+
+async def test_fetches_that_do_not_join_are_a_bug_and_not_handed_out(read):
+    found = read(Log(range(100), 2))
+    await asyncio.sleep(0.05)
+    found.reader._waiting.append(found.reader._waiting[0])
+    with pytest.raises(RuntimeError, match="do not join"):
+        found.reader.take()
