@@ -50,6 +50,13 @@ async def test_a_faultless_ledger_is_equal(busy, piece):
     assert (counts.dead_letters, counts.rows) == (2, len(busy.rows))
 
 
+async def test_a_log_with_many_records_that_cannot_be_read_is_equal(log, published):
+    for number in range(200):
+        log.send(b"{%d" % number)
+    report = await published(log).audit()
+    assert (said(report), report.compared.dead_letters) == ([], 200)
+
+
 async def test_the_order_of_keys_and_blanks_do_not_matter(busy):
     for index, record in enumerate(busy.results):
         document = json.loads(record.value)

@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 from faust.transport.consumer import Consumer
 from faust.types import TP
 
-from agents.app import LedgerApp, take, write_due_ticks
+from agents.app import LedgerApp, take_all, write_due_ticks
 from agents.config import WorkerConfig
 from agents.partition import Partition
 from agents.transport import BatchConsumer
@@ -125,10 +125,7 @@ class Worker:
         """The agent, as `build_app` makes it."""
         while True:
             fetched = await queue.get()
-            batch = self.consumer.take_waiting(fetched.partition)
-            if batch is not None:
-                await take(self.app, batch)
-                self.consumer.batch_done(batch.partition)
+            await take_all(self.app, fetched.partition)
 
     async def _tick(self) -> None:
         while True:
