@@ -117,6 +117,12 @@ def build_app(config: WorkerConfig) -> LedgerApp:
 
     @app.timer(_TICK_CHECK_S)
     async def tick() -> None:
+        try:
+            app.consumer.check_group()
+        except Exception as error:
+            log.exception("the worker is no member of its group any more")
+            await app.crash(error)
+            return
         await write_due_ticks(app)
 
     return app

@@ -15,8 +15,14 @@ from tables.ledger import checkpoint_of, load, wall_clock_ms
 from tables.store import RocksStore, Store, is_damage
 
 _SAY_EVERY_S = 2.0
+# What RocksDB says of a directory that is open elsewhere. A damaged one may say "block", and a path anything.
+_IN_USE = ("While lock file", "lock hold by current process")
 
 log = structlog.get_logger()
+
+
+class LostLedgerError(Exception):
+    """The changelog is not the one this ledger was written to: it was made anew, or its end was lost."""
 
 
 class LocalStore:
@@ -41,7 +47,7 @@ class LocalStore:
         try:
             return RocksStore(self._path)
         except Exception as error:
-            if "lock" in str(error).lower():
+            if any(text in str(error) for text in _IN_USE):
                 raise OSError(f"{self._path} is still open: {error}") from error
             self._log.warning("the local store cannot be opened; rebuilding it", error=str(error))
             RocksStore.destroy(self._path)
@@ -73,15 +79,18 @@ class LocalStore:
 
         Raises:
             aiokafka.errors.KafkaError: the broker cannot be reached.
+            LostLedgerError: the changelog ends before what this store has seen of it.
         """
         failpoints.hit("recover.5")
         # 5. A store that cannot be part of this changelog is rebuilt.
         start = log_start
         checkpoint = checkpoint_of(self.store)
         if checkpoint is None:
-            if self.store.get(POSITION_KEY) is not None:
+            if next(iter(self.store.scan(b"", b"\xff")), None) is not None:
                 self._wipe("it has no checkpoint")
         elif not log_start <= checkpoint.position_offset < log_end:
+            if checkpoint.position_offset >= log_end:
+                await self._check_another_life(checkpoint.position_offset, log_start, log_end)
             self._wipe(f"it stands at {checkpoint.position_offset}, the changelog holds {log_start} to {log_end}")
         elif wall_clock_ms() - checkpoint.written_at >= DELETE_RETENTION_MS:
             self._wipe("it is older than the changelog keeps its tombstones")
@@ -97,6 +106,20 @@ class LocalStore:
             if not same:
                 self._wipe("it follows another life of the changelog")
                 await self._read(log_start, log_end)
+
+    async def _check_another_life(self, offset: int, start: int, end: int) -> None:
+        """See that a changelog which ends before our checkpoint is not the one that the checkpoint is of."""
+        held = self.store.get(POSITION_KEY)
+        incarnation = None if held is None else decode_position(held).incarnation
+        async for chunk in read_changelog(self._bootstrap, self._partition, start, end):
+            self._check_wanted()
+            for _, key, value in chunk:
+                if key == POSITION_KEY and value is not None and decode_position(value).incarnation == incarnation:
+                    raise LostLedgerError(
+                        f"partition {self._partition}: the changelog ends at {end}, but {self._path} has seen it up to "
+                        f"{offset}. Its end was lost, and a ledger without it would publish results a second time; see "
+                        "docs/runbook.md."
+                    )
 
     async def _read(self, start: int, end: int) -> bool:
         """Read a stretch of the changelog into the store; False when it belongs to another incarnation."""

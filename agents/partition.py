@@ -17,7 +17,7 @@ from agents import failpoints
 from agents.batches import CommandBatch
 from agents.config import WorkerConfig
 from agents.deciding import Folded, fold
-from agents.local_store import LocalStore
+from agents.local_store import LocalStore, LostLedgerError
 from agents.reading import LogReader
 from agents.transactions import TooLargeError, TransactionClient, TransactionError
 from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, RESULTS, STOCK_CHANGES
@@ -43,10 +43,6 @@ class DamagedStoreError(OSError):
 
 class LostCommandsError(Exception):
     """The log does not hold the command that is next: retention took it, or the topic was made anew."""
-
-
-class LostLedgerError(Exception):
-    """The changelog is not the one this ledger was written to: it was made anew, or its end was lost."""
 
 
 class Partition:
@@ -243,7 +239,7 @@ class Partition:
         ledger = Ledger(local.store)
         commands_start, commands_end = await transactions.log_range(COMMANDS, self.number)
         if ledger.position is None:
-            await self._check_nothing_was_published(transactions)
+            await self._check_nothing_was_published(transactions, log_end)
             ledger.position = Position(commands_start, 0, uuid.uuid4().hex)
         next_offset = ledger.position.next_offset
         if not commands_start <= next_offset <= commands_end:
@@ -261,7 +257,7 @@ class Partition:
         failpoints.hit("recover.done")
         return next_offset
 
-    async def _check_nothing_was_published(self, transactions: TransactionClient) -> None:
+    async def _check_nothing_was_published(self, transactions: TransactionClient, changelog_end: int) -> None:
         """See that a first run is one: results and the first position are written in one transaction."""
         position, end = await transactions.log_range(RESULTS, self.number)
         reader = LogReader(
@@ -276,7 +272,10 @@ class Partition:
         try:
             while position < end:
                 fetched = await reader.fetch(position)
+                self._check_ours()
                 if fetched.records:
+                    if (await transactions.log_range(CHANGELOG, self.number))[1] != changelog_end:
+                        raise TransactionError("another owner has begun this ledger in the meantime")
                     raise LostLedgerError(
                         f"partition {self.number}: {RESULTS} holds results, but {CHANGELOG} holds no ledger. The "
                         "changelog was deleted; a new one would publish results a second time. See docs/runbook.md."

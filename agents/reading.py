@@ -65,7 +65,9 @@ async def leader_of(client: AIOKafkaClient, topic: str, partition: int) -> int:
     place = TopicPartition(topic, partition)
     leader: int | None = client.cluster.leader_for_partition(place)
     if leader is None or leader == -1:
-        await client.force_metadata_update()
+        # A client that is closed meanwhile never answers.
+        async with asyncio.timeout(_REQUEST_MS / 1000):
+            await client.force_metadata_update()
         leader = client.cluster.leader_for_partition(place)
         if leader is None or leader == -1:
             raise LeaderNotAvailableError(f"{topic}-{partition} has no leader at the moment")
@@ -139,16 +141,23 @@ class CommandReader:
         number: the partition.
         wake: is called with a batch when there was nothing to take before it.
         lost: is called when the log does not hold the position (any more); the reading is over then.
+        failed: is called with an error that nobody foresaw; the reading is over then.
     """
 
     def __init__(
-        self, bootstrap: str, number: int, wake: Callable[[CommandBatch], None], lost: Callable[[], None]
+        self,
+        bootstrap: str,
+        number: int,
+        wake: Callable[[CommandBatch], None],
+        lost: Callable[[], None],
+        failed: Callable[[Exception], None],
     ) -> None:
         self.log_end = 0  # as of the last fetch
         self._bootstrap = bootstrap
         self._number = number
         self._wake = wake
         self._lost = lost
+        self._failed = failed
         self._waiting: list[CommandBatch] = []
         self._taken = asyncio.Event()
         self._taken_at = 0.0
@@ -193,8 +202,8 @@ class CommandReader:
     def _is_current(self) -> bool:
         """Whether this task is the reading that was started last.
 
-        A cancellation may be lost: before Python 3.12 `asyncio.wait_for`, through which aiokafka sends, drops one that
-        comes in the same turn as the answer. Two readings side by side would hand out the same commands twice.
+        A cancellation may be lost: aiokafka's client drops one that comes while it closes, and so does
+        `asyncio.wait_for` before Python 3.12. Two readings side by side would hand out the same commands twice.
         """
         return asyncio.current_task() is self._task
 
@@ -222,6 +231,10 @@ class CommandReader:
                 log.info("commands cannot be read; trying again", partition=self._number, error=repr(error))
                 await asyncio.sleep(retry_s)
                 retry_s = min(retry_s * 2, _LONGEST_RETRY_S)
+            except Exception as error:  # noqa: BLE001 - without its reading a partition would stand still and say nothing
+                if self._is_current():
+                    self._failed(error)
+                return
             finally:
                 await reader.close()
 

@@ -152,6 +152,7 @@ class BatchConsumer(Consumer):
                     self._wake_ups.put_nowait,
                     # RECOVER looks at the log: it says what is missing, or where to read.
                     partial(self._recover_beside, partition),
+                    self._crash,
                 )
         await super().on_partitions_assigned(assigned, generation_id)
 
@@ -168,6 +169,20 @@ class BatchConsumer(Consumer):
         task = asyncio.create_task(self.app.recover(partition))
         self._recoveries.add(task)
         task.add_done_callback(self._recoveries.discard)
+
+    def _crash(self, error: Exception) -> None:
+        task = asyncio.create_task(self.app.crash(error))
+        self._recoveries.add(task)
+        task.add_done_callback(self._recoveries.discard)
+
+    def check_group(self) -> None:
+        """Raise what ended the membership in the group: aiokafka keeps it until somebody asks, and waits for that.
+
+        Raises:
+            Exception: the member neither heartbeats nor joins again.
+        """
+        if self._client is not None:
+            self._client._coordinator.check_errors()  # noqa: SLF001 - only its `getmany`, which nobody calls here, asks
 
     async def perform_seek(self) -> None:
         """Do nothing: Faust would seek to the group's offsets here, and RECOVER gives the ledger's position."""

@@ -251,6 +251,11 @@ async def _audit_partition(kafka: Kafka, job: Job, partition: int, tell: ReportP
         if not settled:
             report.note(f"a transaction stays open in {topic}: what lies behind it is hidden")
         known_until = mark.outputs.get(topic, 0) if mark else 0
+        if output_end < known_until:
+            raise CannotAudit(
+                f"{topic}-{partition} ends at offset {output_end}, but the last audit read up to {known_until}: it was "
+                "made anew, or its end was lost"
+            )
         if output_begin > known_until:
             heads_missing.append(topic)
             report.note(f"{topic} begins at offset {output_begin}: what came before is not compared")

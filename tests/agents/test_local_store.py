@@ -9,7 +9,7 @@ from aiokafka.errors import NotLeaderForPartitionError
 
 from agents import local_store
 from agents.batches import TransactionOutput
-from agents.local_store import LocalStore
+from agents.local_store import LocalStore, LostLedgerError
 from agents.transactions import TransactionClient
 from schemas.topics import CHANGELOG, DELETE_RETENTION_MS
 from tables.core.rows import POSITION_KEY, Position, Stock, decode_position, encode_row, stock_key
@@ -105,9 +105,51 @@ async def test_a_store_beyond_the_end_of_the_changelog_is_rebuilt(changelog, ope
     await write(1)
     store = open_store()
     ledger = Ledger(store.store)
-    ledger.checkpoint(Position(99, 0, "one life"), 500)
-    reasons = await wiped_for(store, store.catch_up(*await log_range()))
-    assert reasons == ["it stands at 500, the changelog holds 0 to 3"]
+    ledger.checkpoint(Position(99, 0, "another life"), 500)
+    start, end = await log_range()
+    reasons = await wiped_for(store, store.catch_up(start, end))
+    assert reasons == [f"it stands at 500, the changelog holds {start} to {end}"]
+    assert on_hand(store) == 1
+    store.close()
+
+
+async def test_a_changelog_that_has_lost_its_end_is_refused_again_and_again(changelog, open_store):
+    write, log_range, _ = changelog
+    await write(1)
+    store = open_store()
+    Ledger(store.store).checkpoint(Position(99, 0, "one life"), 500)
+    for _ in range(2):
+        with pytest.raises(LostLedgerError, match="Its end was lost"):
+            await store.catch_up(*await log_range())
+    store.close()
+
+
+async def test_rows_without_a_checkpoint_are_not_trusted(changelog, open_store):
+    write, log_range, _ = changelog
+    store = open_store()
+    store.store.write([(stock_key("S", "elsewhere"), encode_row(Stock(7, 7)))])
+    await write(1)
+    assert await wiped_for(store, store.catch_up(*await log_range())) == ["it has no checkpoint"]
+    assert list(Ledger(store.store).sku("S").stock) == ["w"]
+    store.close()
+
+
+@pytest.mark.parametrize("from_the_end", [60, 400, 900])
+async def test_a_store_whose_table_is_damaged_where_it_is_opened_is_rebuilt(
+    changelog, open_store, tmp_path, from_the_end
+):
+    write, log_range, _ = changelog
+    await write(1)
+    store = open_store()
+    await store.catch_up(*await log_range())
+    store.store._db.flush()
+    store.close()
+    (table,) = (tmp_path / "store").glob("*.sst")
+    data = bytearray(table.read_bytes())
+    data[-min(from_the_end, len(data))] ^= 0xFF
+    table.write_bytes(data)
+    store = open_store()
+    await store.catch_up(*await log_range())
     assert on_hand(store) == 1
     store.close()
 

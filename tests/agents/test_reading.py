@@ -46,8 +46,9 @@ class Reading:
     def __init__(self, monkeypatch, log):
         self.woken = asyncio.Queue()
         self.was_lost = asyncio.Event()
+        self.errors = []
         monkeypatch.setattr(reading, "LogReader", log)
-        self.reader = CommandReader("nowhere", 0, self.woken.put_nowait, self.was_lost.set)
+        self.reader = CommandReader("nowhere", 0, self.woken.put_nowait, self.was_lost.set, self.errors.append)
 
     async def next_batch(self):
         await asyncio.wait_for(self.woken.get(), LONG_S)
@@ -166,3 +167,12 @@ async def test_fetches_that_do_not_join_are_a_bug_and_not_handed_out(read):
     found.reader._waiting.append(found.reader._waiting[0])
     with pytest.raises(RuntimeError, match="do not join"):
         found.reader.take()
+
+
+async def test_an_error_that_nobody_foresaw_is_reported_and_ends_the_reading(read):
+    log = Log(range(100))
+    log.refuse = KeyError("a bug")
+    found = read(log)
+    await asyncio.sleep(0.05)
+    assert [type(error) for error in found.errors] == [KeyError]
+    assert log.asked == [0]

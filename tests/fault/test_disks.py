@@ -8,7 +8,7 @@ import pytest
 
 from agents import local_store
 from agents.changelog import read_changelog
-from agents.local_store import LocalStore
+from agents.local_store import LocalStore, LostLedgerError
 from agents.transactions import TransactionClient
 from schemas.topics import CHANGELOG, DELETE_RETENTION_MS
 from tables.core.rows import POSITION_KEY, Position, decode_position
@@ -129,8 +129,14 @@ async def test_a_missing_file_of_rocksdb_is_no_reason_for_wrong_stock(disk, foll
     await follow()
 
 
-async def test_a_checkpoint_beyond_the_end_of_the_changelog_is_of_no_use(disk, follow):
+async def test_a_checkpoint_beyond_the_end_of_the_changelog_means_that_its_end_was_lost(disk, follow):
     move_checkpoint(disk, 10_000_000)
+    with pytest.raises(LostLedgerError, match="Its end was lost"):
+        await follow()
+
+
+async def test_a_checkpoint_beyond_the_end_of_another_life_is_of_no_use(disk, follow):
+    move_checkpoint(disk, 10_000_000, incarnation="another life")
     (reason,) = await follow()
     assert reason.startswith("it stands at 10000000, the changelog holds 0 to ")
 
