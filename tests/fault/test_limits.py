@@ -1,8 +1,8 @@
 """Where the protocol ends: numbers that run out, time that runs out, logs that are not what they were."""
 
 import asyncio
-import json
 import itertools
+import json
 import os
 import time
 import uuid
