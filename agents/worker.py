@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import gc
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -76,10 +77,15 @@ async def _run(config: WorkerConfig) -> int:
     await asyncio.wait({asyncio.create_task(stop.wait()), crashed}, return_when=asyncio.FIRST_COMPLETED)
     announcing.cancel()
     failed = not stop.is_set()
-    try:
-        await asyncio.wait_for(_stop(app), _STOP_WITHIN_S)
-    except TimeoutError:
+    # Not `wait_for`: it would go on waiting for a task that loses its cancellation (see `CommandReader`), as the end of
+    # the loop would. Nothing here needs an orderly end: the next owner settles whatever is open.
+    stopping = asyncio.create_task(_stop(app))
+    if not (await asyncio.wait({stopping}, timeout=_STOP_WITHIN_S))[0]:
         log.warning("stopping took too long; the rest is left to the next owner")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1 if failed else 0)
+    await stopping
     return 1 if failed else 0
 
 

@@ -59,6 +59,19 @@ async def test_a_broker_that_dies_while_a_worker_starts_is_waited_for(kafka, tmp
         await asyncio.wait_for(worker_process._stop(app), 10)
 
 
+async def test_a_worker_ends_when_it_is_told_to_although_its_broker_is_away(kafka, start_worker, tmp_path):
+    workers = [start_worker(tmp_path / "one", standbys=1), start_worker(tmp_path / "two", standbys=1)]
+    for worker in workers:
+        await worker.ready()
+    await send(kafka.bootstrap, commands(915, 300))
+    await assert_audit_equal(kafka.bootstrap)
+    kafka.kill()
+    await asyncio.sleep(1.0)
+    for worker in workers:
+        assert await worker.stop() == 0
+    kafka.start()
+
+
 async def test_workers_that_come_and_go_hand_their_partitions_over(kafka, start_worker, tmp_path):
     one = start_worker(tmp_path / "one", standbys=1)
     await one.ready()
