@@ -128,7 +128,9 @@ _OF_RECOVER = (
         "start-from-the-earliest",
         "the ledger's own position says where to go on",
         PARTITION,
-        "        if ledger.position is None:\n            ledger.position = Position(commands_start,",
+        "        if ledger.position is None:\n"
+        "            await self._check_nothing_was_published(transactions, log_end)\n"
+        "            ledger.position = Position(commands_start,",
         "        if True:\n            ledger.position = Position(commands_start,",
         ORDER,
     ),
