@@ -180,7 +180,7 @@ class Partition:
         """Bring the ledger to the committed end of its changelog, until it works or the partition is not ours.
 
         Returns:
-            The offset of the next command: where to seek.
+            The offset of the next command: where to read on.
 
         Raises:
             NotOursError: the partition was revoked meanwhile.
@@ -251,7 +251,7 @@ class Partition:
         # 8. Still ours?
         self._check_ours()
         failpoints.hit("recover.9")
-        # 9. Open the gate; the caller seeks.
+        # 9. Open the gate; the caller starts the reading.
         self._ledger = ledger
         self.read_position = next_offset
         failpoints.hit("recover.done")
@@ -268,8 +268,8 @@ class Partition:
             fetch_bytes=_RESULT_BYTES,
             wait_ms=_RESULT_WAIT_MS,
         )
-        await reader.start()
         try:
+            await reader.start()
             while position < end:
                 fetched = await reader.fetch(position)
                 self._check_ours()

@@ -16,7 +16,6 @@ from aiokafka import AIOKafkaClient, TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.errors import (
     KafkaError,
-    LeaderNotAvailableError,
     NotLeaderForPartitionError,
     OffsetOutOfRangeError,
     for_code,
@@ -25,6 +24,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.memory_records import MemoryRecords
 
 from agents.batches import CommandBatch
+from agents.leaders import leader_of
 from schemas.topics import COMMANDS
 
 _REQUEST_MS = 10_000
@@ -54,24 +54,6 @@ class _RawRecords(PartitionRecords):
 
     def _consumer_record(self, _tp: Any, record: Any) -> Any:
         return record
-
-
-async def leader_of(client: AIOKafkaClient, topic: str, partition: int) -> int:
-    """Give the broker that leads a partition.
-
-    Raises:
-        LeaderNotAvailableError: there is none at the moment.
-    """
-    place = TopicPartition(topic, partition)
-    leader: int | None = client.cluster.leader_for_partition(place)
-    if leader is None or leader == -1:
-        # A client that is closed meanwhile never answers.
-        async with asyncio.timeout(_REQUEST_MS / 1000):
-            await client.force_metadata_update()
-        leader = client.cluster.leader_for_partition(place)
-        if leader is None or leader == -1:
-            raise LeaderNotAvailableError(f"{topic}-{partition} has no leader at the moment")
-    return leader
 
 
 class LogReader:

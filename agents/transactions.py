@@ -15,7 +15,7 @@ from aiokafka.errors import BrokerResponseError, KafkaError, for_code
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from agents.reading import leader_of
+from agents.leaders import leader_of
 from agents.wire import ApiVersions, EndTxn, InitProducerId, Produce, finalized_features
 
 _ACKS_ALL = -1

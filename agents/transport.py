@@ -6,8 +6,7 @@ each partition's commands are read by a `CommandReader`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
-from functools import partial
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from typing import Any, ClassVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -57,7 +56,7 @@ class BatchConsumer(Consumer):
         super().__init__(*args, **kwargs)
         self.partitions: dict[int, Partition] = {}
         self._client: AIOKafkaConsumer | None = None
-        self._recoveries: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Task[None]] = set()  # so that none is collected while it runs
         self._readers: dict[int, CommandReader] = {}
         self._wake_ups: asyncio.Queue[CommandBatch] = asyncio.Queue()
         self._listener = _RebalanceListener(self)
@@ -146,15 +145,18 @@ class BatchConsumer(Consumer):
             if tp.topic == COMMANDS and tp.partition not in self.partitions:
                 partition = self.app.new_partition(tp.partition, self._assigns(tp))
                 self.partitions[tp.partition] = partition
-                self._readers[tp.partition] = CommandReader(
-                    self.app.worker_config.bootstrap,
-                    tp.partition,
-                    self._wake_ups.put_nowait,
-                    # RECOVER looks at the log: it says what is missing, or where to read.
-                    partial(self._recover_beside, partition),
-                    self._crash,
-                )
+                self._readers[tp.partition] = self._new_reader(partition)
         await super().on_partitions_assigned(assigned, generation_id)
+
+    def _new_reader(self, partition: Partition) -> CommandReader:
+        return CommandReader(
+            self.app.worker_config.bootstrap,
+            partition.number,
+            wake=self._wake_ups.put_nowait,
+            # RECOVER looks at the log: it says what is missing, or where to read.
+            lost=lambda: self._run_beside(self.app.recover(partition)),
+            failed=lambda error: self._run_beside(self.app.crash(error)),
+        )
 
     def _assigns(self, tp: TP) -> Any:
         return lambda: TopicPartition(*tp) in self.client.assignment()
@@ -163,17 +165,12 @@ class BatchConsumer(Consumer):
         """RECOVER every partition that is not open; each is read as soon as it is ready, whatever the others do."""
         for partition in self.partitions.values():
             if not partition.is_open and not partition.is_recovering:
-                self._recover_beside(partition)
+                self._run_beside(self.app.recover(partition))
 
-    def _recover_beside(self, partition: Partition) -> None:
-        task = asyncio.create_task(self.app.recover(partition))
-        self._recoveries.add(task)
-        task.add_done_callback(self._recoveries.discard)
-
-    def _crash(self, error: Exception) -> None:
-        task = asyncio.create_task(self.app.crash(error))
-        self._recoveries.add(task)
-        task.add_done_callback(self._recoveries.discard)
+    def _run_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     def check_group(self) -> None:
         """Raise what ended the membership in the group: aiokafka keeps it until somebody asks, and waits for that.

@@ -19,6 +19,7 @@ def dom_of(url: str, profile: Path) -> str:
     """
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
+        # What is on the pages is tested without it too; only that a browser makes of them what was meant is not.
         pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
     command = [
         browser,

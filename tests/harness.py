@@ -1,6 +1,7 @@
 """What end-to-end tests stand on: workers as processes, traffic of every kind, and the audit at the end."""
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -20,6 +21,23 @@ from schemas.topics import COMMANDS, RESULTS
 
 PARTITIONS = 4
 READY_WITHIN_S = 40.0
+
+
+@contextlib.contextmanager
+def worker_starter():
+    """Give a function that starts workers, as `Worker` does; none of them outlives the block."""
+    started = []
+
+    def start(*args, **options):
+        worker = Worker(*args, **options)
+        started.append(worker)
+        return worker
+
+    yield start
+    for worker in started:
+        if worker.process.poll() is None:
+            worker.process.kill()
+            worker.process.wait()
 
 
 class Worker:

@@ -1,12 +1,13 @@
 """A broker of its own for each module of fault tests, and workers that are gone when a test is over."""
 
 import asyncio
+import functools
 
 import pytest
 
 from ops.broker import SHORT_LIVED, Broker
 from ops.topics import ensure_topics
-from tests.harness import PARTITIONS, Worker
+from tests.harness import PARTITIONS, worker_starter
 
 
 @pytest.fixture(scope="module")
@@ -20,15 +21,5 @@ def kafka(tmp_path_factory):
 
 @pytest.fixture
 def start_worker(kafka):
-    started = []
-
-    def start(data_dir, **options):
-        worker = Worker(kafka.bootstrap, data_dir, **options)
-        started.append(worker)
-        return worker
-
-    yield start
-    for worker in started:
-        if worker.process.poll() is None:
-            worker.process.kill()
-            worker.process.wait()
+    with worker_starter() as start:
+        yield functools.partial(start, kafka.bootstrap)

@@ -18,7 +18,7 @@ from ops.broker import Broker
 from ops.topics import ensure_topics
 from schemas.topics import CHANGELOG, COMMANDS, RESULTS, TOPICS
 from tables.core.rows import POSITION_KEY
-from tests.harness import PARTITIONS, CommittedReader, Worker, assert_audit_equal, commands, send
+from tests.harness import PARTITIONS, CommittedReader, assert_audit_equal, commands, send, worker_starter
 
 # A producer epoch is an int16; the broker gives a new producer id before it is used up.
 LAST_EPOCH = 32_766
@@ -60,18 +60,8 @@ def kafka(new_kafka):
 
 @pytest.fixture
 def start_worker():
-    started = []
-
-    def start(kafka, data_dir, **options):
-        worker = Worker(kafka.bootstrap, data_dir, **options)
-        started.append(worker)
-        return worker
-
-    yield start
-    for worker in started:
-        if worker.process.poll() is None:
-            worker.process.kill()
-            worker.process.wait()
+    with worker_starter() as start:
+        yield lambda kafka, data_dir, **options: start(kafka.bootstrap, data_dir, **options)
 
 
 @pytest.fixture
@@ -255,14 +245,20 @@ async def delete(bootstrap, topic):
     await ensure_topics(bootstrap, PARTITIONS)
 
 
-@pytest.mark.parametrize("running", [True, False], ids=["under a running worker", "between two lives"])
-async def test_commands_that_were_deleted_and_made_anew_stop_the_worker(new_kafka, start_worker, tmp_path, running):
-    kafka = new_kafka()
+async def at_work(kafka, start_worker, data_dir):
+    """Give a worker on a new cluster that has decided 200 commands."""
     await ensure_topics(kafka.bootstrap, PARTITIONS)
-    worker = start_worker(kafka, tmp_path / "one")
+    worker = start_worker(kafka, data_dir)
     await worker.ready()
     await send(kafka.bootstrap, commands(next(_seeds), 200))
     await assert_audit_equal(kafka.bootstrap)
+    return worker
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["under a running worker", "between two lives"])
+async def test_commands_that_were_deleted_and_made_anew_stop_the_worker(new_kafka, start_worker, tmp_path, running):
+    kafka = new_kafka()
+    worker = await at_work(kafka, start_worker, tmp_path / "one")
     if not running:
         assert await worker.stop() == 0
     await delete(kafka.bootstrap, COMMANDS)
@@ -276,11 +272,7 @@ async def test_commands_that_were_deleted_and_made_anew_stop_the_worker(new_kafk
 @pytest.mark.parametrize("running", [True, False], ids=["under a running worker", "between two lives"])
 async def test_a_changelog_that_was_deleted_and_made_anew_stops_the_worker(new_kafka, start_worker, tmp_path, running):
     kafka = new_kafka()
-    await ensure_topics(kafka.bootstrap, PARTITIONS)
-    worker = start_worker(kafka, tmp_path / "one")
-    await worker.ready()
-    await send(kafka.bootstrap, commands(next(_seeds), 200))
-    await assert_audit_equal(kafka.bootstrap)
+    worker = await at_work(kafka, start_worker, tmp_path / "one")
     before = [await committed(kafka.bootstrap, RESULTS, partition) for partition in range(PARTITIONS)]
     if not running:
         assert await worker.stop() == 0

@@ -47,7 +47,7 @@ class SimulatedConsumer(BatchConsumer, _WithoutFaust):
         self._client = SimpleNamespace(
             pause=lambda _: None, seek=lambda _place, _offset: None, assignment=lambda: self.assigned
         )
-        self._recoveries: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Task[None]] = set()
         self._readers = {}
         self._wake_ups = asyncio.Queue()
 
