@@ -28,55 +28,51 @@ class CommandBatch(NamedTuple):
 
 
 class TopicOutput:
-    """The record batch of one topic while it is being filled; `size` is how many bytes it will have, from above."""
+    """The record batch of one topic while it is being filled; `size` is how many bytes it will have, from above.
 
-    __slots__ = ("_append", "builder", "count", "size")
+    Args:
+        overhead: bytes to count for each record beside its value.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_append", "_overhead", "builder", "count", "size")
+
+    def __init__(self, overhead: int) -> None:
         self.builder = _builder()
         self._append = self.builder.append
+        self._overhead = overhead
         self.count = 0
         self.size = 0
 
-    def add(
-        self, key: bytes | None, value: bytes | None, timestamp: int, size: int, headers: list[tuple[str, bytes]]
-    ) -> None:
-        """Append a record that takes about `size` bytes."""
-        self._append(self.count, timestamp, key, value, headers)
+    def add(self, key: bytes, value: bytes, timestamp: int) -> None:
+        """Append a record."""
+        self._append(self.count, timestamp, key, value, _NO_HEADERS)
         self.count += 1
-        self.size += size
+        self.size += len(value) + self._overhead
+
+    def add_dead_letter(self, letter: DeadLetter, timestamp: int) -> None:
+        """Append a dead letter: its key and value may be anything, or nothing."""
+        self._append(self.count, timestamp, letter.key, letter.value, letter.headers())
+        self.count += 1
+        self.size += len(letter.key or b"") + len(letter.value or b"") + self._overhead
 
 
 class TransactionOutput:
     """What one transaction publishes, beside the ledger's rows."""
 
     def __init__(self) -> None:
-        self._results = TopicOutput()
-        self._stock_changes = TopicOutput()
-        self._dead_letters = TopicOutput()
+        # The rows of the ledger that go with a result are smaller than it, but have keys of their own.
+        self.results = TopicOutput(_ROWS_BYTES)
+        self.stock_changes = TopicOutput(_RECORD_BYTES)
+        self.dead_letters = TopicOutput(_HEADERS_BYTES)
 
     @property
     def full(self) -> bool:
         """Whether the transaction should close with what it has."""
         return (
-            self._results.size >= BATCH_BYTES
-            or self._stock_changes.size >= BATCH_BYTES
-            or self._dead_letters.size >= BATCH_BYTES
+            self.results.size >= BATCH_BYTES
+            or self.stock_changes.size >= BATCH_BYTES
+            or self.dead_letters.size >= BATCH_BYTES
         )
-
-    def add_result(self, key: bytes, value: bytes, timestamp: int) -> None:
-        """Append a result."""
-        # The rows of the ledger that go with it are smaller than it, but have keys of their own.
-        self._results.add(key, value, timestamp, len(value) + _ROWS_BYTES, _NO_HEADERS)
-
-    def add_stock_change(self, key: bytes, value: bytes, timestamp: int) -> None:
-        """Append a stock change."""
-        self._stock_changes.add(key, value, timestamp, len(value) + _RECORD_BYTES, _NO_HEADERS)
-
-    def add_dead_letter(self, letter: DeadLetter, timestamp: int) -> None:
-        """Append a dead letter."""
-        size = len(letter.key or b"") + len(letter.value or b"") + _HEADERS_BYTES
-        self._dead_letters.add(letter.key, letter.value, timestamp, size, letter.headers())
 
     def batches(self, rows: Iterable[tuple[bytes, bytes | None]], timestamp: int) -> dict[str, RecordBatch]:
         """Give the record batch of each topic that has something to write.
@@ -89,7 +85,7 @@ class TransactionOutput:
         append = changelog.append
         for offset, (key, value) in enumerate(rows):
             append(offset, timestamp, key, value, _NO_HEADERS)
-        outputs = ((RESULTS, self._results), (STOCK_CHANGES, self._stock_changes), (DEAD_LETTERS, self._dead_letters))
+        outputs = ((RESULTS, self.results), (STOCK_CHANGES, self.stock_changes), (DEAD_LETTERS, self.dead_letters))
         return {CHANGELOG: changelog} | {topic: output.builder for topic, output in outputs if output.count}
 
 

@@ -50,7 +50,8 @@ def fold(ledger: Ledger, records: list[Any], *, partition: int, partitions: int,
         offset = record.offset
         if offset < next_offset:
             raise RuntimeError(f"partition {partition}: record {offset} comes after record {next_offset - 1}")
-        now_ms = max(now_ms, record.timestamp)
+        if record.timestamp > now_ms:  # noqa: PLR1730 - a call of `max` takes 8 times as long
+            now_ms = record.timestamp
         place.offset = offset
         place.now_ms = now_ms
         if ledger.next_due_at <= now_ms and not _expire_due(ledger, output, place):
@@ -60,7 +61,7 @@ def fold(ledger: Ledger, records: list[Any], *, partition: int, partitions: int,
         except Unreadable as unreadable:
             _refuse(ledger, output, record, unreadable, place)
         else:
-            if not isinstance(command, Tick):
+            if type(command) is not Tick:
                 _take(ledger, output, decide(ledger, command, place), now_ms)
         next_offset = offset + 1
         done += 1
@@ -85,7 +86,7 @@ def _refuse(ledger: Ledger, output: TransactionOutput, record: Any, unreadable: 
     if unreadable.code is Code.INVALID_FIELD:
         reason = f"{reason}:{unreadable.field}"
     letter = DeadLetter.of(record.key, record.value, reason, partition=place.partition, offset=place.offset)
-    output.add_dead_letter(letter, place.now_ms)
+    output.dead_letters.add_dead_letter(letter, place.now_ms)
     refusal = refuse_unreadable(ledger, unreadable, place)
     if refusal is not None:
         _take(ledger, output, refusal, place.now_ms)
@@ -93,7 +94,6 @@ def _refuse(ledger: Ledger, output: TransactionOutput, record: Any, unreadable: 
 
 def _take(ledger: Ledger, output: TransactionOutput, decision: Decision, now_ms: int) -> None:
     ledger.apply(decision)
-    sku = decision.sku
-    output.add_result(sku.encode(), encode(decision.result), now_ms)
+    output.results.add(decision.sku.encode(), encode(decision.result), now_ms)
     for change in decision.stock_changes:
-        output.add_stock_change(f"{sku}/{change.warehouse}".encode(), encode(change), now_ms)
+        output.stock_changes.add(f"{change.sku}/{change.warehouse}".encode(), encode(change), now_ms)

@@ -31,22 +31,21 @@ def _die_with_parent() -> None:
 
 
 class Child:
-    """A process under measurement: `python -m MODULE ...`, its output in files, its life bound to ours.
+    """A process under measurement, its output in files, its life bound to ours.
 
     Args:
         name: names it in errors, and its files.
         folder: where its output goes.
-        module: what Python runs.
-        arguments: its command line.
+        command: its command line.
     """
 
-    def __init__(self, name: str, folder: Path, module: str, arguments: Sequence[str]) -> None:
+    def __init__(self, name: str, folder: Path, command: Sequence[str]) -> None:
         self.name = name
         self._out = folder / f"{name}.out"
         self._err = folder / f"{name}.err"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
+                command,
                 cwd=_ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -165,8 +164,12 @@ class Stage:
 
     def spawn(self, name: str, module: str, *arguments: str) -> Child:
         """Start `python -m MODULE --bootstrap ... ARGUMENTS` without waiting for anything."""
+        return self.run(name, [sys.executable, "-m", module, "--bootstrap", self.bootstrap, *arguments])
+
+    def run(self, name: str, command: Sequence[str]) -> Child:
+        """Start any command without waiting for anything."""
         self._names += 1
-        child = Child(f"{name}-{self._names}", self._folder, module, ["--bootstrap", self.bootstrap, *arguments])
+        child = Child(f"{name}-{self._names}", self._folder, command)
         self._children.append(child)
         return child
 
@@ -179,11 +182,8 @@ class Stage:
         return self._service("gateway", "--port", "0")
 
     def _service(self, command: str, *arguments: str) -> Child:
-        self._names += 1
         settings = ["--bootstrap", self.bootstrap, "--partitions", str(PARTITIONS)]
-        child = Child(f"{command}-{self._names}", self._folder, "ops.cli", [command, *settings, *arguments])
-        self._children.append(child)
-        return child
+        return self.run(command, [sys.executable, "-m", "ops.cli", command, *settings, *arguments])
 
     @contextlib.contextmanager
     def running(self, child: Child, *, ready: str = "ready") -> Iterator[Child]:

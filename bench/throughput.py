@@ -1,4 +1,4 @@
-"""Owns the benchmark of throughput: one worker against the floor, against plain Faust, on one SKU and on many rows."""
+"""Owns the benchmark of throughput: one worker beside the floor, Kafka Streams and plain Faust; one SKU; many rows."""
 
 import asyncio
 import itertools
@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from bench import load, logs, shape
+from bench import kafka_streams, load, logs, shape
 from bench.harness import Child, Stage
 from bench.report import Document, Options, Table, Watcher, median, ratio
 from bench.rival_topics import topic_names
@@ -65,7 +65,7 @@ def measure(stage: Stage, options: Options, watcher: Watcher) -> Document:
     """Run everything, the systems in turn, so that what disturbs the machine disturbs all of them."""
     scale = QUICK if options.quick else FULL
     # The mix: one run to warm up, then three systems in turn; one SKU; many rows in two steps.
-    watcher.steps(1 + options.runs * 6)
+    watcher.steps(1 + options.runs * 7)
     stage.renew_all_topics()
     runs = {
         **_mix(stage, scale, options, watcher),
@@ -80,6 +80,7 @@ def measure(stage: Stage, options: Options, watcher: Watcher) -> Document:
         "unit": "commands per second, from the first result to the last",
         "medians": medians,
         "ratio_to_floor": ratio(medians["holdfast"], medians["floor"]),
+        "ratio_to_kafka_streams_exactly_once": ratio(medians["holdfast"], medians["kafka_streams_exactly_once"]),
         "ratio_to_faust_exactly_once": ratio(medians["holdfast"], medians["faust_exactly_once"], 1),
         "floor_writes": shape_of_holdfast,
         "runs": runs,
@@ -117,9 +118,15 @@ def _mix(stage: Stage, scale: Scale, options: Options, watcher: Watcher) -> dict
     def floor() -> dict[str, Any]:
         return _timed(stage, stage.spawn("floor", "bench.floor", "--shape", encoded), RESULTS, _NONE, commands)
 
-    found: dict[str, list[Any]] = {"holdfast": [], "floor": [], "faust_exactly_once": []}
+    systems = {
+        "holdfast": holdfast,
+        "kafka_streams_exactly_once": _kafka_streams(stage, commands),
+        "floor": floor,
+        "faust_exactly_once": _faust(stage, scale),
+    }
+    found: dict[str, list[Any]] = {name: [] for name in systems}
     for run in range(1, options.runs + 1):
-        for name, system in (("holdfast", holdfast), ("floor", floor), ("faust_exactly_once", _faust(stage, scale))):
+        for name, system in systems.items():
             watcher.step(f"mix, run {run} of {options.runs}: {name}")
             if options.quick and name == "holdfast":
                 found[name].append(first)
@@ -145,6 +152,21 @@ def _faust(stage: Stage, scale: Scale) -> Callable[[], dict[str, Any]]:
         count = _produce_mix(stage, scale.faust_skus, scale.faust_commands, commands)
         child = stage.spawn("faust", "bench.plain_faust", "--name", data_dir.name, "--data-dir", str(data_dir))
         return _timed(stage, child, results, _NONE, count)
+
+    return run
+
+
+def _kafka_streams(stage: Stage, commands: int) -> Callable[[], dict[str, Any]]:
+    """Give the run of Kafka Streams on Holdfast's commands; its group, stores and outputs are its own."""
+
+    def run() -> dict[str, Any]:
+        data_dir = stage.new_folder("kafka-streams")
+        _, results, changes = topic_names(data_dir.name)
+        stage.make_topics(results, changes)
+        topics = (COMMANDS, results, changes)
+        command = kafka_streams.command(stage.bootstrap, data_dir.name, topics, data_dir, threads=1)
+        child = stage.run("kafka-streams", command)
+        return _timed(stage, child, results, _NONE, commands)
 
     return run
 
@@ -184,6 +206,7 @@ def tables(document: Document) -> list[Table]:
     labels = {
         "holdfast": f"Holdfast: mix of {scale['mix_commands']:,} over {scale['mix_skus']:,} SKUs",
         "floor": "floor: reads the same, writes as much, decides nothing",
+        "kafka_streams_exactly_once": "Kafka Streams, exactly_once_v2: the same mix",
         "faust_exactly_once": f"plain Faust, exactly_once: mix of {scale['faust_commands']:,}",
         "holdfast_one_sku": f"Holdfast: mix of {scale['one_sku_commands']:,}, one SKU alone",
         "holdfast_rows_of_many_warehouses": f"Holdfast: {spread}, the adjusts that make the rows",
@@ -200,6 +223,7 @@ def tables(document: Document) -> list[Table]:
     ]
     ratios = [
         ("Holdfast / floor", document["ratio_to_floor"]),
+        ("Holdfast / Kafka Streams exactly_once_v2", document["ratio_to_kafka_streams_exactly_once"]),
         ("Holdfast / plain Faust exactly_once", document["ratio_to_faust_exactly_once"]),
     ]
     columns = ("one worker, 4 partitions", "commands/s", "CPU us/command", "every run")

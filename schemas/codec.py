@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from schemas.characters import Checker
+from schemas.characters import PLAIN, Checker
 from schemas.codes import Code
 from schemas.commands import (
     Adjust,
@@ -63,6 +63,12 @@ class _Readable(msgspec.Struct):
     sku: Sku
 
 
+# A record's outline is what is left of it without plain characters: `{"":"","":}`. Without escapes its quotes open and
+# close strings in turn; where one command's strings held nothing else, another's with the same outline hold nothing
+# else. So nearly every command is checked by one look-up: 0.3 us instead of 1.3.
+_plain_outlines: set[bytes] = set()
+_MAX_OUTLINES, _MAX_OUTLINE = 1_000, 200
+
 _CHECKERS = {kind: Checker(kind) for kind in (Adjust, Reserve, Commit, Release, Extend, Query, Tick)}
 _CHECK_IDS = Checker(_Readable)
 
@@ -73,13 +79,24 @@ def decode_command(value: bytes | None) -> Command:
     Raises:
         Unreadable: with `malformed` (not a JSON object) or `invalid_field` (and the field's path).
     """
+    value = value or b""
     try:
-        command: Command = command_decoder.decode(value or b"")
+        command: Command = command_decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _explain(value or b"", field_of(error)) from None
-    if (field := _CHECKERS[type(command)].first_bad_field(command)) is not None:
-        raise _explain(value or b"", field)
+        raise _explain(value, field_of(error)) from None
+    outline = value.translate(None, PLAIN)
+    if outline not in _plain_outlines:
+        checker = _CHECKERS[type(command)]
+        if (field := checker.first_bad_field(command)) is not None:
+            raise _explain(value, field)
+        if b"\\" not in outline and checker.is_plain(command):
+            _remember(outline)
     return command
+
+
+def _remember(outline: bytes) -> None:
+    if len(outline) <= _MAX_OUTLINE and len(_plain_outlines) < _MAX_OUTLINES:
+        _plain_outlines.add(outline)
 
 
 def _explain(value: bytes, field: str) -> Unreadable:

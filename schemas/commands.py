@@ -4,7 +4,7 @@ Null is the same as absent everywhere, so every optional field is `X | None`; it
 uses it. Unknown fields, wrong types and values out of range are refused by the decoder (`schemas/codec.py`).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, final
 
 import msgspec
 from msgspec import Meta
@@ -111,6 +111,7 @@ class Query(_Command, tag="query"):
     of_command_id: Identifier | None = None
 
 
+@final
 class Tick(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="tick", gc=False):
     """Advance the clock of a partition; written by the partition's owner when it is idle and something falls due."""
 

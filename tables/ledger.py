@@ -121,7 +121,7 @@ class Ledger:
 
     def apply(self, decision: Decision) -> None:
         """Take over a decision's rows; the next decision sees them."""
-        if decision.changes:
+        if decision.stock:
             self._apply_changes(decision)
         key = decision.reservation_key
         if key is not None:
@@ -143,10 +143,10 @@ class Ledger:
             sku = Sku(0, {})
         stock: dict[str, Stock] = sku.stock  # type: ignore[assignment] # the core's view of it is read-only
         known = len(stock)
-        for warehouse, after, _ in decision.changes:
-            stock[warehouse] = after
-            self._overlay[stock_key(sku_id, warehouse)] = after
-            sku.seq = after.seq
+        for warehouse, row in decision.stock:
+            stock[warehouse] = row
+            self._overlay[stock_key(sku_id, warehouse)] = row
+            sku.seq = row.seq
         if len(stock) != known:
             sku.stock = {warehouse: stock[warehouse] for warehouse in sorted(stock)}
             self._skus.discard(sku_id)  # it weighs more now

@@ -4,7 +4,7 @@ from typing import assert_never
 
 from schemas.codes import Code
 from schemas.commands import Adjust, Bucket
-from tables.core.decision import Change, Outcome, Refusal, Rows, Sku
+from tables.core.decision import Outcome, Refusal, Rows, Sku
 from tables.core.rows import Stock
 
 # With more rows a query's result would outgrow a record batch (about 150 bytes a row, 1 MiB a batch).
@@ -31,10 +31,10 @@ def adjust(_rows: Rows, sku: Sku | None, command: Adjust, _now_ms: int) -> Outco
 
     # Past here it must succeed.
     if quantity == held:
-        return Outcome(touched=((warehouse, before),))
+        return Outcome(((warehouse, before),))
     seq = sku.seq + 1 if sku else 1
     after = _with_bucket(before, seq, bucket, quantity)
-    return Outcome((Change(warehouse, after, {bucket: quantity - held}),))
+    return Outcome(((warehouse, after),), ({bucket: quantity - held},))
 
 
 def _with_bucket(row: Stock, seq: int, bucket: Bucket, quantity: int) -> Stock:

@@ -1,6 +1,7 @@
 """Owns the way from a command to its decision: place, idempotency, the rule, and what is remembered."""
 
 from collections.abc import Callable
+from itertools import repeat, starmap
 from typing import Any
 
 from msgspec import UNSET
@@ -13,7 +14,7 @@ from schemas.results import Allocation, ReservationView, Result, StockView
 from schemas.stock_changes import Cause, Quantities, StockChange
 from tables.core.adjust import adjust
 from tables.core.commit import commit
-from tables.core.decision import Change, Decision, Outcome, Record, Refusal, Rows, Sku
+from tables.core.decision import Decision, Outcome, Record, Refusal, Rows, Sku, StockRows
 from tables.core.extend import extend
 from tables.core.query import query
 from tables.core.release import expire, release
@@ -61,14 +62,11 @@ def decide(rows: Rows, command: SkuCommand, record: Record) -> Decision:
         return Decision(sku_id, result_of(seen, command_id, sku_id, record.partition, replayed=True))
 
     outcome = rule(rows, sku, command, record.now_ms)
-    if isinstance(outcome, Refusal):
+    if type(outcome) is Refusal:
         seen = _seen_refusal(outcome, content, type_, seq, record, _of_command(rows, command, record))
         result = result_of(seen, command_id, sku_id, record.partition)
         return Decision(sku_id, result, seen=seen, seen_key=key)
-    decision = _accepted(rows, command, type_, seq, content, outcome, record)
-    decision.row = sku
-    decision.seen_key = key
-    return decision
+    return _accepted(rows, sku, command, type_, content, key, outcome, record)
 
 
 def refuse_unreadable(rows: Rows, unreadable: Unreadable, record: Record) -> Decision | None:
@@ -95,7 +93,9 @@ def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Deci
     outcome = expire(rows, expires_at, sku_id, reservation_id, record.now_ms)
     if outcome is None or outcome.reservation is None:
         return None
-    changes = outcome.changes
+    cause = Cause("expire", None, reservation_id)
+    # What is held is never nothing, so some row changes.
+    views, published, shortfall = _write_out(sku_id, outcome.stock, outcome.deltas, record.now_ms, cause)
     result = Result(
         None,
         "expire",
@@ -104,18 +104,16 @@ def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Deci
         None,
         False,
         _reservation_view(reservation_id, outcome.reservation),
-        [_stock_view(change.warehouse, change.after) for change in changes],
-        any(change.after.shortfall for change in changes),
-        changes[-1].after.seq,  # what is held is never nothing, so some row changes
+        views,
+        shortfall,
+        published[-1].seq,
         record.now_ms,
         record.partition,
         record.offset,
     )
-    cause = Cause("expire", None, reservation_id)
-    published = [_stock_change(sku_id, change, record.now_ms, cause) for change in changes]
     row = rows.sku(sku_id)
     key = outcome.reservation_key
-    return Decision(sku_id, result, row, changes, published, reservation_id, outcome.reservation, key)
+    return Decision(sku_id, result, row, outcome.stock, published, reservation_id, outcome.reservation, key)
 
 
 def result_of(seen: Seen, command_id: str, sku: str, partition: int, *, replayed: bool = False) -> Result:
@@ -142,11 +140,17 @@ def result_of(seen: Seen, command_id: str, sku: str, partition: int, *, replayed
 
 
 def _accepted(
-    rows: Rows, command: SkuCommand, type_: str, seq: int, content: bytes, outcome: Outcome, record: Record
+    rows: Rows,
+    sku: Sku | None,
+    command: SkuCommand,
+    type_: str,
+    content: bytes,
+    key: bytes,
+    outcome: Outcome,
+    record: Record,
 ) -> Decision:
-    changes, reservation_id, reservation, key, touched = outcome
-    sku_id = command.sku
-    command_id = command.command_id
+    sku_id, command_id = command.sku, command.command_id
+    reservation_id, reservation = outcome.reservation_id, outcome.reservation
     offset, now_ms = record.offset, record.now_ms
     reason = reference = of_command = None
     if type_ == "adjust":
@@ -155,25 +159,14 @@ def _accepted(
         reason = command.reason  # type: ignore[union-attr]
     elif type_ == "query":
         of_command = _of_command(rows, command, record)
+    stock = outcome.stock
     cause = Cause(type_, command_id, reservation_id, reason, reference, command.actor, command.source)
-    views = []
-    published = []
-    shortfall = False
-    if touched is None:
-        rows_after = []
-        for change in changes:
-            warehouse, after, _ = change
-            seq = after.seq
-            rows_after.append((warehouse, after))
-            views.append(_stock_view(warehouse, after))
-            published.append(_stock_change(sku_id, change, now_ms, cause))
-            shortfall = shortfall or after.reserved > after.on_hand
-        touched = tuple(rows_after)
+    views, published, shortfall = _write_out(sku_id, stock, outcome.deltas, now_ms, cause)
+    if published:
+        changed, seq = stock, published[-1].seq
     else:
-        for warehouse, row in touched:
-            views.append(_stock_view(warehouse, row))
-            shortfall = shortfall or row.reserved > row.on_hand
-    seen = Seen(content, type_, None, seq, now_ms, offset, reservation_id, reservation, touched, None, None, of_command)
+        changed, seq = (), 0 if sku is None else sku.seq
+    seen = Seen(content, type_, None, seq, now_ms, offset, reservation_id, reservation, stock, None, None, of_command)
     result = Result(
         command_id,
         type_,
@@ -191,7 +184,9 @@ def _accepted(
     )
     if of_command is not None:
         result.of_command = _decode_of_command(of_command)
-    return Decision(sku_id, result, None, changes, published, reservation_id, reservation, key, seen)
+    return Decision(
+        sku_id, result, sku, changed, published, reservation_id, reservation, outcome.reservation_key, seen, key
+    )
 
 
 def _of_command(rows: Rows, command: SkuCommand, record: Record) -> bytes | None:
@@ -256,6 +251,27 @@ def _stock_view(warehouse: str, row: Stock) -> StockView:
     )
 
 
+def _write_out(
+    sku: str, stock: StockRows, deltas: tuple[dict[str, int], ...], now_ms: int, cause: Cause
+) -> tuple[list[StockView], list[StockChange], bool]:
+    """Write out rows for the result and, when they change, for the stock changes; and whether any has a shortfall."""
+    views: list[StockView] = []
+    changes: list[StockChange] = []
+    any_shortfall = False
+    for (warehouse, row), delta in zip(stock, deltas or repeat(None), strict=False):
+        on_hand, reserved, damaged = row.on_hand, row.reserved, row.damaged
+        safety_stock, inbound = row.safety_stock, row.inbound
+        available = on_hand - reserved - safety_stock
+        shortfall = reserved > on_hand
+        views.append(StockView(warehouse, on_hand, reserved, damaged, safety_stock, inbound, available))
+        if delta is not None:
+            after = Quantities(on_hand, reserved, damaged, safety_stock, inbound, available)
+            changes.append(StockChange(sku, warehouse, row.seq, now_ms, cause, delta, after, shortfall))
+        if shortfall:
+            any_shortfall = True
+    return views, changes, any_shortfall
+
+
 def _reservation_view(reservation_id: str | None, row: Reservation | None) -> ReservationView | None:
     if row is None or reservation_id is None:
         return None
@@ -265,17 +281,8 @@ def _reservation_view(reservation_id: str | None, row: Reservation | None) -> Re
         row.quantity,
         row.committed,
         row.released,
-        [Allocation(warehouse, quantity) for warehouse, quantity in row.allocations],
+        list(starmap(Allocation, row.allocations)),
         row.channel,
         row.order_id,
         row.expires_at,
     )
-
-
-def _stock_change(sku: str, change: Change, now_ms: int, cause: Cause) -> StockChange:
-    warehouse, after, delta = change
-    on_hand, reserved, safety_stock = after.on_hand, after.reserved, after.safety_stock
-    quantities = Quantities(
-        on_hand, reserved, after.damaged, safety_stock, after.inbound, on_hand - reserved - safety_stock
-    )
-    return StockChange(sku, warehouse, after.seq, now_ms, cause, delta, quantities, reserved > on_hand)

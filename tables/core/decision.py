@@ -4,7 +4,7 @@ A rule returns a `Refusal` or an `Outcome`; `decide` (in `decide.py`) turns eith
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol, final
 
 import msgspec
 
@@ -46,6 +46,7 @@ class Record(msgspec.Struct, gc=False):
     now_ms: int
 
 
+@final
 class Refusal(msgspec.Struct, frozen=True, gc=False):
     """The command is rejected and changes nothing; the quantities belong to `insufficient_stock`."""
 
@@ -54,26 +55,22 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     available: int | None = None
 
 
-class Change(NamedTuple):
-    """One stock row after a change, and the quantities that differ; `after.seq` is the change's sequence number."""
-
-    warehouse: str
-    after: Stock
-    delta: dict[str, int]
+StockRows = tuple[tuple[str, Stock], ...]
 
 
-class Outcome(NamedTuple):
-    """The command is accepted: these rows change, in this order.
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """The command is accepted.
 
-    `touched` are the stock rows that the result shows; None means those of the changes. `reservation` is shown, and
-    written, under its key, unless the command only reads.
+    `stock` are the rows that the result shows, by warehouse, in order. When the command changes them they stand there
+    as they are after it, and `deltas` says of each which quantities differ; `seq` of a row is its change's sequence
+    number. `reservation` is shown, and written under its key, unless the command only reads.
     """
 
-    changes: tuple[Change, ...] = ()
+    stock: StockRows = ()
+    deltas: tuple[dict[str, int], ...] = ()
     reservation_id: str | None = None
     reservation: Reservation | None = None
     reservation_key: bytes | None = None
-    touched: tuple[tuple[str, Stock], ...] | None = None
 
 
 class Decision(msgspec.Struct, gc=False):
@@ -83,7 +80,8 @@ class Decision(msgspec.Struct, gc=False):
     result: Result
     row: Sku | None = None
     """The SKU's rows that the decision was made on."""
-    changes: tuple[Change, ...] = ()
+    stock: StockRows = ()
+    """The rows that change, as they are after it."""
     stock_changes: list[StockChange] = []
     reservation_id: str | None = None
     reservation: Reservation | None = None

@@ -10,10 +10,10 @@ from tables.core.holds import find_hold
 def extend(rows: Rows, sku: Sku | None, command: Extend, now_ms: int) -> Outcome | Refusal:
     """Give a held reservation a new expiry; 0 means never."""
     found = find_hold(rows, sku, command, now_ms)
-    if isinstance(found, Refusal):
+    if type(found) is Refusal:
         return found
 
     # Past here it must succeed.
     _, key, held = found
     expires_at = now_ms + command.ttl_ms if command.ttl_ms else None
-    return Outcome((), command.reservation_id, msgspec.structs.replace(held, expires_at=expires_at), key, ())
+    return Outcome((), (), command.reservation_id, msgspec.structs.replace(held, expires_at=expires_at), key)

@@ -16,4 +16,4 @@ def query(rows: Rows, sku: Sku | None, command: Query, now_ms: int) -> Outcome |
         reservation = find_reservation(rows, reservation_key(command.sku, command.reservation_id), now_ms)
         if reservation is None:
             return Refusal(Code.UNKNOWN_RESERVATION)
-    return Outcome((), command.reservation_id, reservation, None, tuple(sku.stock.items()))
+    return Outcome(tuple(sku.stock.items()), (), command.reservation_id, reservation)

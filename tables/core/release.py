@@ -4,7 +4,7 @@ from typing import Literal
 
 from schemas.codes import Code
 from schemas.commands import Release
-from tables.core.decision import Change, Outcome, Refusal, Rows, Sku
+from tables.core.decision import Outcome, Refusal, Rows, Sku
 from tables.core.holds import find_hold, take, without
 from tables.core.rows import Reservation, Stock, reservation_key
 
@@ -12,7 +12,7 @@ from tables.core.rows import Reservation, Stock, reservation_key
 def release(rows: Rows, sku: Sku | None, command: Release, now_ms: int) -> Outcome | Refusal:
     """Give the quantity back, from the last allocation to the first."""
     found = find_hold(rows, sku, command, now_ms)
-    if isinstance(found, Refusal):
+    if type(found) is Refusal:
         return found
     sku, key, held = found
     quantity = held.left if command.quantity is None else command.quantity
@@ -43,25 +43,26 @@ def _give_back(
     ends_as: Literal["released", "expired"],
     now_ms: int,
 ) -> Outcome:
-    taken = dict(take(reversed(held.allocations), quantity))
-    seq = sku.seq
-    changes = []
-    for warehouse, _ in held.allocations:
-        if units := taken.get(warehouse):
-            seq += 1
-            row = sku.stock[warehouse]
-            after = Stock(seq, row.on_hand, row.reserved - units, row.damaged, row.safety_stock, row.inbound)
-            changes.append(Change(warehouse, after, {"reserved": -units}))
     ends = quantity == held.left
+    # Taken from the last allocation to the first, changed in the order of allocation.
+    taken = held.allocations if ends else take(reversed(held.allocations), quantity)[::-1]
+    seq = sku.seq
+    stock, deltas = [], []
+    for warehouse, units in taken:
+        seq += 1
+        row = sku.stock[warehouse]
+        after = Stock(seq, row.on_hand, row.reserved - units, row.damaged, row.safety_stock, row.inbound)
+        stock.append((warehouse, after))
+        deltas.append({"reserved": -units})
     reservation = Reservation(
         ends_as if ends else "held",
         held.quantity,
         held.committed,
         held.released + quantity,
-        without(held.allocations, taken.items()),
+        () if ends else without(held.allocations, taken),
         held.channel,
         held.order_id,
         held.expires_at,
         now_ms if ends else None,
     )
-    return Outcome(tuple(changes), reservation_id, reservation, key)
+    return Outcome(tuple(stock), tuple(deltas), reservation_id, reservation, key)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from schemas.codes import Code
 from schemas.commands import DEFAULT_CHANNEL, DEFAULT_TTL_MS, Reserve
-from tables.core.decision import Change, Outcome, Refusal, Rows, Sku
+from tables.core.decision import Outcome, Refusal, Rows, Sku
 from tables.core.retention import find_reservation
 from tables.core.rows import Reservation, Stock, reservation_key
 
@@ -40,13 +40,14 @@ def reserve(rows: Rows, sku: Sku | None, command: Reserve, now_ms: int) -> Outco
         None,
     )
     seq = sku.seq
-    changes = []
+    stock, deltas = [], []
     for warehouse, quantity in allocations:
         seq += 1
         row = candidates[warehouse]
         after = Stock(seq, row.on_hand, row.reserved + quantity, row.damaged, row.safety_stock, row.inbound)
-        changes.append(Change(warehouse, after, {"reserved": quantity}))
-    return Outcome(tuple(changes), command.reservation_id, reservation, key)
+        stock.append((warehouse, after))
+        deltas.append({"reserved": quantity})
+    return Outcome(tuple(stock), tuple(deltas), command.reservation_id, reservation, key)
 
 
 def allocate(candidates: Mapping[str, Stock], quantity: int) -> tuple[tuple[str, int], ...]:

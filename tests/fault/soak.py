@@ -260,7 +260,7 @@ class Soak:
 
         async def leave_open():
             output = TransactionOutput()
-            output.add_result(b"stranger", _FOREIGN_VALUE, time.time_ns() // 1_000_000)
+            output.results.add(b"stranger", _FOREIGN_VALUE, time.time_ns() // 1_000_000)
             await client.start([RESULTS])
             await client.begin()
             return await client.produce(fault.slot, {RESULTS: output.batches([], 0)[RESULTS]})

@@ -1,6 +1,7 @@
 """Commands are read strictly: what is wrong is named by its path, and whoever can be answered is."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.codec import Unreadable, decode_command
 from schemas.codes import Code
-from schemas.commands import Reserve, Tick
+from schemas.commands import IDENTIFIER_PATTERN, PLACE_PATTERN, Reserve, Tick
 
 RESERVE = {"type": "reserve", "command_id": "c-1", "sku": "85123A", "reservation_id": "r-1", "quantity": 3}
 ADJUST = {"type": "adjust", "command_id": "c-1", "sku": "S", "warehouse": "leeds", "delta": 5, "reason": "receipt"}
@@ -106,6 +107,41 @@ def test_without_a_usable_command_id_and_sku_nobody_is_answered(change, field):
 @pytest.mark.parametrize("sku", ["DCGS0076", "gift 0001", "æøå/№ 5", "a\u00a0b", "x" * 64, "📦" * 64, '"', "\\"])
 def test_a_sku_may_hold_any_printable_character(sku):
     assert decode_command(json.dumps(RESERVE | {"sku": sku}).encode()).sku == sku
+
+
+@pytest.mark.parametrize(
+    "reservation_id",
+    [r"\u0061b", r"a\nb", "a:b", "a,b", '","a":"', "a{b", "a b", "ä", r"\ud800", r"\\"],
+)
+def test_a_string_is_checked_although_its_record_looks_like_one_before_it(reservation_id):
+    template = '{"command_id":"c-1","type":"commit","sku":"S","reservation_id":"%s"}'
+    # What is decoded first may be remembered as plain; it must not vouch for the others.
+    for first in ("r", r"\u0061", "a:b"):
+        decode_command((template % first).encode())
+    value = (template % reservation_id).encode()
+    try:
+        decoded = json.loads(value)["reservation_id"]
+    except ValueError:
+        decoded = ""
+    if re.fullmatch(IDENTIFIER_PATTERN, decoded):
+        assert decode_command(value).reservation_id == decoded
+    else:
+        with pytest.raises(Unreadable):
+            decode_command(value)
+
+
+@given(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8), st.booleans())
+def test_no_record_vouches_for_the_characters_of_another(first, second, escaped):
+    for text in (first, second):
+        value = json.dumps(
+            {"command_id": "c", "type": "adjust", "sku": text, "warehouse": text, "reason": "receipt", "delta": 1},
+            ensure_ascii=escaped,
+        ).encode(errors="surrogatepass")
+        if re.fullmatch(PLACE_PATTERN, text):
+            assert decode_command(value).warehouse == text
+        else:
+            with pytest.raises(Unreadable):
+                decode_command(value)
 
 
 @given(st.binary(max_size=200))
