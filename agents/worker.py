@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from agents.app import LedgerApp, build_app, instance_id
 from agents.config import WorkerConfig
 from agents.transactions import check_transactions_v2
+from agents.watchdog import watching
 
 _STOP_WITHIN_S = 5.0
 
@@ -67,6 +68,11 @@ def _lock(data_dir: Path) -> IO[str]:
 
 
 async def _run(config: WorkerConfig) -> int:
+    with watching():
+        return await _run_until_stopped(config)
+
+
+async def _run_until_stopped(config: WorkerConfig) -> int:
     app = await _start(config)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -54,6 +54,7 @@ def test_a_quick_run_measures_everything_and_leaves_nothing_behind(tmp_path):
         assert document["quick"] is True
         assert {"cpu", "cores", "memory_gb", "python", "kafka", "date"} <= document["machine"].keys()
     throughput = found["throughput"]
+    assert throughput["ratio_to_kafka_streams_exactly_once"] > 0
     assert throughput["ratio_to_faust_exactly_once"] > 0
     assert throughput["ratio_to_floor"] > 0
     assert [run["results"] for run in throughput["runs"]["holdfast"]] == [throughput["scale"]["mix_commands"]]

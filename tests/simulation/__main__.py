@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterable
 
 from tests.simulation.installed import installed
+from tests.simulation.many import run_many
 from tests.simulation.mutants import MUTANTS, mutated
 from tests.simulation.world import Outcome, simulate
 
@@ -26,36 +27,32 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="run one seed and print all that happens in it")
     parser.add_argument("--mutant", choices=MUTANTS, help="break this rule of the protocol first")
     options = parser.parse_args(arguments)
-    with installed(), mutated(MUTANTS[options.mutant] if options.mutant else []):
-        if options.seed is not None:
+    if options.seed is not None:
+        with installed(), mutated(MUTANTS[options.mutant] if options.mutant else []):
             return _show(simulate(options.seed, traced=True))
-        first, _, last = options.seeds.partition("..")
-        seeds: Iterable[int] = range(int(first), int(last)) if last else itertools.count(int(first))
-        return _run(seeds, options.minutes, options.mutant)
+    first, _, last = options.seeds.partition("..")
+    seeds: Iterable[int] = range(int(first), int(last)) if last else itertools.count(int(first))
+    return _run(seeds, options.minutes, options.mutant)
 
 
 def _run(seeds: Iterable[int], minutes: float | None, mutant: str | None) -> int:
     started = said = time.monotonic()
-    done = steps = commands = faults = 0
-    wrong: list[Outcome] = []
-    for seed in seeds:
-        outcome = simulate(seed)
-        done, steps = done + 1, steps + outcome.steps
-        commands, faults = commands + outcome.commands, faults + outcome.faults
-        if outcome.wrong is not None:
-            wrong.append(outcome)
-            again = f"python -m tests.simulation --seed {seed}" + (f" --mutant {mutant!r}" if mutant else "")
-            _say(f"seed {seed}: {type(outcome.wrong).__name__}: {outcome.wrong}\n    replay it: {again}")
+    done = steps = commands = faults = wrong = 0
+    for summary in run_many(seeds, mutant=mutant, for_s=None if minutes is None else 60 * minutes):
+        done, steps = done + 1, steps + summary.steps
+        commands, faults = commands + summary.commands, faults + summary.faults
+        if summary.wrong is not None:
+            wrong += 1
+            again = f"python -m tests.simulation --seed {summary.seed}" + (f" --mutant {mutant!r}" if mutant else "")
+            _say(f"seed {summary.seed}: {summary.wrong}\n    replay it: {again}")
         now = time.monotonic()
         if now - said > _SAY_EVERY_S:
             said = now
-            _say(f"{done} seeds, {60 * done / (now - started):,.0f} a minute, {len(wrong)} wrong")
-        if minutes is not None and now - started > 60 * minutes:
-            break
+            _say(f"{done} seeds, {60 * done / (now - started):,.0f} a minute, {wrong} wrong")
     seconds = time.monotonic() - started
     _say(
         f"{done} seeds in {seconds:.0f} s, {60 * done / seconds:,.0f} a minute: {commands:,} commands compared, "
-        f"{faults:,} faults, {steps:,} steps; {len(wrong)} wrong"
+        f"{faults:,} faults, {steps:,} steps; {wrong} wrong"
     )
     return 1 if wrong else 0
 

@@ -1,0 +1,63 @@
+"""Owns the running of many seeds, on all processors."""
+
+import itertools
+import multiprocessing
+import os
+import time
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from tests.simulation.installed import installed
+from tests.simulation.mutants import MUTANTS, mutated
+from tests.simulation.world import simulate
+
+# So many seeds are handed out before the clock is looked at; each process takes a few at a time.
+_AT_A_TIME = 32
+_CHUNK = 4
+
+
+class Summary(NamedTuple):
+    """What became of one seed; `wrong` says which promise was broken, None when none was."""
+
+    seed: int
+    wrong: str | None
+    commands: int
+    steps: int
+    faults: int
+
+
+def run_many(
+    seeds: Iterable[int], *, mutant: str | None = None, for_s: float | None = None, at_least: int = 0
+) -> Iterator[Summary]:
+    """Run seeds, each in a world of its own, until they or the time are over.
+
+    Args:
+        seeds: which; they may be endless when there is a time.
+        mutant: break this rule of the protocol first.
+        for_s: stop after this time, but not before `at_least` seeds were run.
+    """
+    until = None if for_s is None else time.monotonic() + for_s
+    remaining, done = iter(seeds), 0
+    # Started anew, not forked: a world must not depend on what the parent has loaded or done.
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(os.cpu_count(), _install, (mutant,)) as pool:
+        while batch := list(itertools.islice(remaining, _AT_A_TIME)):
+            yield from pool.imap(_simulate, batch, _CHUNK)
+            done += len(batch)
+            if until is not None and done >= at_least and time.monotonic() > until:
+                return
+
+
+_kept: list[object] = []  # the seams of a process of the pool stay in place as long as it lives
+
+
+def _install(mutant: str | None) -> None:
+    for seam in (installed(), mutated(MUTANTS[mutant] if mutant else [])):
+        seam.__enter__()
+        _kept.append(seam)
+
+
+def _simulate(seed: int) -> Summary:
+    outcome = simulate(seed)
+    wrong = None if outcome.wrong is None else f"{type(outcome.wrong).__name__}: {outcome.wrong}"
+    return Summary(seed, wrong, outcome.commands, outcome.steps, outcome.faults)
