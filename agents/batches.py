@@ -65,8 +65,7 @@ class TransactionOutput:
         self.stock_changes = TopicOutput(_RECORD_BYTES)
         self.dead_letters = TopicOutput(_HEADERS_BYTES)
 
-    @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """Whether the transaction should close with what it has."""
         return (
             self.results.size >= BATCH_BYTES

@@ -42,6 +42,7 @@ def fold(ledger: Ledger, records: list[Any], *, partition: int, partitions: int,
     position = ledger.position
     assert position is not None  # noqa: S101 - recovery leaves none without one
     now_ms = position.now_ms
+    expiries = ledger.expiries
     output = TransactionOutput()
     next_offset = records[0].offset
     done = 0
@@ -54,7 +55,7 @@ def fold(ledger: Ledger, records: list[Any], *, partition: int, partitions: int,
             now_ms = record.timestamp
         place.offset = offset
         place.now_ms = now_ms
-        if ledger.next_due_at <= now_ms and not _expire_due(ledger, output, place):
+        if expiries.next_due_at <= now_ms and not _expire_due(ledger, output, place):
             break
         try:
             command = decode_command(record.value)
@@ -65,19 +66,19 @@ def fold(ledger: Ledger, records: list[Any], *, partition: int, partitions: int,
                 _take(ledger, output, decide(ledger, command, place), now_ms)
         next_offset = offset + 1
         done += 1
-        if output.full:
+        if output.is_full():
             break
     return Folded(output, next_offset, now_ms, done)
 
 
 def _expire_due(ledger: Ledger, output: TransactionOutput, place: Record) -> bool:
     """Expire what is due, in order; False when the transaction is full before the end."""
-    while (due := ledger.pop_due(place.now_ms)) is not None:
+    while (due := ledger.expiries.pop_due(place.now_ms)) is not None:
         decision = decide_expiry(ledger, due, place)
         if decision is not None:
             _take(ledger, output, decision, place.now_ms)
-            if output.full:
-                return ledger.next_due_at > place.now_ms
+            if output.is_full():
+                return ledger.expiries.next_due_at > place.now_ms
     return True
 
 

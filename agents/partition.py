@@ -86,7 +86,7 @@ class Partition:
     @property
     def next_due_at(self) -> int | None:
         """Give the time (ms) at which a reservation may expire; None while the gate is closed."""
-        return self._ledger.next_due_at if self._ledger and not self._revoked else None
+        return self._ledger.expiries.next_due_at if self._ledger and not self._revoked else None
 
     # COMMIT
 

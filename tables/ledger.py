@@ -55,6 +55,10 @@ class Ledger:
     Args:
         store: holds what is permanent.
         cached_rows: how many decoded rows each of the two generations of the cache may hold.
+
+    Attributes:
+        position: where it stands; None before the first transaction.
+        expiries: which reservations fall due, and when.
     """
 
     def __init__(self, store: Store, *, cached_rows: int = CACHED_ROWS) -> None:
@@ -66,7 +70,7 @@ class Ledger:
         self._new_seen: dict[bytes, bytes] = {}
         self._closed: list[bytes] = []
         self._pending: list[Item] | None = None
-        self._expiries = Expiries(store)
+        self.expiries = Expiries(store)
         self._forgetting = Forgetting(store)
         position = store.get(POSITION_KEY)
         self.position: Position | None = None if position is None else decode_position(position)
@@ -110,15 +114,6 @@ class Ledger:
 
     # What a transaction does.
 
-    @property
-    def next_due_at(self) -> int:
-        """Give the time (ms) before which no reservation expires."""
-        return self._expiries.next_due_at
-
-    def pop_due(self, now_ms: int) -> tuple[int, str, str] | None:
-        """Take the next (expires_at, SKU, reservation_id) that may have expired by `now_ms`; None after the last."""
-        return self._expiries.pop_due(now_ms)
-
     def apply(self, decision: Decision) -> None:
         """Take over a decision's rows; the next decision sees them."""
         if decision.stock:
@@ -132,7 +127,7 @@ class Ledger:
             if reservation.closed_at is not None:
                 self._closed.append(key)
             elif reservation.expires_at is not None:
-                self._expiries.add(reservation.expires_at, decision.sku, decision.reservation_id or "")
+                self.expiries.add(reservation.expires_at, decision.sku, decision.reservation_id or "")
         if decision.seen is not None:
             # Encoded at once: it is never changed, seldom asked for, and the smallest so.
             self._new_seen[decision.seen_key] = encode_row(decision.seen)
@@ -187,7 +182,7 @@ class Ledger:
         # By the clock at the end: a few rows are dropped a moment later than they might be, but none too early.
         self._forgetting.add(position.now_ms + DEDUPLICATION_WINDOW_MS, list(self._new_seen))
         self._forgetting.add(position.now_ms + CLOSED_RESERVATION_MS, self._closed)
-        items += self._expiries.writes(position_offset, position.now_ms)
+        items += self.expiries.writes(position_offset, position.now_ms)
         items += self._forgetting.writes(position_offset)
         items.append((POSITION_KEY, encode_row(position)))
         items.append((_CHECKPOINT_KEY, encode_row(Checkpoint(position_offset, wall_clock_ms()))))

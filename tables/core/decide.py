@@ -1,7 +1,6 @@
 """Owns the way from a command to its decision: place, idempotency, the rule, and what is remembered."""
 
 from collections.abc import Callable
-from itertools import repeat, starmap
 from typing import Any
 
 from msgspec import UNSET
@@ -258,15 +257,15 @@ def _write_out(
     views: list[StockView] = []
     changes: list[StockChange] = []
     any_shortfall = False
-    for (warehouse, row), delta in zip(stock, deltas or repeat(None), strict=False):
+    for number, (warehouse, row) in enumerate(stock):
         on_hand, reserved, damaged = row.on_hand, row.reserved, row.damaged
         safety_stock, inbound = row.safety_stock, row.inbound
         available = on_hand - reserved - safety_stock
         shortfall = reserved > on_hand
         views.append(StockView(warehouse, on_hand, reserved, damaged, safety_stock, inbound, available))
-        if delta is not None:
+        if deltas:
             after = Quantities(on_hand, reserved, damaged, safety_stock, inbound, available)
-            changes.append(StockChange(sku, warehouse, row.seq, now_ms, cause, delta, after, shortfall))
+            changes.append(StockChange(sku, warehouse, row.seq, now_ms, cause, deltas[number], after, shortfall))
         if shortfall:
             any_shortfall = True
     return views, changes, any_shortfall
@@ -275,13 +274,16 @@ def _write_out(
 def _reservation_view(reservation_id: str | None, row: Reservation | None) -> ReservationView | None:
     if row is None or reservation_id is None:
         return None
+    allocations = []
+    for warehouse, quantity in row.allocations:  # a comprehension is a function call in Python 3.11
+        allocations.append(Allocation(warehouse, quantity))
     return ReservationView(
         reservation_id,
         row.state,
         row.quantity,
         row.committed,
         row.released,
-        list(starmap(Allocation, row.allocations)),
+        allocations,
         row.channel,
         row.order_id,
         row.expires_at,

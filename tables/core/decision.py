@@ -4,6 +4,7 @@ A rule returns a `Refusal` or an `Outcome`; `decide` (in `decide.py`) turns eith
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol, final
 
 import msgspec
@@ -37,7 +38,8 @@ class Rows(Protocol):
         """Give a seen command's row by its key, as old as it may be."""
 
 
-class Record(msgspec.Struct, gc=False):
+@dataclass(slots=True)
+class Record:
     """A command's place in the log. `now_ms` is the partition's clock, never a wall clock."""
 
     partition: int

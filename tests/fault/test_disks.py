@@ -78,7 +78,7 @@ async def assert_is_the_changelog(store, bootstrap, start, end):
     assert len(found) > 100
     ledger = Ledger(store)
     due = set()
-    while (entry := ledger.pop_due(FOR_EVER)) is not None:
+    while (entry := ledger.expiries.pop_due(FOR_EVER)) is not None:
         due.add(entry[1:])
     holds = {tuple(key[1:].decode().split("\0")): ledger.reservation(key) for key in rows if key[:1] == b"R"}
     assert {hold for hold, row in holds.items() if row.closed_at is None and row.expires_at is not None} <= due
