@@ -130,8 +130,8 @@ class LocalStore:
         started = said = loop.time()
         async for chunk in read_changelog(self._bootstrap, self._partition, start, end):
             self._check_wanted()
-            for _, key, value in chunk:
-                if key == POSITION_KEY and value is not None and incarnation is not None:
+            if incarnation is not None:
+                for value in [value for _, key, value in chunk if key == POSITION_KEY and value is not None]:
                     if decode_position(value).incarnation != incarnation:
                         return False
                     proven = True

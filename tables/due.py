@@ -147,6 +147,15 @@ class Forgetting:
         if keys:
             self._fresh.setdefault(due_at // FORGET_BUCKET_MS, []).extend(keys)
 
+    def add_one(self, due_at: int, key: bytes) -> None:
+        """Note that one row is over at a time (ms)."""
+        bucket = due_at // FORGET_BUCKET_MS
+        keys = self._fresh.get(bucket)
+        if keys is None:
+            self._fresh[bucket] = [key]
+        else:
+            keys.append(key)
+
     def due(self, now_ms: int, limit: int) -> Iterator[bytes]:
         """Give keys whose minute is over, in whole transactions' worth, until `limit` is passed."""
         if now_ms < self.next_at:

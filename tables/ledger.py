@@ -1,7 +1,7 @@
 """Owns the ledger of one partition: committed rows in a store, a bounded cache, and the overlay of one transaction."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
@@ -28,6 +28,7 @@ from tables.store import Item, Store
 # A row costs about 500 bytes: two generations of SKUs and two of reservations are 200 MB a partition at most.
 CACHED_ROWS = 100_000
 _CHECKPOINT_KEY = b"L"
+_SEEN, _RESERVATION = b"CR"  # the letters of their keys
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -202,7 +203,7 @@ def checkpoint_of(store: Store) -> Checkpoint | None:
     return None if value is None else _decode_checkpoint(value)
 
 
-def load(store: Store, records: Iterable[tuple[int, bytes, bytes | None]], *, now_ms: int | None = None) -> None:
+def load(store: Store, records: Sequence[tuple[int, bytes, bytes | None]], *, now_ms: int | None = None) -> None:
     """Write changelog records into a store, atomically, with the due times that follow from them.
 
     Args:
@@ -210,36 +211,34 @@ def load(store: Store, records: Iterable[tuple[int, bytes, bytes | None]], *, no
         records: (offset, key, value) in the order of the log.
         now_ms: wall-clock time of the checkpoint; the present when None.
     """
-    latest: dict[bytes, bytes | None] = {}
-    last_offset = position_offset = -1
-    for last_offset, key, value in records:
-        latest[key] = value
-        if key == POSITION_KEY:
-            position_offset = last_offset
-    if last_offset < 0:
+    if not records:
         return
+    latest = {key: value for _, key, value in records}
     expiries, forgetting = Expiries(store), Forgetting(store)
-    for key, value in latest.items():
-        if value is not None:
-            _note_due_times(key, value, expiries, forgetting)
-    items: list[Item] = [*latest.items(), *expiries.writes(last_offset, 0), *forgetting.writes(last_offset)]
-    if position_offset >= 0:
+    _note_due_times(latest, expiries, forgetting)
+    suffix = records[-1][0]
+    items: list[Item] = [*latest.items(), *expiries.writes(suffix, 0), *forgetting.writes(suffix)]
+    if POSITION_KEY in latest:
+        position_offset = next(offset for offset, key, _ in reversed(records) if key == POSITION_KEY)
         written_at = wall_clock_ms() if now_ms is None else now_ms
         items.append((_CHECKPOINT_KEY, encode_row(Checkpoint(position_offset, written_at))))
     store.write(items)
 
 
-def _note_due_times(key: bytes, value: bytes, expiries: Expiries, forgetting: Forgetting) -> None:
-    kind = key[:1]
-    if kind == b"R":
-        reservation = decode_reservation(value)
-        if reservation.closed_at is not None:
-            forgetting.add(reservation.closed_at + CLOSED_RESERVATION_MS, [key])
-        elif reservation.expires_at is not None:
-            sku, _, reservation_id = key[1:].decode().partition("\0")
-            expiries.add(reservation.expires_at, sku, reservation_id)
-    elif kind == b"C":
-        forgetting.add(decode_seen_head(value).at + DEDUPLICATION_WINDOW_MS, [key])
+def _note_due_times(rows: Mapping[bytes, bytes | None], expiries: Expiries, forgetting: Forgetting) -> None:
+    for key, value in rows.items():
+        if value is None:
+            continue
+        kind = key[0]
+        if kind == _SEEN:
+            forgetting.add_one(decode_seen_head(value).at + DEDUPLICATION_WINDOW_MS, key)
+        elif kind == _RESERVATION:
+            reservation = decode_reservation(value)
+            if reservation.closed_at is not None:
+                forgetting.add_one(reservation.closed_at + CLOSED_RESERVATION_MS, key)
+            elif reservation.expires_at is not None:
+                sku, _, reservation_id = key[1:].decode().partition("\0")
+                expiries.add(reservation.expires_at, sku, reservation_id)
 
 
 def wall_clock_ms() -> int:
