@@ -4,53 +4,43 @@ Where there are other workers, they take over after the session's time-out; a wo
 """
 
 import asyncio
+import contextlib
 import faulthandler
-import os
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
-# Ten sessions, six transactions: nothing that goes on in the loop takes as long, a slow disk included.
-STILL_FOR_S = 60.0
-_LOOK_EVERY_S = 1.0
+# Twenty sessions, twelve transactions: nothing that goes on in the loop takes as long, a slow disk included.
+STILL_FOR_S = 120.0
+_BEAT_EVERY_S = 5.0
 
 
-@contextmanager
-def watching(still_for_s: float = STILL_FOR_S, look_every_s: float = _LOOK_EVERY_S) -> Iterator[None]:
-    """Watch the running event loop in the block: when it stands still, say where, and end the process with code 1.
+@asynccontextmanager
+async def watching(
+    said_in: Path, still_for_s: float = STILL_FOR_S, beat_every_s: float = _BEAT_EVERY_S
+) -> AsyncIterator[None]:
+    """Watch the running event loop in the block: when it stands still, end the process with code 1.
 
-    Time is counted in looks of the watching thread, not by a clock: a process that was stopped (SIGSTOP) and goes on
-    was not standing still.
+    The watching is Python's own `faulthandler`, whose thread needs no lock of Python's; RocksDB is called with it held.
+    It goes by the clock, so a process that was stopped (SIGSTOP) for longer than `still_for_s` ends when it wakes up.
 
     Args:
+        said_in: a file that is made anew; it says where the loop stood. Standard error may be what it waits for.
         still_for_s: for so long the loop may not get to run anything.
-        look_every_s: how often to look.
+        beat_every_s: how often it shows that it does.
     """
-    loop = asyncio.get_running_loop()
-    over = threading.Event()
-    beats = 0
+    with said_in.open("w") as file:
 
-    def beat() -> None:
-        nonlocal beats
-        beats += 1
+        async def beat() -> None:
+            while True:
+                faulthandler.dump_traceback_later(still_for_s, exit=True, file=file)
+                await asyncio.sleep(beat_every_s)
 
-    def watch() -> None:
-        seen, looks = -1, 0
-        while not over.wait(look_every_s):
-            looks = 0 if beats != seen else looks + 1
-            if looks * look_every_s >= still_for_s:
-                print(f"the event loop has stood still for {still_for_s:.0f} s; ending", file=sys.stderr)  # noqa: T201
-                faulthandler.dump_traceback(sys.stderr)
-                os._exit(1)
-            if looks == 0:
-                seen = beats
-                loop.call_soon_threadsafe(beat)
-
-    thread = threading.Thread(target=watch, name="watchdog", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+        beating = asyncio.create_task(beat())
+        try:
+            yield
+        finally:
+            beating.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await beating
+            faulthandler.cancel_dump_traceback_later()

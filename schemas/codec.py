@@ -1,6 +1,7 @@
 """Owns the JSON codec: bytes to commands, strictly, and messages to bytes."""
 
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -63,11 +64,7 @@ class _Readable(msgspec.Struct):
     sku: Sku
 
 
-# A record's outline is what is left of it without plain characters: `{"":"","":}`. Without escapes its quotes open and
-# close strings in turn; where one command's strings held nothing else, another's with the same outline hold nothing
-# else. So nearly every command is checked by one look-up: 0.3 us instead of 1.3.
-_plain_outlines: set[bytes] = set()
-_MAX_OUTLINES, _MAX_OUTLINE = 1_000, 200
+_LONGEST_OUTLINE = 200
 
 _CHECKERS = {kind: Checker(kind) for kind in (Adjust, Reserve, Commit, Release, Extend, Query, Tick)}
 _CHECK_IDS = Checker(_Readable)
@@ -85,18 +82,21 @@ def decode_command(value: bytes | None) -> Command:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _explain(value, field_of(error)) from None
     outline = value.translate(None, PLAIN)
-    if outline not in _plain_outlines:
-        checker = _CHECKERS[type(command)]
-        if (field := checker.first_bad_field(command)) is not None:
+    if len(outline) > _LONGEST_OUTLINE or not _shows_plain_strings(outline):
+        field = _CHECKERS[type(command)].first_bad_field(command)
+        if field is not None:
             raise _explain(value, field)
-        if b"\\" not in outline and checker.is_plain(command):
-            _remember(outline)
     return command
 
 
-def _remember(outline: bytes) -> None:
-    if len(outline) <= _MAX_OUTLINE and len(_plain_outlines) < _MAX_OUTLINES:
-        _plain_outlines.add(outline)
+@lru_cache(maxsize=1_000)
+def _shows_plain_strings(outline: bytes) -> bool:
+    """Tell from a JSON text without its plain characters, `{"":"","":}`, whether its strings hold no others.
+
+    Without escapes, quotes open and close strings in turn, so every second piece between them is what a string holds.
+    Few outlines are seen again and again, so nearly every command is checked by one look-up: 0.4 us instead of 1.3.
+    """
+    return b"\\" not in outline and not any(outline.split(b'"')[1::2])
 
 
 def _explain(value: bytes, field: str) -> Unreadable:

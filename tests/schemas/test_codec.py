@@ -1,5 +1,6 @@
 """Commands are read strictly: what is wrong is named by its path, and whoever can be answered is."""
 
+import contextlib
 import json
 import re
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.characters import PLAIN
 from schemas.codec import Unreadable, decode_command
 from schemas.codes import Code
 from schemas.commands import IDENTIFIER_PATTERN, PLACE_PATTERN, Reserve, Tick
@@ -115,9 +117,10 @@ def test_a_sku_may_hold_any_printable_character(sku):
 )
 def test_a_string_is_checked_although_its_record_looks_like_one_before_it(reservation_id):
     template = '{"command_id":"c-1","type":"commit","sku":"S","reservation_id":"%s"}'
-    # What is decoded first may be remembered as plain; it must not vouch for the others.
-    for first in ("r", r"\u0061", "a:b"):
-        decode_command((template % first).encode())
+    # What is decoded first must not vouch for the others; of a key that is there twice, the last counts.
+    for first in ("r", r"\u0061", "a:b", f'{reservation_id}","reservation_id":"r'):
+        with contextlib.suppress(Unreadable):
+            decode_command((template % first).encode())
     value = (template % reservation_id).encode()
     try:
         decoded = json.loads(value)["reservation_id"]
@@ -128,6 +131,16 @@ def test_a_string_is_checked_although_its_record_looks_like_one_before_it(reserv
     else:
         with pytest.raises(Unreadable):
             decode_command(value)
+
+
+def test_a_key_that_is_there_twice_does_not_vouch_for_the_value_it_hides():
+    hides = (
+        b'{"warehouse":"a b","warehouse":"ab","command_id":"c1","type":"adjust","sku":"S","reason":"receipt","delta":5}'
+    )
+    shows = b'{"warehouse":"a b","command_id":"c2","type":"adjust","sku":"S","reason":"receipt","actor":"x","delta":5}'
+    assert len(hides.translate(None, PLAIN)) == len(shows.translate(None, PLAIN))
+    assert decode_command(hides).warehouse == "ab"
+    assert refusal(shows).field == "warehouse"
 
 
 @given(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8), st.booleans())

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
 from tests.simulation.installed import installed
@@ -35,14 +36,17 @@ def run_many(
         seeds: which; they may be endless when there is a time.
         mutant: break this rule of the protocol first.
         for_s: stop after this time, but not before `at_least` seeds were run.
+
+    Raises:
+        BrokenProcessPool: a process died.
     """
     until = None if for_s is None else time.monotonic() + for_s
     remaining, done = iter(seeds), 0
     # Started anew, not forked: a world must not depend on what the parent has loaded or done.
     context = multiprocessing.get_context("spawn")
-    with context.Pool(os.cpu_count(), _install, (mutant,)) as pool:
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), context, _install, (mutant,)) as pool:
         while batch := list(itertools.islice(remaining, _AT_A_TIME)):
-            yield from pool.imap(_simulate, batch, _CHUNK)
+            yield from pool.map(_simulate, batch, chunksize=_CHUNK)
             done += len(batch)
             if until is not None and done >= at_least and time.monotonic() > until:
                 return
