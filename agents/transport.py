@@ -138,7 +138,7 @@ class BatchConsumer(Consumer):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Make what serves each new partition; it recovers before it reads."""
-        for tp in assigned:
+        for tp in sorted(assigned):  # the order of a set is another in every process; a simulated world has one
             # aiokafka's fetcher is kept away from everything, and from looking for a position.
             self.client.pause(TopicPartition(*tp))
             self.client.seek(TopicPartition(*tp), 0)

@@ -41,13 +41,14 @@ def test_a_broken_rule_is_noticed(name):
         assert any(simulate(seed).wrong for seed in range(_MUTANT_SEEDS)), f"no world notices that {name}"
 
 
-def test_a_world_is_the_same_every_time_and_in_every_process():
+@pytest.mark.parametrize("hash_seed", ["1", "5", "7"])
+def test_a_world_is_the_same_every_time_and_in_every_process(hash_seed):
     here = ["\n".join(simulate(seed, traced=True).trace) for seed in range(8)]
     code = (
         "from tests.simulation.installed import installed; from tests.simulation.world import simulate\n"
         "with installed():\n    print('\\0'.join('\\n'.join(simulate(s, traced=True).trace) for s in range(8)))"
     )
-    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
     there = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     ).stdout
