@@ -213,6 +213,14 @@ public final class StreamsRival {
         settings.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, StreamsConfig.EXACTLY_ONCE_V2);
         settings.put(StreamsConfig.REPLICATION_FACTOR_CONFIG, 1);
         settings.put(StreamsConfig.consumerPrefix("auto.offset.reset"), "earliest");
+        // Larger batches than by default on both sides: with two threads that makes it up to a third faster here. Caches
+        // over the stores make it slower.
+        settings.put(StreamsConfig.producerPrefix("batch.size"), 256 * 1024);
+        settings.put(StreamsConfig.producerPrefix("linger.ms"), 20);
+        settings.put(StreamsConfig.producerPrefix("buffer.memory"), 128L * 1024 * 1024);
+        settings.put(StreamsConfig.consumerPrefix("max.poll.records"), 5_000);
+        settings.put(StreamsConfig.consumerPrefix("max.partition.fetch.bytes"), 4 * 1024 * 1024);
+        settings.put(StreamsConfig.BUFFERED_RECORDS_PER_PARTITION_CONFIG, 10_000);
 
         Topology topology = new Topology();
         topology.addSource("commands", Serdes.String().deserializer(), json(Command.class).deserializer(),
