@@ -94,7 +94,7 @@ def _shows_plain_strings(outline: bytes) -> bool:
     """Tell from a JSON text without its plain characters, `{"":"","":}`, whether its strings hold no others.
 
     Without escapes, quotes open and close strings in turn, so every second piece between them is what a string holds.
-    Few outlines are seen again and again, so one look-up checks nearly every command: it is read in 0.7 us, not in 1.3.
+    Few outlines are seen again and again, so one look-up checks nearly every command: it is read in 1.2 us, not in 1.8.
     """
     return b"\\" not in outline and not any(outline.split(b'"')[1::2])
 

@@ -24,20 +24,22 @@ READY_WITHIN_S = 40.0
 
 
 @contextlib.contextmanager
-def worker_starter():
-    """Give a function that starts workers, as `Worker` does; none of them outlives the block."""
+def worker_starter(kind=None):
+    """Give a function that starts workers, as `kind` (`Worker`) does; none of them outlives the block."""
     started = []
 
     def start(*args, **options):
-        worker = Worker(*args, **options)
+        worker = (kind or Worker)(*args, **options)
         started.append(worker)
         return worker
 
-    yield start
-    for worker in started:
-        if worker.process.poll() is None:
-            worker.process.kill()
-            worker.process.wait()
+    try:
+        yield start
+    finally:
+        for worker in started:
+            if worker.process.poll() is None:
+                worker.process.kill()
+                worker.process.wait()
 
 
 class Worker:

@@ -11,7 +11,7 @@ from ops.topics import ensure_topics
 from schemas.topics import RESULTS
 from tests.fault.control import VARIABLE, ControlWorker
 from tests.fault.proxy import ANSWER, REQUEST, Action, Api, ProxiedBroker, Rule
-from tests.harness import PARTITIONS, CommittedReader, assert_audit_equal, commands, send
+from tests.harness import PARTITIONS, CommittedReader, assert_audit_equal, commands, send, worker_starter
 
 CLIENT = "holdfast-1"
 FENCED = (47, 90)
@@ -51,18 +51,8 @@ def fresh_kafka(tmp_path):
 
 @pytest.fixture
 def start_worker(tmp_path):
-    started = []
-
-    def start_one(proxy):
-        worker = ControlWorker(proxy.bootstrap, tmp_path / "worker")
-        started.append(worker)
-        return worker
-
-    yield start_one
-    for worker in started:
-        if worker.process.poll() is None:
-            worker.process.kill()
-            worker.process.wait()
+    with worker_starter(ControlWorker) as start_one:
+        yield lambda proxy: start_one(proxy.bootstrap, tmp_path / "worker")
 
 
 async def tear(broker, proxy, start_worker, *, late, at=REQUEST):
