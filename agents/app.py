@@ -17,10 +17,10 @@ from yarl import URL
 from agents import failpoints
 from agents.batches import CommandBatch
 from agents.config import WorkerConfig
+from agents.errors import TransactionError
 from agents.partition import NotOursError, Partition
 from agents.placement import LedgerTables
 from agents.standby import Standby
-from agents.transactions import TransactionError
 from agents.transport import LedgerTransport
 from schemas.codec import encode
 from schemas.commands import Tick
@@ -123,6 +123,7 @@ def build_app(config: WorkerConfig) -> LedgerApp:
             log.exception("the worker is no member of its group any more")
             await app.crash(error)
             return
+        app.consumer.recover_disconnected()
         await write_due_ticks(app)
 
     return app

@@ -11,20 +11,22 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import structlog
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from agents import failpoints
 from agents.batches import CommandBatch
 from agents.config import WorkerConfig
 from agents.deciding import Folded, fold
+from agents.errors import TooLargeError, TransactionError
 from agents.local_store import LocalStore, LostLedgerError
 from agents.reading import LogReader
-from agents.transactions import TooLargeError, TransactionClient, TransactionError
+from agents.transactions import TransactionClient
 from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, RESULTS, STOCK_CHANGES
 from tables.core.rows import POSITION_KEY, Position, encode_row
 from tables.ledger import Ledger, checkpoint_of
 
-_TOPICS = (COMMANDS, CHANGELOG, RESULTS, STOCK_CHANGES, DEAD_LETTERS)
+_OUTPUTS = (CHANGELOG, RESULTS, STOCK_CHANGES, DEAD_LETTERS)
 _FORGET_PER_TRANSACTION = 1_000
 _REVOKE_WAIT_S = 3.0
 _RESULT_BYTES = 64 * 1024
@@ -64,6 +66,7 @@ class Partition:
         self._transactions: TransactionClient | None = None
         self._busy = asyncio.Lock()
         self._recovery: asyncio.Task[int] | None = None
+        self._recoveries = 0
         self._revoked = False
         self._batch_limit = config.batch_commands
         self.read_position = -1  # where the next batch has to start
@@ -75,8 +78,13 @@ class Partition:
 
     @property
     def is_recovering(self) -> bool:
-        """Whether a RECOVER is under way."""
-        return self._recovery is not None
+        """Whether a RECOVER is under way, or waits for a transaction to end."""
+        return self._recoveries > 0
+
+    @property
+    def lost_a_connection(self) -> bool:
+        """Whether a broker went away since RECOVER: the last transaction may hang (`agents.hanging`)."""
+        return self._transactions is not None and self._transactions.lost_a_connection
 
     @property
     def position(self) -> Position | None:
@@ -187,17 +195,24 @@ class Partition:
             LostCommandsError: the log does not hold the next command.
             LostLedgerError: results were published, and the changelog does not know of them.
         """
-        async with self._busy:
-            # A task of its own, so that REVOKE can end it wherever it waits.
-            self._recovery = asyncio.create_task(self._recover_until_done())
-            try:
-                return await self._recovery
-            except asyncio.CancelledError:
-                if self._revoked:
-                    raise NotOursError from None
-                raise
-            finally:
-                self._recovery = None
+        self._recoveries += 1
+        try:
+            async with self._busy:
+                return await self._recover_alone()
+        finally:
+            self._recoveries -= 1
+
+    async def _recover_alone(self) -> int:
+        # A task of its own, so that REVOKE can end it wherever it waits.
+        self._recovery = asyncio.create_task(self._recover_until_done())
+        try:
+            return await self._recovery
+        except asyncio.CancelledError:
+            if self._revoked:
+                raise NotOursError from None
+            raise
+        finally:
+            self._recovery = None
 
     async def _recover_until_done(self) -> int:
         pause_s = 0.05
@@ -222,13 +237,13 @@ class Partition:
             self._config.store_path(self.number), self._config.bootstrap, self.number, self._check_ours
         )
         failpoints.hit("recover.3")
-        # 3. Fence: earlier transactions of this id are decided from here on, and zombies are shut out.
+        # 3. Fence: earlier transactions of this id are over from here on, everywhere, and zombies are shut out.
         transactions = self._transactions = TransactionClient(
             self._config.bootstrap, f"holdfast-{self.number}", timeout_ms=self._config.transaction_timeout_ms
         )
-        await transactions.start(_TOPICS)
+        await transactions.start((COMMANDS, *_OUTPUTS))
         self._check_ours()
-        await transactions.begin()
+        await transactions.begin([TopicPartition(topic, self.number) for topic in _OUTPUTS])
         failpoints.hit("recover.4")
         # 4. Only now ask for the changelog's end, with read_uncommitted: the last stable offset may still hide data.
         log_start, log_end = await transactions.log_range(CHANGELOG, self.number)

@@ -9,12 +9,16 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaClient
-from aiokafka.client import CoordinationType
+import structlog
+from aiokafka import AIOKafkaClient, TopicPartition
+from aiokafka.client import ConnectionGroup, CoordinationType
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import BrokerResponseError, KafkaError, for_code
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from agents import hanging
+from agents.errors import FencedError, TooLargeError, TransactionError, UnknownOutcomeError
 from agents.leaders import leader_of
 from agents.wire import ApiVersions, EndTxn, InitProducerId, Produce, finalized_features
 
@@ -27,24 +31,11 @@ _TOO_LARGE = frozenset({10, 18})  # MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE
 _RETRY_S = 0.005
 _CLOSE_WITHIN_S = 1.0
 _COORDINATOR_RETRY_S = 0.1
+_SAY_EVERY_S = 5.0
 _READ_UNCOMMITTED = 0
 _LATEST, _EARLIEST = -1, -2
 
-
-class TransactionError(Exception):
-    """The transaction did not go through, or may not have; nothing but RECOVER settles which."""
-
-
-class FencedError(TransactionError):
-    """A younger owner of the transactional id has taken over."""
-
-
-class TooLargeError(TransactionError):
-    """A record batch is larger than its topic allows."""
-
-
-class UnknownOutcomeError(TransactionError):
-    """EndTxn got no clear answer: the transaction may be committed or aborted."""
+log = structlog.get_logger()
 
 
 class TransactionClient:
@@ -73,6 +64,7 @@ class TransactionClient:
         self._coordinator: int | None = None
         self._producer_id = -1
         self._epoch = -1
+        self._connections: list[AIOKafkaConnection] = []
 
     async def start(self, topics: Sequence[str]) -> None:
         """Connect, and learn where the topics' partitions are.
@@ -88,27 +80,52 @@ class TransactionClient:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._client.close(), _CLOSE_WITHIN_S)
 
-    async def begin(self) -> None:
+    async def begin(self, places: Sequence[TopicPartition] = ()) -> None:
         """Fence every older user of the id and settle its last transaction (InitProducerId until OK).
 
+        Args:
+            places: the partitions that are written to. No transaction of an older user is open there any more when this
+                returns.
+
         Raises:
+            HangingError: one is, and cannot be settled.
             TransactionError: the broker refuses for good.
             KafkaError: it cannot be reached.
         """
+        loop = asyncio.get_running_loop()
+        said = loop.time()
         while True:
-            if self._coordinator is None:
-                self._coordinator = await self._find_coordinator()
-            # No producer id and epoch: this is a new life, whatever an earlier one believed.
-            request = InitProducerId(self._id, self._timeout_ms, -1, -1)
-            answer = await self._client.send(self._coordinator, request)
-            if answer.error_code == _OK:
+            coordinator = self._coordinator = self._coordinator or await self._find_coordinator()
+            code = await hanging.settle(self._client, coordinator, self._id, places) if places else _OK
+            if code == _OK:
+                # No producer id and epoch: this is a new life, whatever an earlier one believed.
+                answer = await self._client.send(coordinator, InitProducerId(self._id, self._timeout_ms, -1, -1))
                 self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch
-                return
-            if answer.error_code in _COORDINATOR_ERRORS:
+                code = answer.error_code
+                if code == _OK:
+                    break
+            if code in _COORDINATOR_ERRORS:
                 self._coordinator = None
-            elif answer.error_code != _CONCURRENT_TRANSACTIONS:
-                raise TransactionError(f"InitProducerId for {self._id}: {_describe(answer.error_code)}")
+            elif code != _CONCURRENT_TRANSACTIONS:
+                raise TransactionError(f"InitProducerId for {self._id}: {_describe(code)}")
+            if loop.time() - said > _SAY_EVERY_S:
+                said = loop.time()
+                log.info("the last transaction is still being settled", id=self._id, answer=_describe(code))
             await asyncio.sleep(_RETRY_S)
+        if places:
+            # What InitProducerId itself has aborted may hang as well.
+            await hanging.check_nothing_is_open(self._client, self._id, self._producer_id, places)
+        await self._remember_connections(coordinator, places)
+
+    async def _remember_connections(self, coordinator: int, places: Sequence[TopicPartition]) -> None:
+        nodes = {coordinator, *[await leader_of(self._client, *place) for place in places]}
+        connections = self._client._conns  # noqa: SLF001 - aiokafka connects anew without a word
+        self._connections = [connections[node, ConnectionGroup.DEFAULT] for node in nodes]
+
+    @property
+    def lost_a_connection(self) -> bool:
+        """Whether a broker of ours went away since `begin`: the last transaction may hang, and must not be followed."""
+        return not all(connection.connected() for connection in self._connections)
 
     async def _find_coordinator(self) -> int:
         while True:
@@ -152,6 +169,8 @@ class TransactionClient:
             await asyncio.sleep(_RETRY_S)
 
     async def _produce_once(self, partition: int, ready: Mapping[str, bytes], offsets: dict[str, int]) -> list[str]:
+        if self.lost_a_connection:
+            raise TransactionError(f"{self._id}: a broker went away; the last transaction has to be looked after first")
         by_leader: dict[int, list[tuple[str, bytes]]] = {}
         for topic, records in ready.items():
             by_leader.setdefault(await leader_of(self._client, topic, partition), []).append((topic, records))

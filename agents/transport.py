@@ -167,6 +167,13 @@ class BatchConsumer(Consumer):
             if not partition.is_open and not partition.is_recovering:
                 self._run_beside(self.app.recover(partition))
 
+    def recover_disconnected(self) -> None:
+        """RECOVER every partition that lost a broker since its last transaction: nobody may get to see that one."""
+        for partition in self.partitions.values():
+            if partition.is_open and partition.lost_a_connection and not partition.is_recovering:
+                partition.log.info("a broker went away; seeing how the last transaction ended")
+                self._run_beside(self.app.recover(partition))
+
     def _run_beside(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._beside.add(task)

@@ -1,4 +1,4 @@
-"""Owns the requests that aiokafka lacks: transactions version 2 (KIP-890), features, leaving as a static member.
+"""Owns the requests that aiokafka lacks: transactions v2 (KIP-890), hanging ones (KIP-664), features, LeaveGroup.
 
 Layouts are those of Apache Kafka's message definitions (`clients/src/main/resources/common/message`).
 """
@@ -150,6 +150,150 @@ class EndTxnStruct(RequestStruct):
     )
 
 
+class DescribeTransactionsResponse(Response):
+    """Answer of DescribeTransactions v0: what the coordinator knows of each transactional id."""
+
+    API_KEY = 65
+    API_VERSION = 0
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "transactions",
+            CompactArray(
+                ("error_code", Int16),
+                ("transactional_id", CompactString("utf-8")),
+                ("state", CompactString("utf-8")),
+                ("timeout_ms", Int32),
+                ("start_time_ms", Int64),
+                ("producer_id", Int64),
+                ("producer_epoch", Int16),
+                (
+                    "topics",
+                    CompactArray(("name", CompactString("utf-8")), ("partitions", CompactArray(Int32)), _TAGS),
+                ),
+                _TAGS,
+            ),
+        ),
+        _TAGS,
+    )
+
+
+class DescribeTransactionsStruct(RequestStruct):
+    """DescribeTransactions v0: asks a coordinator how transactional ids stand."""
+
+    FLEXIBLE_VERSION = True
+    API_KEY = 65
+    API_VERSION = 0
+    RESPONSE_TYPE = DescribeTransactionsResponse
+    SCHEMA = Schema(("transactional_ids", CompactArray(CompactString("utf-8"))), _TAGS)
+
+
+class DescribeProducersResponse(Response):
+    """Answer of DescribeProducers v0: who writes to each partition, and the first offset of its open transaction."""
+
+    API_KEY = 61
+    API_VERSION = 0
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("name", CompactString("utf-8")),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("index", Int32),
+                        ("error_code", Int16),
+                        ("error_message", CompactString("utf-8")),
+                        (
+                            "producers",
+                            CompactArray(
+                                ("producer_id", Int64),
+                                ("producer_epoch", Int32),
+                                ("last_sequence", Int32),
+                                ("last_timestamp_ms", Int64),
+                                ("coordinator_epoch", Int32),
+                                ("open_from", Int64),
+                                _TAGS,
+                            ),
+                        ),
+                        _TAGS,
+                    ),
+                ),
+                _TAGS,
+            ),
+        ),
+        _TAGS,
+    )
+
+
+class DescribeProducersStruct(RequestStruct):
+    """DescribeProducers v0: asks the leader of partitions who writes to them."""
+
+    FLEXIBLE_VERSION = True
+    API_KEY = 61
+    API_VERSION = 0
+    RESPONSE_TYPE = DescribeProducersResponse
+    SCHEMA = Schema(
+        (
+            "topics",
+            CompactArray(("name", CompactString("utf-8")), ("partitions", CompactArray(Int32)), _TAGS),
+        ),
+        _TAGS,
+    )
+
+
+class WriteTxnMarkersResponse(Response):
+    """Answer of WriteTxnMarkers v1: an error code per partition."""
+
+    API_KEY = 27
+    API_VERSION = 1
+    SCHEMA = Schema(
+        (
+            "markers",
+            CompactArray(
+                ("producer_id", Int64),
+                (
+                    "topics",
+                    CompactArray(
+                        ("name", CompactString("utf-8")),
+                        ("partitions", CompactArray(("index", Int32), ("error_code", Int16), _TAGS)),
+                        _TAGS,
+                    ),
+                ),
+                _TAGS,
+            ),
+        ),
+        _TAGS,
+    )
+
+
+class WriteTxnMarkersStruct(RequestStruct):
+    """WriteTxnMarkers v1: has the leader of partitions write the marker that ends a transaction."""
+
+    FLEXIBLE_VERSION = True
+    API_KEY = 27
+    API_VERSION = 1
+    RESPONSE_TYPE = WriteTxnMarkersResponse
+    SCHEMA = Schema(
+        (
+            "markers",
+            CompactArray(
+                ("producer_id", Int64),
+                ("producer_epoch", Int16),
+                ("committed", Boolean),
+                (
+                    "topics",
+                    CompactArray(("name", CompactString("utf-8")), ("partitions", CompactArray(Int32)), _TAGS),
+                ),
+                ("coordinator_epoch", Int32),
+                _TAGS,
+            ),
+        ),
+        _TAGS,
+    )
+
+
 class ApiVersionsResponse(Response):
     """Answer of ApiVersions v3; tag 2 holds the cluster's finalized features."""
 
@@ -244,6 +388,30 @@ class EndTxn(Request[EndTxnStruct]):
     """See `EndTxnStruct`."""
 
     API_KEY = 26
+    __init__ = _keep
+    build = _build
+
+
+class DescribeTransactions(Request[DescribeTransactionsStruct]):
+    """See `DescribeTransactionsStruct`."""
+
+    API_KEY = 65
+    __init__ = _keep
+    build = _build
+
+
+class DescribeProducers(Request[DescribeProducersStruct]):
+    """See `DescribeProducersStruct`."""
+
+    API_KEY = 61
+    __init__ = _keep
+    build = _build
+
+
+class WriteTxnMarkers(Request[WriteTxnMarkersStruct]):
+    """See `WriteTxnMarkersStruct`."""
+
+    API_KEY = 27
     __init__ = _keep
     build = _build
 

@@ -22,6 +22,8 @@ class Broker:
 
     def __init__(self):
         self.cluster = SimpleNamespace(leader_for_partition=lambda _: 1)
+        self.is_connected = True
+        self._conns = {(1, 0): SimpleNamespace(connected=lambda: self.is_connected)}
         self.epoch = 4
         self.requests = []
         self.produce_codes = {}  # by topic; what is not here is appended
@@ -108,6 +110,15 @@ async def test_a_partition_that_is_not_in_the_answer_ends_the_attempt(broker_of_
     broker_of_answers.silent_about.add(RESULTS)
     with pytest.raises(TransactionError, match=RESULTS):
         await client.produce(0, batches(CHANGELOG, RESULTS))
+
+
+async def test_nothing_is_written_after_a_broker_went_away(broker_of_answers, client):
+    await client.produce(0, batches(CHANGELOG))
+    await client.end()
+    broker_of_answers.is_connected = False
+    with pytest.raises(TransactionError, match="went away"):
+        await client.produce(0, batches(CHANGELOG))
+    assert broker_of_answers.requests.count(Produce) == 1
 
 
 async def test_an_end_whose_answer_is_lost_is_unknown_and_never_sent_again(broker_of_answers, client):

@@ -17,7 +17,7 @@ LEDGER = "tables/ledger.py"
 
 _CHECKPOINT = "        ledger.checkpoint(position, offsets[CHANGELOG] + len(rows) - 1)\n"
 _END = "        await transactions.end()\n"
-_FENCE = "        await transactions.begin()\n"
+_FENCE = "        await transactions.begin([TopicPartition(topic, self.number) for topic in _OUTPUTS])\n"
 _RANGE = "        log_start, log_end = await transactions.log_range(CHANGELOG, self.number)\n"
 _NEW_EPOCH = "        self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch\n"
 _LAST_ERROR_OF_END = '            raise UnknownOutcomeError(f"EndTxn of {self._id}: {_describe(answer.error_code)}")\n'

@@ -4,7 +4,7 @@ Two nodes share one state, which survives everything; what may be lost on the wa
 business (`network.py`). `test_fake_equals_broker.py` holds it to what a real broker answers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,17 @@ from typing import Any
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 
-from agents.wire import EndTxn, EndTxnResponse, InitProducerId, InitProducerIdResponse, Produce, ProduceResponse
+from agents.wire import (
+    DescribeProducers,
+    DescribeTransactions,
+    EndTxn,
+    EndTxnResponse,
+    InitProducerId,
+    InitProducerIdResponse,
+    Produce,
+    ProduceResponse,
+    WriteTxnMarkers,
+)
 from tests.simulation.errors import (
     CONCURRENT_TRANSACTIONS,
     INVALID_PRODUCER_EPOCH,
@@ -20,12 +30,15 @@ from tests.simulation.errors import (
     INVALID_TXN_STATE,
     NONE,
     PRODUCER_FENCED,
+    TRANSACTIONAL_ID_NOT_FOUND,
+    UNKNOWN_SERVER_ERROR,
 )
 from tests.simulation.logs import Log
 from tests.simulation.loop import VirtualLoop
 
 NODES = (1, 2)
 _TIME_OUT_CHECK_S = 10.0  # transaction.abort.timed.out.transaction.cleanup.interval.ms
+_LEADERLESS_RETRY_S = 0.05
 _READ_COMMITTED = 1
 _LATEST = -1
 
@@ -68,6 +81,10 @@ class Delays:
         """Whether Produce says CONCURRENT_TRANSACTIONS at once instead of waiting for the markers."""
         return False
 
+    def forgets(self) -> bool:
+        """Whether a marker for a partition without a leader is skipped (KAFKA-20734), instead of written later."""
+        return False
+
 
 class Cluster:
     """The state of the cluster and its answers."""
@@ -76,6 +93,8 @@ class Cluster:
         self.logs: dict[Place, Log] = {}
         self.transactions: dict[str, Transaction] = {}
         self.on_event: Callable[[str], None] = lambda _: None
+        self.is_down: Callable[[int], bool] = lambda _: False  # a node
+        self.life_of: Callable[[int], int] = lambda _: 0  # which life of a node this is
         self._loop = loop
         self._delays = delays
         self.wall_ms = wall_ms
@@ -113,6 +132,12 @@ class Cluster:
                 reply(InitProducerIdResponse(0, code, producer_id, epoch, {}))
             case OffsetRequest():
                 reply(self._offsets(request))
+            case DescribeTransactions():
+                reply(SimpleNamespace(transactions=[self._describe(name) for name in request._fields[0]]))
+            case DescribeProducers():
+                reply(self._describe_producers(*request._fields))
+            case WriteTxnMarkers():
+                reply(self._write_markers(*request._fields))
             case _:
                 raise AssertionError(f"the fake does not know {request!r}")
 
@@ -160,8 +185,8 @@ class Cluster:
         code = self._add_partitions(transactional_id, producer_id, epoch, set(new)) if new else NONE
         if code == CONCURRENT_TRANSACTIONS and patient and not self._delays.impatient():
             fields = (transactional_id, _acks, timeout_ms, topics, reply)
-            transaction = self.transactions[transactional_id]
-            self._when_settled(transaction, timeout_ms / 1000, lambda patient: self._produce(*fields, patient=patient))
+            again = self._in_this_life(batches, lambda patient: self._produce(*fields, patient=patient))
+            self._when_settled(self.transactions[transactional_id], timeout_ms / 1000, again)
             return
         refused = dict.fromkeys(new, (code, -1)) if code else {}
         accepted = known if code else batches
@@ -171,9 +196,15 @@ class Cluster:
             reply(_produced(outcomes | refused))
 
         if delay := self._delays.append():
-            self.later(delay, append)
+            self.later(delay, self._in_this_life(batches, append))
         else:
             append()
+
+    def _in_this_life(self, places: Iterable[Place], what: Callable[..., None]) -> Callable[..., None]:
+        """Do it later, unless the node that leads the places has died in the meantime, and the request with it."""
+        leader = self.leader_of(*next(iter(places)))
+        life = self.life_of(leader)
+        return lambda *args: what(*args) if self.life_of(leader) == life else None
 
     def _when_settled(self, transaction: Transaction, timeout_s: float, again: Callable[[bool], None]) -> None:
         """Call once, when the markers are written (true) or the time is over (false)."""
@@ -247,8 +278,13 @@ class Cluster:
             self.later(self._delays.marker(), self._mark, transactional_id, transaction, place, commit)
 
     def _mark(self, transactional_id: str, transaction: Transaction, place: Place, commit: bool) -> None:
-        log = self.logs[place]
-        log.mark(transaction.producer_id, transaction.epoch, commit=commit, timestamp=self.wall_ms())
+        if self.is_down(self.leader_of(*place)):
+            if not self._delays.forgets():
+                self.later(_LEADERLESS_RETRY_S, self._mark, transactional_id, transaction, place, commit)
+                return
+            self.on_event(f"{transactional_id} has no marker in {place}")
+        else:
+            self.logs[place].mark(transaction.producer_id, transaction.epoch, commit=commit, timestamp=self.wall_ms())
         transaction.partitions.remove(place)
         if not transaction.partitions:
             transaction.deciding = None
@@ -256,6 +292,44 @@ class Cluster:
             for tell in waiting:
                 self.later(self._delays.poll(), tell)
             self.on_event(f"{transactional_id} is settled")
+
+    # Hanging transactions
+
+    def _describe(self, transactional_id: str) -> tuple[Any, ...]:
+        transaction = self.transactions.get(transactional_id)
+        if transaction is None:
+            return TRANSACTIONAL_ID_NOT_FOUND, transactional_id, "", 0, -1, -1, -1, [], {}
+        outcome = "Commit" if transaction.decided else "Abort"
+        if transaction.ongoing:
+            state = "Ongoing"
+        elif transaction.deciding is not None:
+            state = f"Prepare{outcome}"
+        else:
+            state = f"Complete{outcome}" if transaction.ended else "Empty"
+        return NONE, transactional_id, state, 0, -1, transaction.producer_id, transaction.epoch, [], {}
+
+    def _describe_producers(self, topics: Any) -> Any:
+        answers = [
+            (topic, [(number, NONE, None, self.logs[topic, number].producers(), {}) for number in numbers], {})
+            for topic, numbers, _ in topics
+        ]
+        return SimpleNamespace(topics=answers)
+
+    def _write_markers(self, markers: Any) -> Any:
+        answers = []
+        for producer_id, epoch, commit, topics, _, _ in markers:
+            places = [(topic, number) for topic, numbers, _ in topics for number in numbers]
+            codes = [self._write_marker(place, producer_id, epoch, commit) for place in places]
+            answered = [(topic, [(number, code, {})], {}) for (topic, number), code in zip(places, codes, strict=True)]
+            answers.append((producer_id, answered, {}))
+        return SimpleNamespace(markers=answers)
+
+    def _write_marker(self, place: Place, producer_id: int, epoch: int, commit: bool) -> int:
+        log = self.logs[place]
+        if epoch < log.epoch_of(producer_id):
+            return UNKNOWN_SERVER_ERROR  # as brokers do say
+        log.mark(producer_id, epoch, commit=commit, timestamp=self.wall_ms())
+        return NONE
 
     def _abort_timed_out(self) -> None:
         self.later(_TIME_OUT_CHECK_S, self._abort_timed_out)

@@ -3,7 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from agents.wire import EndTxn, InitProducerId, Produce
+from agents.wire import DescribeProducers, EndTxn, InitProducerId, Produce, WriteTxnMarkers
 from schemas.topics import COMMANDS
 from tests.simulation.cluster import NODES
 from tests.simulation.disks import Drive
@@ -88,7 +88,7 @@ class Faults:
 
     def _lie_in_ambush(self) -> None:
         """Strike a process when it sends a request of the protocol, which arrives, arrives late, or does not."""
-        kind = self._random.choice((EndTxn, EndTxn, Produce, InitProducerId))
+        kind = self._random.choice((EndTxn, EndTxn, Produce, InitProducerId, DescribeProducers, WriteTxnMarkers))
         strike = self._random.choice((self._kill, self._put_to_sleep))
         fate = self._random.choice(("", "lost", "late"))
 
@@ -174,7 +174,7 @@ class Faults:
     def _stop_node(self) -> None:
         nodes = self._random.choice([{1}, {2}, set(NODES)])
         self._note(f"nodes {nodes} are down")
-        self._world.network.down |= nodes
+        self._world.network.take_down(nodes)
         self._later(self._random.choice((0.05, 1.0, 3.0)), self._world.network.down.difference_update, nodes)
 
     def _arm_failpoint(self) -> None:

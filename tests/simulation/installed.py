@@ -61,7 +61,10 @@ def installed() -> Iterator[None]:
         "tables.ledger.wall_clock_ms": _wall_clock_ms,
         "agents.partition.uuid": SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=Seams.new_id())),
         "agents.failpoints.hit": _hit,
-        **{f"agents.{module}.log": log for module in ("partition", "local_store", "reading", "app")},
+        **{
+            f"agents.{module}.log": log
+            for module in ("partition", "local_store", "reading", "app", "hanging", "transactions")
+        },
     }
     patches = [patch(place, thing) for place, thing in places.items()]
     for one in patches:

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
@@ -62,6 +62,16 @@ class Log:
 
     def has_open(self, producer_id: int, epoch: int) -> bool:
         return producer_id in self._open and self._producers[producer_id][0] == epoch
+
+    def epoch_of(self, producer_id: int) -> int:
+        return self._producers.get(producer_id, (-1, -1, -1))[0]
+
+    def producers(self) -> list[tuple[Any, ...]]:
+        """Give all producers as DescribeProducers does."""
+        return [
+            (producer_id, epoch, sequence, -1, 0, self._open.get(producer_id, -1), {})
+            for producer_id, (epoch, sequence, _) in self._producers.items()
+        ]
 
     def outcome_of(self, offset: int) -> bool | None:
         """Say whether what stands at an offset is committed; None while its transaction is open."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-from agents import changelog, local_store, partition, reading, transactions
+from agents import changelog, hanging, local_store, partition, reading, transactions
 
 
 class Mutant(NamedTuple):
@@ -24,7 +24,7 @@ class Mutant(NamedTuple):
 
 _CHECKPOINT = "ledger.checkpoint(position, offsets[CHANGELOG] + len(rows) - 1)"
 _END = "await transactions.end()"
-_FENCE = "await transactions.begin()"
+_FENCE = "await transactions.begin([TopicPartition(topic, self.number) for topic in _OUTPUTS])"
 _EARLY = f"log_start, log_end = await transactions.log_range(CHANGELOG, self.number)\n    {_FENCE}"
 
 MUTANTS = {
@@ -63,6 +63,18 @@ MUTANTS = {
     "a store of another life of the changelog is taken": [
         Mutant(local_store, "LocalStore._read", "return False", "pass"),
         Mutant(local_store, "LocalStore._read", "return proven", "return True"),
+    ],
+    "what hangs is not looked for": [
+        Mutant(hanging, "settle", "if not hanging:", "if True:"),
+    ],
+    "what hangs is ended as the last transaction was, and may be older": [
+        Mutant(hanging, "_write_markers", " or epoch < state.epoch - 1", ""),
+    ],
+    "what hangs is committed, although it was aborted": [
+        Mutant(hanging, "_write_markers", "_OUTCOMES[state.word] or", "True or"),
+    ],
+    "a broker that goes away is not noticed": [
+        Mutant(transactions, "TransactionClient._remember_connections", "for node in nodes]", "for node in ()]"),
     ],
     "logs are read with read_uncommitted": [
         Mutant(reading, "LogReader.fetch", "self._fetch_bytes, READ_COMMITTED, places", "self._fetch_bytes, 0, places"),

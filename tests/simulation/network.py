@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
+from aiokafka.client import ConnectionGroup
 from aiokafka.errors import (
     CoordinatorNotAvailableError,
     KafkaConnectionError,
@@ -22,7 +23,17 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from agents.wire import EndTxn, EndTxnResponse, InitProducerId, InitProducerIdResponse, Produce, ProduceResponse
+from agents.wire import (
+    DescribeProducers,
+    DescribeTransactions,
+    EndTxn,
+    EndTxnResponse,
+    InitProducerId,
+    InitProducerIdResponse,
+    Produce,
+    ProduceResponse,
+    WriteTxnMarkers,
+)
 from tests.simulation.cluster import NODES, Cluster
 from tests.simulation.errors import (
     COORDINATOR_LOAD_IN_PROGRESS,
@@ -57,6 +68,16 @@ class Weather:
         return not (self.lost or self.unanswered or self.late or self.twice or self.refused or self.slow)
 
 
+class Connection:
+    """In place of `AIOKafkaConnection`, as far as its end can be seen."""
+
+    def __init__(self) -> None:
+        self.is_up = True
+
+    def connected(self) -> bool:
+        return self.is_up
+
+
 class Call(NamedTuple):
     """A request of a client to a node, and the future that its answer belongs to."""
 
@@ -71,7 +92,7 @@ class Network:
 
     def __init__(self, loop: VirtualLoop, cluster: Cluster, random: Random) -> None:
         self.weather = Weather()
-        self.down: set[int] = set()  # nodes
+        self.down: set[int] = set()  # nodes; `take_down` adds them
         self.cut: set[str] = set()  # names of processes
         self.note: Any = None
         # A kind of request, and what to do to the process that sends the next of it; gives the request's fate.
@@ -79,6 +100,28 @@ class Network:
         self.cluster = cluster
         self._loop = loop
         self._random = random
+        self._connections: dict[int, list[Connection]] = {node: [] for node in NODES}
+        self._lives = dict.fromkeys(NODES, 0)
+        self._calls: dict[int, dict[asyncio.Future[Any], Call]] = {node: {} for node in NODES}
+        cluster.is_down, cluster.life_of = self.down.__contains__, self._lives.__getitem__
+
+    def connect(self, node: int) -> "Connection":
+        """Open a connection to a node; it is up even when the node is not, until somebody notices."""
+        connection = Connection()
+        self._connections[node].append(connection)
+        return connection
+
+    def take_down(self, nodes: set[int]) -> None:
+        """Have nodes go away: their clients see their connections end."""
+        self.down |= nodes
+        for node in nodes:
+            self._lives[node] += 1
+            for connection in self._connections[node]:
+                connection.is_up = False
+            self._connections[node].clear()
+            for call in self._calls[node].values():
+                self.cluster.later(0.01, self._fail, call, KafkaConnectionError("the node is gone"))
+            self._calls[node].clear()
 
     def delay(self) -> float:
         """Give the time one way takes, in seconds."""
@@ -107,6 +150,7 @@ class Network:
         """Send a request on its way; the future is its answer, or what the client sees instead of one."""
         call = Call(client, node, request, self._loop.create_future())
         client.pending.add(call.future)
+        self._calls[node][call.future] = call
         later, random = self.cluster.later, self._random
         if not self.reaches(client.process, node):
             later(random.choice((0.001, 0.05)), self._fail, call, NodeNotReadyError(f"node {node}"))
@@ -152,6 +196,7 @@ class Network:
             if self.note:
                 self.note(call.client.name, f"{describe(call.request)} -> {describe(answer)}")
             call.client.pending.discard(call.future)
+            self._calls[call.node].pop(call.future, None)
             call.future.set_result(answer)
 
     def _fail(self, call: "Call", error: Exception) -> None:
@@ -159,6 +204,7 @@ class Network:
             if self.note:
                 self.note(call.client.name, f"{describe(call.request)} to {call.node} failed: {error!r}")
             call.client.pending.discard(call.future)
+            self._calls[call.node].pop(call.future, None)
             call.future.set_exception(error)
 
     def _fate(self) -> str:
@@ -179,6 +225,20 @@ class Network:
                 reply(EndTxnResponse(0, self._random.choice(_COORDINATOR_ERRORS), -1, -1, {}))
             case InitProducerId():
                 reply(InitProducerIdResponse(0, self._random.choice(_COORDINATOR_ERRORS), -1, -1, {}))
+            case DescribeTransactions(_fields=(names,)):
+                code = self._random.choice(_COORDINATOR_ERRORS)
+                reply(SimpleNamespace(transactions=[(code, name, "", 0, -1, -1, -1, [], {}) for name in names]))
+            case DescribeProducers(_fields=(topics,)):
+                refused = [
+                    (topic, [(n, NOT_LEADER_OR_FOLLOWER, None, [], {}) for n in numbers], {})
+                    for topic, numbers, _ in topics
+                ]
+                reply(SimpleNamespace(topics=refused))
+            case WriteTxnMarkers(_fields=(((producer_id, _, _, topics, _, _),),)):
+                refused = [
+                    (topic, [(n, NOT_LEADER_OR_FOLLOWER, {}) for n in numbers], {}) for topic, numbers, _ in topics
+                ]
+                reply(SimpleNamespace(markers=[(producer_id, refused, {})]))
             case FetchRequest():
                 ((topic, ((partition, *_),)),) = request._topics
                 nothing = (partition, NOT_LEADER_OR_FOLLOWER, -1, -1, -1, None, -1, b"")
@@ -222,6 +282,10 @@ def describe(message: Any) -> str:
             return f"InitProducerId({message._fields[0]})"
         case EndTxnResponse() | InitProducerIdResponse():
             return f"error {message.error_code}, epoch {message.producer_epoch}"
+        case DescribeTransactions() | DescribeProducers() | WriteTxnMarkers():
+            return f"{type(message).__name__}{message._fields}"
+        case SimpleNamespace(transactions=_) | SimpleNamespace(markers=_):
+            return str(vars(message))
         case FetchRequest():
             ((topic, ((partition, position, _),)),) = message._topics
             return f"Fetch({topic}-{partition} at {position})"
@@ -229,7 +293,7 @@ def describe(message: Any) -> str:
             ((topic, ((partition, timestamp),)),) = message._topics
             return f"ListOffsets({topic}-{partition}, {timestamp}, isolation {message._isolation_level})"
         case _:
-            return ", ".join(f"{topic} {tuple(p[:-1])}" for topic, ps in message.topics for p in ps)
+            return ", ".join(f"{topic} {tuple(p[:-1])}" for topic, ps, *_ in message.topics for p in ps)
 
 
 class Client:
@@ -242,6 +306,7 @@ class Client:
         self.request_timeout_s = request_timeout_ms / 1000
         self.pending: set[asyncio.Future[Any]] = set()
         self.cluster = self
+        self._conns: dict[tuple[int, int], Connection] = {}
         self._network = network
         self._closed = False
 
@@ -275,6 +340,9 @@ class Client:
     async def send(self, node: int, request: Any, **_: Any) -> Any:
         if self._closed:
             raise KafkaConnectionError("closed")
+        place = node, ConnectionGroup.DEFAULT
+        if place not in self._conns or not self._conns[place].connected():
+            self._conns[place] = self._network.connect(node)
         return await self._network.carry(self, node, request)
 
 

@@ -14,7 +14,7 @@ from aiokafka.protocol.offset import OffsetRequest
 from agents.batches import TransactionOutput
 from agents.reading import LogReader
 from agents.transactions import TransactionClient, TransactionError
-from agents.wire import EndTxn, InitProducerId, Produce
+from agents.wire import DescribeProducers, DescribeTransactions, EndTxn, InitProducerId, Produce, WriteTxnMarkers
 from schemas.topics import CHANGELOG
 
 
@@ -255,6 +255,49 @@ async def an_empty_transaction_cannot_be_committed(player: Player) -> Any:
     return await error_of(client.end()), await player.ends(client)
 
 
+async def what_a_coordinator_and_a_leader_tell_of_a_transaction(player: Player) -> Any:
+    client = await player.owner()
+    first = client._epoch
+
+    async def told() -> Any:
+        described = await client._client.send(client._coordinator, DescribeTransactions([client._id, "nobody"]))
+        states = [
+            (code, word, None if code else epoch - first) for code, _, word, *_, epoch, _, _ in described.transactions
+        ]
+        node = client._client.cluster.leader_for_partition(_place(player.topic))
+        answer = await client._client.send(node, DescribeProducers([(player.topic, [0], {})]))
+        ((_, ((_, _, _, producers, _),), _),) = answer.topics
+        return states, [(p[1] - first, p[5]) for p in producers if p[0] == client._producer_id]
+
+    seen = [await told()]
+    for _ in range(2):
+        await client.produce(0, {player.topic: batch(b"1")})
+        seen.append(await told())
+        await client.end()
+        await player.settled(client)
+        seen.append(await told())
+    await client.produce(0, {player.topic: batch(b"2")})
+    old, client = client, await player.owner()
+    seen += [await told(), await error_of(old.end())]
+    return seen
+
+
+async def a_marker_by_hand_ends_what_is_open(player: Player) -> Any:
+    client = await player.owner()
+    node = client._client.cluster.leader_for_partition(_place(player.topic))
+
+    async def mark(epoch: int, *, commit: bool) -> int:
+        marker = (client._producer_id, epoch, commit, [(player.topic, [0], {})], 0, {})
+        answer = await client._client.send(node, WriteTxnMarkers([marker]))
+        code: int = answer.markers[0][1][0][1][0][1]
+        return code
+
+    await client.produce(0, {player.topic: batch(b"1")})
+    seen: list[Any] = [await player.ends(client), await mark(client._epoch - 1, commit=True), await player.ends(client)]
+    seen += [await mark(client._epoch + 1, commit=True), await player.ends(client), await player.read()]
+    return seen
+
+
 SCENARIOS: list[Callable[[Player], Awaitable[Any]]] = [
     what_commits_is_read,
     an_old_owner_cannot_produce,
@@ -271,4 +314,6 @@ SCENARIOS: list[Callable[[Player], Awaitable[Any]]] = [
     a_sequence_has_no_gaps,
     transactions_follow_each_other_at_once,
     an_empty_transaction_cannot_be_committed,
+    what_a_coordinator_and_a_leader_tell_of_a_transaction,
+    a_marker_by_hand_ends_what_is_open,
 ]

@@ -15,7 +15,7 @@ from tests.simulation.world import World, simulate
 # Worlds for the test: as many as fit into this time, and at least these. Two idle cores do about 3,000 in it.
 _FOR_S = 80.0
 _AT_LEAST = 200
-_MUTANT_SEEDS = 600
+_MUTANT_SEEDS = 800
 
 
 @pytest.fixture(autouse=True)

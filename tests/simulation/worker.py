@@ -130,6 +130,7 @@ class Worker:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_CHECK_S)
+            self.consumer.recover_disconnected()
             await write_due_ticks(self.app)
 
     def has_open(self, number: int) -> bool:

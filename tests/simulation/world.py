@@ -38,6 +38,7 @@ class _DrawnDelays(Delays):
         self._random = random
         self._marker_s = random.choice((0.002, 0.02, 0.1))
         self._impatience = random.choice((0.0, 0.0, 0.3))
+        self._forgetfulness = random.choice((0.0, 0.5, 1.0))
         self._append_s = random.choice((0.0, 0.0, 0.003))
 
     def marker(self) -> float:
@@ -48,6 +49,9 @@ class _DrawnDelays(Delays):
 
     def impatient(self) -> bool:
         return self._random.random() < self._impatience
+
+    def forgets(self) -> bool:
+        return self._random.random() < self._forgetfulness
 
 
 @dataclasses.dataclass
@@ -121,7 +125,9 @@ class World:
         number = int(path.name)
         outcome = self.cluster.logs[CHANGELOG, number].outcome_of(offset)
         transaction = self.cluster.transactions[f"holdfast-{number}"]
-        if not (outcome or (outcome is None and transaction.deciding)):
+        # Decided, while the marker is still to come: from the coordinator, or from whoever settles what hangs.
+        decided = transaction.decided and not transaction.ongoing
+        if not (outcome or (outcome is None and decided)):
             self.fail(Wrong(f"the store {path} is ahead of its changelog: offset {offset} is not committed"))
 
     def fail(self, error: BaseException) -> None:
@@ -169,7 +175,9 @@ class World:
             for disk in self.disks.values():
                 disk.on_write = lambda *_: None
             self.network.note = self.group.note = self.network.ambush = None
-            self.network.weather, self.network.down, self.network.cut = Weather(), set(), set()
+            self.network.weather = Weather()
+            self.network.down.clear()
+            self.network.cut.clear()
             self.loop.close()
         return Outcome(self.seed, self.wrong, compared, steps, virtual_s, faults.count, self.trace)
 

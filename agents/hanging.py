@@ -1,0 +1,157 @@
+"""Owns the settling of hanging transactions: over for the coordinator, while a partition still waits for their end.
+
+When a partition has no leader at the moment its marker is due, Kafka 4.1 to 4.3 take it for deleted, skip it, and call
+the transaction complete (KAFKA-20734). So a broker that is killed between the decision and the markers, and started
+again, may leave committed records which no reader ever gets to see; and whatever the same producer commits or aborts
+there next would decide them too. The coordinator remembers the decision until the next InitProducerId: here the
+missing markers are written, as it was decided, before that.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import structlog
+from aiokafka import AIOKafkaClient, TopicPartition
+from aiokafka.errors import for_code
+
+from agents.errors import HangingError
+from agents.leaders import leader_of
+from agents.wire import DescribeProducers, DescribeTransactions, WriteTxnMarkers
+
+_OK = 0
+_COME_AGAIN = 51  # CONCURRENT_TRANSACTIONS
+_UNKNOWN_ID = 105  # TRANSACTIONAL_ID_NOT_FOUND
+_NO_RIGHTS = frozenset({29, 31, 53})  # of a topic, of the cluster, of a transactional id
+_BEING_SETTLED = frozenset({"PrepareCommit", "PrepareAbort"})
+_OUTCOMES = {"CompleteCommit": True, "CompleteAbort": False}
+_OVER = frozenset({*_OUTCOMES, "Empty"})
+
+log = structlog.get_logger()
+
+
+class _State(NamedTuple):
+    """How a transactional id stands: error code, the coordinator's word for it, producer id and epoch."""
+
+    code: int
+    word: str
+    producer_id: int
+    epoch: int
+
+
+class _Open(NamedTuple):
+    """A partition in which a transaction is open, its first offset and epoch, and who last wrote a marker there."""
+
+    place: TopicPartition
+    offset: int
+    epoch: int
+    coordinator_epoch: int
+
+
+async def settle(
+    client: AIOKafkaClient, coordinator: int, transactional_id: str, places: Sequence[TopicPartition]
+) -> int:
+    """See that what the coordinator has decided stands in every partition, and write the markers that are missing.
+
+    Args:
+        client: a connected client.
+        coordinator: the broker that coordinates the id.
+        transactional_id: whose transactions.
+        places: the partitions it writes to.
+
+    Returns:
+        0 when nothing of the id hangs: it is new, idle, or has a transaction open that InitProducerId will abort. 51
+        when its last transaction is still being settled. Else the coordinator's error code.
+
+    Raises:
+        HangingError: nobody knows what was decided, or the broker does not let us write markers.
+        KafkaError: a broker cannot be reached, or refuses.
+    """
+    state = await _describe(client, coordinator, transactional_id)
+    if state.code:
+        return _OK if state.code == _UNKNOWN_ID else state.code
+    if state.word in _BEING_SETTLED:
+        return _COME_AGAIN
+    if state.word not in _OVER:
+        return _OK
+    hanging = await _find_open(client, state.producer_id, places)
+    if not hanging:
+        return _OK
+    if await _describe(client, coordinator, transactional_id) != state:
+        return _COME_AGAIN  # an older owner lives, and has begun another transaction in the meantime
+    if state.word not in _OUTCOMES:
+        raise HangingError(_unknown(transactional_id, hanging))
+    await _write_markers(client, state, hanging)
+    log.warning("a hanging transaction was settled", id=transactional_id, state=state.word, where=_names(hanging))
+    return _COME_AGAIN
+
+
+async def check_nothing_is_open(
+    client: AIOKafkaClient, transactional_id: str, producer_id: int, places: Sequence[TopicPartition]
+) -> None:
+    """See that no transaction of a producer is open, once its older users are fenced.
+
+    Raises:
+        HangingError: one is: it was ended by InitProducerId, or by an older user right before that.
+        KafkaError: a broker cannot be reached, or refuses.
+    """
+    if hanging := await _find_open(client, producer_id, places):
+        raise HangingError(_unknown(transactional_id, hanging))
+
+
+async def _describe(client: AIOKafkaClient, coordinator: int, transactional_id: str) -> _State:
+    answer = await client.send(coordinator, DescribeTransactions([transactional_id]))
+    code, _, word, _, _, producer_id, epoch, *_ = answer.transactions[0]
+    return _State(code, word, producer_id, epoch)
+
+
+async def _find_open(client: AIOKafkaClient, producer_id: int, places: Sequence[TopicPartition]) -> list[_Open]:
+    by_leader: dict[int, list[TopicPartition]] = {}
+    for place in places:
+        by_leader.setdefault(await leader_of(client, *place), []).append(place)
+    found = []
+    for leader, led in by_leader.items():
+        answer = await client.send(leader, DescribeProducers([(topic, [number], {}) for topic, number in led]))
+        for topic, partitions, _ in answer.topics:
+            for number, code, _, producers, _ in partitions:
+                _check(client, code, f"DescribeProducers of {topic}-{number}")
+                found += [
+                    _Open(TopicPartition(topic, number), open_from, epoch, coordinator_epoch)
+                    for found_id, epoch, _, _, coordinator_epoch, open_from, _ in producers
+                    if found_id == producer_id and open_from >= 0
+                ]
+    return found
+
+
+async def _write_markers(client: AIOKafkaClient, state: _State, hanging: Sequence[_Open]) -> None:
+    for (topic, number), _, epoch, last_epoch in hanging:
+        # A decision ends the epoch before its own. What is older was committed: its producer went on to another
+        # transaction, which it does after a commit only.
+        committed = _OUTCOMES[state.word] or epoch < state.epoch - 1
+        # Where no coordinator has written yet it is -1, which a broker does not take.
+        coordinator_epoch = max(last_epoch, 0)
+        topics: list[Any] = [(topic, [number], {})]
+        marker: Any = (state.producer_id, state.epoch, committed, topics, coordinator_epoch, {})
+        answer = await client.send(await leader_of(client, topic, number), WriteTxnMarkers([marker]))
+        for _, answered, _ in answer.markers:
+            for _, partitions, _ in answered:
+                for _, code, _ in partitions:
+                    _check(client, code, f"WriteTxnMarkers to {topic}-{number}")
+
+
+def _check(client: AIOKafkaClient, code: int, what: str) -> None:
+    if code in _NO_RIGHTS:
+        raise HangingError(f"{what}: {for_code(code).__name__}; the rights a worker needs are in docs/runbook.md.")
+    if code:
+        client.force_metadata_update()  # the leader may have moved
+        raise for_code(code)(what)
+
+
+def _unknown(transactional_id: str, hanging: Sequence[_Open]) -> str:
+    return (
+        f"{transactional_id}: a transaction hangs in {_names(hanging)}, and nobody knows any more whether it was "
+        "committed; see docs/runbook.md."
+    )
+
+
+def _names(hanging: Sequence[_Open]) -> str:
+    return ", ".join(f"{topic}-{number} from {offset} on" for (topic, number), offset, *_ in hanging)
