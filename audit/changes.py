@@ -64,10 +64,15 @@ class ChangeStream(Stream):
         if self._awaiting and key in self._awaiting:
             self.compacted += self._awaiting.pop(key)[0]
 
+    def _all_matched(self, keys_and_values: list[tuple[bytes, bytes]]) -> None:
+        if self._awaiting:
+            for key, _ in keys_and_values:
+                self._matched(key)
+
     def _part(self) -> bool:
         document = document_of(self.wanted[0][2])
         if document["at"] <= self.compactable_until and _follows(parse(self.found[0].value), document):
-            self._lose(self.wanted.popleft())
+            self._lose(self.wanted.pop(0))
             return True
         return super()._part()
 

@@ -1,8 +1,8 @@
 """Owns the comparison, in order, of what should have been published to a topic with what was."""
 
-from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from itertools import islice
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple, Protocol
 
 import orjson
@@ -59,6 +59,7 @@ class Format(NamedTuple):
 # What is expected: the command's offset, the published record's key, and its value: JSON as bytes, or a document where
 # the value alone does not say whether a record is the right one (a dead letter's headers).
 Entry = tuple[int, bytes | None, bytes | Json]
+_KEY_AND_VALUE, _FOUND_KEY_AND_VALUE, _VALUE = itemgetter(1, 2), attrgetter("key", "value"), itemgetter(1)
 
 
 class Stream:
@@ -91,8 +92,8 @@ class Stream:
         self.digest = digest or Digest()
         self.next_offset = next_offset
         self.compared = self.lost = self.doubled = self.unchecked = 0
-        self.wanted: deque[Any] = deque()  # of `Entry`
-        self.found: deque[Record] = deque()
+        self.wanted: list[Any] = []  # of `Entry`
+        self.found: list[Record] = []
         self.wanted_done = self.found_done = False
         self._partings = 0
         self._ids: dict[int, Hashable] = {}  # of the records searched last, by their offset
@@ -117,11 +118,12 @@ class Stream:
             found.clear()
         if self.head_missing and not self._find_beginning():
             return
+        self._pass_over_equal()
         same, position, digested = self.format.same, self.position, self.digest.pending
         while wanted and found:
             offset, key, value = wanted[0]
             record = found[0]
-            # Almost always the bytes are equal, which is quicker to see than to read them.
+            # Equal bytes are quicker to see than to read them.
             if (record.value == value and record.key == key) or same(document_of(value), record):
                 if offset < position:
                     # A dead letter is expected as a document.
@@ -136,6 +138,21 @@ class Stream:
         self.digest.fold()
         self._pass_over_rest()
 
+    def _pass_over_equal(self) -> None:
+        """Compare all that both sides have at once: almost always it is the same, and that is seen quicker."""
+        wanted, found = self.wanted, self.found
+        count = min(len(wanted), len(found))
+        if count == 0 or wanted[count - 1][0] >= self.position:
+            return
+        keys_and_values = list(map(_KEY_AND_VALUE, wanted[:count]))
+        if keys_and_values != list(map(_FOUND_KEY_AND_VALUE, found[:count])):
+            return
+        self.digest.pending.extend(map(_VALUE, keys_and_values))
+        self.next_offset = found[count - 1].offset + 1
+        self.compared += count
+        del wanted[:count], found[:count]
+        self._all_matched(keys_and_values)
+
     def finish(self) -> None:
         """Say what is left over; both sides have come to their end."""
         self.wanted_done = self.found_done = True
@@ -149,19 +166,22 @@ class Stream:
     def _pass_over_rest(self) -> None:
         """Judge what one side has left when the other has come to its end."""
         while self.found_done and self.wanted:
-            entry = self.wanted.popleft()
+            entry = self.wanted.pop(0)
             if entry[0] < self.position:
                 self._lose(entry)
         while self.wanted_done and self.found:
-            self._double(self.found.popleft())
+            self._double(self.found.pop(0))
 
     def _matched(self, key: bytes) -> None:
         """Take note that what is expected under a key was there."""
 
+    def _all_matched(self, keys_and_values: list[tuple[bytes, bytes]]) -> None:
+        """Take note of many at once."""
+
     def _find_beginning(self) -> bool:
         """Drop what was expected before the first record that is still there; true when both sides meet."""
         while self.found and self.format.repeats(self.found[0]):
-            self.found.popleft()
+            self.found.pop(0)
         if self.found:
             target = self.format.found_id(self.found[0])
             while self.wanted and self._wanted_id(self.wanted[0]) != target:
@@ -174,7 +194,7 @@ class Stream:
 
     def _leave_unchecked(self) -> None:
         self.unchecked += 1
-        self._digest_expected(self.wanted.popleft())
+        self._digest_expected(self.wanted.pop(0))
 
     def _digest_expected(self, entry: Entry) -> None:
         if entry[0] < self.position and isinstance(entry[2], bytes):
@@ -186,19 +206,19 @@ class Stream:
     def _part(self) -> bool:
         """Settle the first difference; false when more must be read first."""
         if self._wanted_id(self.wanted[0]) == self._id_of(self.found[0]):
-            self._alter(self.wanted.popleft(), self.found.popleft())
+            self._alter(self.wanted.pop(0), self.found.pop(0))
             return True
         if self.hungry or (len(self.wanted) < LOOK_AHEAD and not self.wanted_done):
             return False
         self._partings += 1
         lost, doubled = self._meeting()
         while lost and lost == doubled and self.format.alike(document_of(self.wanted[0][2]), self.found[0]):
-            self._alter(self.wanted.popleft(), self.found.popleft())
+            self._alter(self.wanted.pop(0), self.found.pop(0))
             lost, doubled = lost - 1, doubled - 1
         for _ in range(lost):
-            self._lose(self.wanted.popleft())
+            self._lose(self.wanted.pop(0))
         for _ in range(doubled):
-            self._double(self.found.popleft())
+            self._double(self.found.pop(0))
         return True
 
     def _meeting(self) -> tuple[int, int]:
