@@ -13,6 +13,10 @@ from typing import Any, NamedTuple
 import structlog
 from aiokafka import AIOKafkaClient, TopicPartition
 from aiokafka.errors import for_code
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.offset import OffsetRequest
+from aiokafka.record.control_record import COMMIT_MARKER, ControlRecord
+from aiokafka.record.memory_records import MemoryRecords
 
 from agents.errors import HangingError
 from agents.leaders import leader_of
@@ -22,9 +26,13 @@ _OK = 0
 _COME_AGAIN = 51  # CONCURRENT_TRANSACTIONS
 _UNKNOWN_ID = 105  # TRANSACTIONAL_ID_NOT_FOUND
 _NO_RIGHTS = frozenset({29, 31, 53})  # of a topic, of the cluster, of a transactional id
-_BEING_SETTLED = frozenset({"PrepareCommit", "PrepareAbort"})
+_BEING_SETTLED = frozenset({"PrepareCommit", "PrepareAbort", "PrepareEpochFence"})
 _OUTCOMES = {"CompleteCommit": True, "CompleteAbort": False}
 _OVER = frozenset({*_OUTCOMES, "Empty"})
+_READ_UNCOMMITTED = 0
+_EARLIEST = -2
+_FETCH_BYTES = 1 << 20
+_WAIT_MS = 50
 
 log = structlog.get_logger()
 
@@ -56,14 +64,14 @@ async def settle(
         client: a connected client.
         coordinator: the broker that coordinates the id.
         transactional_id: whose transactions.
-        places: the partitions it writes to.
+        places: the partitions it writes to; one of them is part of every transaction.
 
     Returns:
         0 when nothing of the id hangs: it is new, idle, or has a transaction open that InitProducerId will abort. 51
         when its last transaction is still being settled. Else the coordinator's error code.
 
     Raises:
-        HangingError: nobody knows what was decided, or the broker does not let us write markers.
+        HangingError: nobody knows what was decided, or the broker does not let us ask or write markers.
         KafkaError: a broker cannot be reached, or refuses.
     """
     state = await _describe(client, coordinator, transactional_id)
@@ -71,18 +79,24 @@ async def settle(
         return _OK if state.code == _UNKNOWN_ID else state.code
     if state.word in _BEING_SETTLED:
         return _COME_AGAIN
-    if state.word not in _OVER:
-        return _OK
     hanging = await _find_open(client, state.producer_id, places)
     if not hanging:
         return _OK
     if await _describe(client, coordinator, transactional_id) != state:
         return _COME_AGAIN  # an older owner lives, and has begun another transaction in the meantime
-    if state.word not in _OUTCOMES:
-        raise HangingError(_unknown(transactional_id, hanging))
-    await _write_markers(client, state, hanging)
-    log.warning("a hanging transaction was settled", id=transactional_id, state=state.word, where=_names(hanging))
-    return _COME_AGAIN
+    for it in hanging:
+        # Kafka would decide both with one marker, whatever became of the first.
+        if await _first_epoch(client, it.place, it.offset) != it.epoch:
+            raise HangingError(f"{transactional_id}: one transaction was written behind another. {_unknown(hanging)}")
+    if state.word not in _OVER:
+        hanging = [it for it in hanging if it.epoch != state.epoch]  # what is of this epoch, InitProducerId aborts
+    for it in hanging:
+        committed = await _outcome(client, state, it, places)
+        if committed is None:
+            raise HangingError(f"{transactional_id}: {_unknown(hanging)}")
+        await _write_marker(client, state.producer_id, it, committed=committed)
+        log.warning("a hanging transaction was settled", id=transactional_id, committed=committed, where=_names([it]))
+    return _COME_AGAIN if hanging else _OK
 
 
 async def check_nothing_is_open(
@@ -95,12 +109,14 @@ async def check_nothing_is_open(
         KafkaError: a broker cannot be reached, or refuses.
     """
     if hanging := await _find_open(client, producer_id, places):
-        raise HangingError(_unknown(transactional_id, hanging))
+        raise HangingError(f"{transactional_id}: {_unknown(hanging)}")
 
 
 async def _describe(client: AIOKafkaClient, coordinator: int, transactional_id: str) -> _State:
     answer = await client.send(coordinator, DescribeTransactions([transactional_id]))
     code, _, word, _, _, producer_id, epoch, *_ = answer.transactions[0]
+    if code in _NO_RIGHTS:
+        _check(client, code, f"DescribeTransactions of {transactional_id}")
     return _State(code, word, producer_id, epoch)
 
 
@@ -122,20 +138,78 @@ async def _find_open(client: AIOKafkaClient, producer_id: int, places: Sequence[
     return found
 
 
-async def _write_markers(client: AIOKafkaClient, state: _State, hanging: Sequence[_Open]) -> None:
-    for (topic, number), _, epoch, last_epoch in hanging:
-        # A decision ends the epoch before its own. What is older was committed: its producer went on to another
-        # transaction, which it does after a commit only.
-        committed = _OUTCOMES[state.word] or epoch < state.epoch - 1
-        # Where no coordinator has written yet it is -1, which a broker does not take.
-        coordinator_epoch = max(last_epoch, 0)
-        topics: list[Any] = [(topic, [number], {})]
-        marker: Any = (state.producer_id, state.epoch, committed, topics, coordinator_epoch, {})
-        answer = await client.send(await leader_of(client, topic, number), WriteTxnMarkers([marker]))
-        for _, answered, _ in answer.markers:
-            for _, partitions, _ in answered:
-                for _, code, _ in partitions:
-                    _check(client, code, f"WriteTxnMarkers to {topic}-{number}")
+async def _outcome(
+    client: AIOKafkaClient, state: _State, hanging: _Open, places: Sequence[TopicPartition]
+) -> bool | None:
+    """Say whether a hanging transaction was committed; None when nobody knows.
+
+    The coordinator's word is of the epoch before its own. Of an older one, the marker in another partition tells.
+    """
+    if hanging.epoch == state.epoch - 1 and state.word in _OUTCOMES:
+        return _OUTCOMES[state.word]
+    for place in places:
+        if place != hanging.place:
+            outcome = await _marked(client, place, state.producer_id, hanging.epoch)
+            if outcome is not None:
+                return outcome
+    return None
+
+
+async def _marked(client: AIOKafkaClient, place: TopicPartition, producer_id: int, epoch: int) -> bool | None:
+    """Read a log for how a producer's transaction of an epoch ended there; None when it is not there, or open."""
+    position, found = await _log_start(client, place), False
+    while batches := await _batches(client, place, position):
+        for batch in batches:
+            position = batch.next_offset
+            if batch.producer_id != producer_id:
+                continue
+            if not batch.is_control_batch:
+                found = batch.producer_epoch == epoch
+            elif found:
+                return bool(ControlRecord.parse(next(batch).key) == COMMIT_MARKER)
+    return None
+
+
+async def _first_epoch(client: AIOKafkaClient, place: TopicPartition, offset: int) -> int:
+    """Give the epoch of the batch that begins at an offset."""
+    epoch: int = (await _batches(client, place, offset))[0].producer_epoch
+    return epoch
+
+
+async def _batches(client: AIOKafkaClient, place: TopicPartition, position: int) -> list[Any]:
+    """Read record batches, whatever became of them, from a position on; none at the end."""
+    topic, number = place
+    request = FetchRequest(_WAIT_MS, 0, _FETCH_BYTES, _READ_UNCOMMITTED, [(topic, [(number, position, _FETCH_BYTES)])])
+    answer = await client.send(await leader_of(client, topic, number), request)
+    (_, ((_, code, _, _, _, _, _, data),)) = answer.topics[0]
+    _check(client, code, f"Fetch of {topic}-{number} at {position}")
+    records, batches = MemoryRecords(data), []
+    while records.has_next():
+        batches.append(records.next_batch())
+    return batches
+
+
+async def _log_start(client: AIOKafkaClient, place: TopicPartition) -> int:
+    topic, number = place
+    request = OffsetRequest(-1, _READ_UNCOMMITTED, [(topic, [(number, _EARLIEST)])])
+    answer = await client.send(await leader_of(client, topic, number), request)
+    _, code, _, offset, *_ = answer.topics[0][1][0]
+    _check(client, code, f"ListOffsets of {topic}-{number}")
+    start: int = offset
+    return start
+
+
+async def _write_marker(client: AIOKafkaClient, producer_id: int, hanging: _Open, *, committed: bool) -> None:
+    topic, number = hanging.place
+    # With the transaction's own epoch: a broker refuses it once another one was begun there. Where no coordinator has
+    # written yet its epoch is -1, which a broker does not take.
+    topics: list[Any] = [(topic, [number], {})]
+    marker: Any = (producer_id, hanging.epoch, committed, topics, max(hanging.coordinator_epoch, 0), {})
+    answer = await client.send(await leader_of(client, topic, number), WriteTxnMarkers([marker]))
+    for _, answered, _ in answer.markers:
+        for _, partitions, _ in answered:
+            for _, code, _ in partitions:
+                _check(client, code, f"WriteTxnMarkers to {topic}-{number}")
 
 
 def _check(client: AIOKafkaClient, code: int, what: str) -> None:
@@ -146,10 +220,10 @@ def _check(client: AIOKafkaClient, code: int, what: str) -> None:
         raise for_code(code)(what)
 
 
-def _unknown(transactional_id: str, hanging: Sequence[_Open]) -> str:
+def _unknown(hanging: Sequence[_Open]) -> str:
     return (
-        f"{transactional_id}: a transaction hangs in {_names(hanging)}, and nobody knows any more whether it was "
-        "committed; see docs/runbook.md."
+        f"a transaction hangs in {_names(hanging)}, and nobody knows any more whether it was committed; see "
+        "docs/runbook.md."
     )
 
 

@@ -83,7 +83,7 @@ class Partition:
 
     @property
     def lost_a_connection(self) -> bool:
-        """Whether a broker went away since RECOVER: the last transaction may hang (`agents.hanging`)."""
+        """Whether a broker of the last transaction went away: it may hang there (`agents.hanging`)."""
         return self._transactions is not None and self._transactions.lost_a_connection
 
     @property

@@ -6,7 +6,7 @@ for `begin` to settle: the client is to be used no further until then.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -64,7 +64,9 @@ class TransactionClient:
         self._coordinator: int | None = None
         self._producer_id = -1
         self._epoch = -1
-        self._connections: list[AIOKafkaConnection] = []
+        self._watches = False
+        self._watched: dict[int, AIOKafkaConnection] = {}  # by node; those that lead what is written to
+        self._used: frozenset[int] = frozenset()  # the nodes that the last transaction was written to
 
     async def start(self, topics: Sequence[str]) -> None:
         """Connect, and learn where the topics' partitions are.
@@ -107,7 +109,7 @@ class TransactionClient:
             if code in _COORDINATOR_ERRORS:
                 self._coordinator = None
             elif code != _CONCURRENT_TRANSACTIONS:
-                raise TransactionError(f"InitProducerId for {self._id}: {_describe(code)}")
+                raise TransactionError(f"{self._id} cannot be taken over: {_describe(code)}")
             if loop.time() - said > _SAY_EVERY_S:
                 said = loop.time()
                 log.info("the last transaction is still being settled", id=self._id, answer=_describe(code))
@@ -115,17 +117,38 @@ class TransactionClient:
         if places:
             # What InitProducerId itself has aborted may hang as well.
             await hanging.check_nothing_is_open(self._client, self._id, self._producer_id, places)
-        await self._remember_connections(coordinator, places)
+            await self._watch(places)
 
-    async def _remember_connections(self, coordinator: int, places: Sequence[TopicPartition]) -> None:
-        nodes = {coordinator, *[await leader_of(self._client, *place) for place in places]}
-        connections = self._client._conns  # noqa: SLF001 - aiokafka connects anew without a word
-        self._connections = [connections[node, ConnectionGroup.DEFAULT] for node in nodes]
+    async def _watch(self, places: Sequence[TopicPartition]) -> None:
+        """Remember the connections to those who lead the places."""
+        leaders = {await leader_of(self._client, *place) for place in places}
+        connections = {leader: self._connection_to(leader) for leader in leaders}
+        self._watched = {leader: connection for leader, connection in connections.items() if connection is not None}
+        self._used = frozenset()
+        self._watches = True
+
+    def _connection_to(self, node: int) -> AIOKafkaConnection | None:
+        # aiokafka connects anew without a word.
+        return self._client._conns.get((node, ConnectionGroup.DEFAULT))  # noqa: SLF001 - it has no other way to ask
 
     @property
     def lost_a_connection(self) -> bool:
-        """Whether a broker of ours went away since `begin`: the last transaction may hang, and must not be followed."""
-        return not all(connection.connected() for connection in self._connections)
+        """Whether a broker that the last transaction was written to went away since: it may hang there."""
+        return not all(self._watched[node].connected() for node in self._used)
+
+    def _check_connections(self, leaders: Collection[int]) -> None:
+        """See that nothing can hang where we are about to write: no broker was away since `begin`.
+
+        Raises:
+            TransactionError: one was, or another one leads.
+        """
+        if not self._watches:
+            return
+        for leader in {*leaders, *self._used}:
+            connection = self._watched.get(leader)
+            if connection is None or not connection.connected() or self._connection_to(leader) is not connection:
+                raise TransactionError(f"{self._id}: broker {leader} was away; the last transaction may hang there")
+        self._used = frozenset(leaders)
 
     async def _find_coordinator(self) -> int:
         while True:
@@ -169,11 +192,10 @@ class TransactionClient:
             await asyncio.sleep(_RETRY_S)
 
     async def _produce_once(self, partition: int, ready: Mapping[str, bytes], offsets: dict[str, int]) -> list[str]:
-        if self.lost_a_connection:
-            raise TransactionError(f"{self._id}: a broker went away; the last transaction has to be looked after first")
         by_leader: dict[int, list[tuple[str, bytes]]] = {}
         for topic, records in ready.items():
             by_leader.setdefault(await leader_of(self._client, topic, partition), []).append((topic, records))
+        self._check_connections(by_leader)
         answers = await asyncio.gather(
             *(
                 self._client.send(

@@ -168,7 +168,7 @@ class BatchConsumer(Consumer):
                 self._run_beside(self.app.recover(partition))
 
     def recover_disconnected(self) -> None:
-        """RECOVER every partition that lost a broker since its last transaction: nobody may get to see that one."""
+        """RECOVER every partition that lost a broker of its last transaction: nobody may get to see that one."""
         for partition in self.partitions.values():
             if partition.is_open and partition.lost_a_connection and not partition.is_recovering:
                 partition.log.info("a broker went away; seeing how the last transaction ended")

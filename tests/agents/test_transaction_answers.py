@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.memory_records import MemoryRecords
@@ -112,11 +113,18 @@ async def test_a_partition_that_is_not_in_the_answer_ends_the_attempt(broker_of_
         await client.produce(0, batches(CHANGELOG, RESULTS))
 
 
-async def test_nothing_is_written_after_a_broker_went_away(broker_of_answers, client):
+@pytest.mark.parametrize("what", ["its connection ends", "another connection", "another leader"])
+async def test_nothing_is_written_where_a_broker_was_away(broker_of_answers, client, what):
+    await client._watch([TopicPartition(CHANGELOG, 0)])
     await client.produce(0, batches(CHANGELOG))
     await client.end()
-    broker_of_answers.is_connected = False
-    with pytest.raises(TransactionError, match="went away"):
+    if what == "its connection ends":
+        broker_of_answers.is_connected = False
+    elif what == "another connection":
+        broker_of_answers._conns[1, 0] = SimpleNamespace(connected=lambda: True)
+    else:
+        broker_of_answers.cluster.leader_for_partition = lambda _: 2
+    with pytest.raises(TransactionError, match="was away"):
         await client.produce(0, batches(CHANGELOG))
     assert broker_of_answers.requests.count(Produce) == 1
 

@@ -15,7 +15,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.api import Request
 
 from agents.batches import TransactionOutput
-from agents.errors import HangingError
+from agents.errors import HangingError, TransactionError
 from agents.leaders import leader_of
 from agents.reading import LogReader
 from agents.transactions import TransactionClient
@@ -131,13 +131,45 @@ async def test_what_hangs_since_an_older_transaction_was_committed_whatever_came
     assert await player.read(player.forgotten) == ([b"1"], True)
 
 
+async def test_an_owner_that_does_not_look_takes_the_decision_from_the_coordinator_but_not_from_the_log(player):
+    client = await player.owner()
+    await player.produce(client, b"1")
+    await client.end()
+    await player.owner(places=[])
+    await player.owner()
+    assert await player.read(player.forgotten) == ([b"1"], True)
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_what_was_aborted_before_such_an_owner_is_not_committed_with_what_it_writes(player, committed):
+    await player.produce(await player.owner(), b"1")
+    client = await player.owner(places=[])  # aborts it
+    await client.produce(0, {player.known: batch(b"2")})
+    if committed:
+        await client.end()
+    await player.owner()
+    assert await player.read(player.known) == ([b"2"] if committed else [], True)
+    assert await player.read(player.forgotten) == ([], True)
+
+
 async def test_what_nobody_can_decide_any_more_is_refused_and_left_as_it_is(player):
     client = await player.owner()
     await player.produce(client, b"1")
     await client.end()
-    await player.owner(places=[])  # as somebody who does not look: the coordinator forgets the decision
+    await player.owner(places=[])
     for _ in range(2):
         with pytest.raises(HangingError, match=rf"{player.forgotten}-0 from 0 on.*runbook"):
+            await player.owner(places=player.places[1:])
+    assert await player.read(player.forgotten) == ([], False)
+
+
+async def test_two_transactions_that_one_marker_would_decide_are_refused_and_left_as_they_are(player):
+    client = await player.owner()
+    await player.produce(client, b"1")
+    await client.end()
+    await player.produce(client, b"2")
+    for _ in range(2):
+        with pytest.raises(HangingError, match="one transaction was written behind another"):
             await player.owner()
     assert await player.read(player.forgotten) == ([], False)
 
@@ -153,8 +185,13 @@ async def test_a_new_owner_works_on_as_ever(player):
 
 async def test_a_client_does_not_go_on_over_a_new_connection(player):
     client = await player.owner()
+    await client.produce(0, {player.known: batch(b"1")})
+    await client.end()
     assert not client.lost_a_connection
     for connection in list(client._client._conns.values()):
         connection.close()
     await client._client.send(client._coordinator, InitProducerId("another", 1_000, -1, -1))  # connects anew
     assert client.lost_a_connection
+    with pytest.raises(TransactionError, match="was away"):
+        await client.produce(0, {player.known: batch(b"2")})
+    assert await player.read(player.known) == ([b"1"], True)
