@@ -57,8 +57,11 @@ class VersionOne(TransactionClient):
             max_request_size=_BATCH_BYTES,
         )
 
-    async def begin(self):
+    lost_a_connection = False
+
+    async def begin(self, places):
         """Fence every older user of the id (InitProducerId)."""
+        del places
         await self._producer.start()
 
     async def produce(self, partition, batches):

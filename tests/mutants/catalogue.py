@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 ORDER = "tests/agents/test_partition_order.py"
 ANSWERS = "tests/agents/test_transaction_answers.py"
+HANGING = "tests/fault/test_hanging.py"
 FUZZ = "tests/schemas/test_decoder_fuzz.py"
 PROPERTIES = "tests/tables/test_ledger_properties.py"
 
 PARTITION = "agents/partition.py"
 CLIENT = "agents/transactions.py"
+HANGING_CODE = "agents/hanging.py"
 LOCAL_STORE = "agents/local_store.py"
 FOLD = "agents/deciding.py"
 CODEC = "schemas/codec.py"
@@ -317,4 +319,39 @@ _OF_THE_DECODER = (
     ),
 )
 
-MUTANTS = _OF_COMMIT + _OF_RECOVER + _OF_THE_CLIENT + _OF_THE_CORE + _OF_THE_DECODER
+_OF_WHAT_HANGS = (
+    _one(
+        "hanging-is-committed",
+        "what hangs is ended as the coordinator decided",
+        HANGING_CODE,
+        "        return _OUTCOMES[state.word]\n",
+        "        return True\n",
+        HANGING,
+    ),
+    _one(
+        "any-epoch-is-the-last",
+        "the coordinator's decision is of the epoch before its own, and of no other",
+        HANGING_CODE,
+        "if hanging.epoch == state.epoch - 1 and state.word",
+        "if state.word",
+        HANGING,
+    ),
+    _one(
+        "two-under-one-marker",
+        "a transaction that was written behind a hanging one is not decided with it",
+        HANGING_CODE,
+        "        if await _first_epoch(client, it.place, it.offset) != it.epoch:\n",
+        "        if False:\n",
+        HANGING,
+    ),
+    _one(
+        "over-any-connection",
+        "a batch is written only over the connections that were there at RECOVER",
+        CLIENT,
+        "        self._check_connections(by_leader)\n",
+        "",
+        ANSWERS,
+    ),
+)
+
+MUTANTS = _OF_COMMIT + _OF_RECOVER + _OF_THE_CLIENT + _OF_WHAT_HANGS + _OF_THE_CORE + _OF_THE_DECODER

@@ -67,12 +67,6 @@ MUTANTS = {
     "what hangs is not looked for": [
         Mutant(hanging, "settle", "if not hanging:", "if True:"),
     ],
-    "what hangs is ended as the last transaction was, and may be older": [
-        Mutant(hanging, "_outcome", "if hanging.epoch == state.epoch - 1 and ", "if "),
-    ],
-    "what hangs is committed, although it was aborted": [
-        Mutant(hanging, "_outcome", "return _OUTCOMES[state.word]", "return True"),
-    ],
     "logs are read with read_uncommitted": [
         Mutant(reading, "LogReader.fetch", "self._fetch_bytes, READ_COMMITTED, places", "self._fetch_bytes, 0, places"),
         Mutant(reading, "LogReader.fetch", "None, None, True, READ_COMMITTED", "None, None, True, 0"),
