@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from bench import availability, latency, memory, recovery, report, throughput
+from bench import audit, availability, latency, memory, recovery, report, throughput
 from bench.harness import Stage
 from ops.screen import print_table, say
 
-_BENCHMARKS = {module.NAME: module for module in (throughput, latency, recovery, memory, availability)}
+_BENCHMARKS = {module.NAME: module for module in (throughput, latency, recovery, memory, availability, audit)}
 
 
 class Benchmark(StrEnum):
@@ -26,6 +26,7 @@ class Benchmark(StrEnum):
     RECOVERY = "recovery"
     MEMORY = "memory"
     AVAILABILITY = "availability"
+    AUDIT = "audit"
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:

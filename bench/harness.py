@@ -124,6 +124,43 @@ class Child:
         raise RuntimeError(f"{self.name}: /proc has no {field}; the memory is measured on Linux only")
 
 
+class ChildGroup:
+    """Processes that do one job together and are measured as one.
+
+    Args:
+        name: names them in errors.
+        children: the processes.
+    """
+
+    def __init__(self, name: str, children: Sequence[Child]) -> None:
+        self.name = name
+        self._children = children
+
+    def check(self) -> None:
+        """Make sure that all of them run.
+
+        Raises:
+            RuntimeError: one ended.
+        """
+        for child in self._children:
+            child.check()
+
+    def stop(self) -> None:
+        """End them one after the other with SIGTERM."""
+        for child in self._children:
+            child.stop()
+
+    def kill(self) -> None:
+        """End them with SIGKILL."""
+        for child in self._children:
+            child.kill()
+
+    @property
+    def cpu_s(self) -> float:
+        """Give the processor time that they have used together, in seconds."""
+        return sum(child.cpu_s for child in self._children)
+
+
 class Stage:
     """A broker with Holdfast's topics, and everything that runs on it; all of it is gone at the end of the block."""
 

@@ -1,6 +1,7 @@
 """Owns the commands that the benchmarks send: the same every time, made of a seed, and sent in whole batches."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -108,6 +109,16 @@ def produce(bootstrap: str, requests: Iterable[Request], *, topic: str = COMMAND
     """
     records = ((partition_of(item.sku, PARTITIONS), item.sku.encode(), item.value) for item in requests)
     return send(bootstrap, topic, records)
+
+
+def produce_mix(bootstrap: str, skus: int, commands: int, *, topic: str = COMMANDS) -> int:
+    """Write so many commands: an adjust for each SKU, which gives it a row, and the mix over them.
+
+    Returns:
+        How many.
+    """
+    names = sku_names(skus)
+    return produce(bootstrap, itertools.chain(adjusts(names, ["main"]), mix(names, commands - skus)), topic=topic)
 
 
 def send(bootstrap: str, topic: str, records: Iterable[tuple[int, bytes, bytes]]) -> int:

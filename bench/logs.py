@@ -8,7 +8,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from bench.harness import Child
+from bench.harness import Child, ChildGroup
 from bench.topics import PARTITIONS, LogEnds, ends_of
 
 # One ListOffsets takes the broker and us about 0.5 ms together: 2 % of a core, and an error of 20 ms at either end.
@@ -36,7 +36,7 @@ class Filled:
 class _Track:
     """Notes when the sum of the ends moved, the first time and the last, and what the child had used by then."""
 
-    def __init__(self, base: int, child: Child) -> None:
+    def __init__(self, base: int, child: Child | ChildGroup) -> None:
         self._child = child
         self.base = base
         self.total = base
@@ -83,7 +83,7 @@ class _Track:
         return records * share / seconds if seconds > 0 else 0.0
 
 
-async def watch(bootstrap: str, topic: str, starts: list[int], expected: int, child: Child) -> Filled:
+async def watch(bootstrap: str, topic: str, starts: list[int], expected: int, child: Child | ChildGroup) -> Filled:
     """Wait until a topic holds as many committed records as expected behind `starts`, and time it.
 
     What was there at the first look that saw any counts neither as work nor as time: starting, joining a group and the

@@ -1,6 +1,7 @@
-"""Owns the processes whose recovery is timed: a worker's RECOVER of all partitions, and a bare read of the same topic.
+"""Owns the processes whose reading is timed: a worker's RECOVER of all partitions, and a bare read of whole topics.
 
-Run as `python -m bench.recover --bootstrap HOST:PORT ledger --data-dir DIR` or `... bare`; prints one line of JSON.
+Run as `python -m bench.recover --bootstrap HOST:PORT ledger --data-dir DIR` or `... bare --topic NAME` (several times for
+several); prints one line of JSON.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -18,7 +20,6 @@ from agents.config import WorkerConfig
 from agents.partition import Partition
 from bench import logs
 from bench.topics import PARTITIONS
-from schemas.topics import CHANGELOG
 
 
 async def recover_ledger(bootstrap: str, data_dir: Path) -> dict[str, float]:
@@ -32,10 +33,10 @@ async def recover_ledger(bootstrap: str, data_dir: Path) -> dict[str, float]:
     return taken
 
 
-async def read_bare(bootstrap: str) -> dict[str, float]:
-    """Time a read_committed reading of the whole changelog that does nothing with it."""
+async def read_bare(bootstrap: str, topics: Sequence[str]) -> dict[str, float]:
+    """Time a read_committed reading of whole topics, one after the other, that does nothing with them."""
     started, cpu = time.perf_counter(), time.process_time()
-    rows = await logs.count(bootstrap, CHANGELOG)
+    rows = sum([await logs.count(bootstrap, topic) for topic in topics])
     return {"seconds": time.perf_counter() - started, "cpu_s": time.process_time() - cpu, "rows": rows}
 
 
@@ -45,11 +46,12 @@ def main() -> None:
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("what", choices=("ledger", "bare"))
     parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--topic", action="append", default=[])
     arguments = parser.parse_args()
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     work = (
-        read_bare(arguments.bootstrap)
+        read_bare(arguments.bootstrap, arguments.topic)
         if arguments.what == "bare"
         else recover_ledger(arguments.bootstrap, arguments.data_dir)
     )

@@ -12,6 +12,7 @@ from bench.rival_topics import changelog_names, topic_names
 from bench.topics import PARTITIONS
 from schemas.codec import encode
 from schemas.partitioner import partition_of
+from schemas.topics import CHANGELOG
 
 NAME = "recovery"
 
@@ -61,7 +62,7 @@ def _kind(
     for run in range(1, runs + 1):
         label = f"{kind} rows, run {run} of {runs}"
         watcher.step(f"{label}: bare read")
-        found[f"bare_read_{kind}"].append(_timed(stage, count, "bare"))
+        found[f"bare_read_{kind}"].append(_timed(stage, count, "bare", "--topic", CHANGELOG))
         watcher.step(f"{label}: Holdfast")
         recovered = _timed(stage, count, "ledger", "--data-dir", str(stage.new_folder("recover")))
         watcher.step(f"{label}: a whole worker, from its start until it is ready")

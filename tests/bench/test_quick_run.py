@@ -49,12 +49,12 @@ def test_a_quick_run_measures_everything_and_leaves_nothing_behind(tmp_path):
     assert processes_of(tmp_path) == []
     assert list((tmp_path / "temporary").glob("holdfast-bench-*")) == []
     found = {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
-    assert sorted(found) == ["availability", "latency", "memory", "recovery", "throughput"]
+    assert sorted(found) == ["audit", "availability", "latency", "memory", "recovery", "throughput"]
     for document in found.values():
         assert document["quick"] is True
         assert {"cpu", "cores", "memory_gb", "python", "kafka", "date"} <= document["machine"].keys()
     throughput = found["throughput"]
-    assert throughput["ratio_to_kafka_streams_exactly_once"] > 0
+    assert all(ratio > 0 for ratio in throughput["ratio_to_kafka_streams_exactly_once"].values())
     assert throughput["ratio_to_faust_exactly_once"] > 0
     assert throughput["ratio_to_floor"] > 0
     assert [run["results"] for run in throughput["runs"]["holdfast"]] == [throughput["scale"]["mix_commands"]]
@@ -63,6 +63,7 @@ def test_a_quick_run_measures_everything_and_leaves_nothing_behind(tmp_path):
         assert [figures[target]["unanswered"] for target in ("kafka", "echo", "http")] == [0, 0, 0]
         assert all(int(status) < 300 for statuses in figures["http"]["statuses"] for status in statuses)
     assert found["recovery"]["ratio_to_bare_read"].keys() == {"stock", "mixed"}
+    assert found["audit"]["ratio_to_bare_read"] > 0
     assert found["memory"]["under_limit"] is True
     for runs in found["availability"]["runs"].values():
         assert all(run["recovered"] for run in runs)
