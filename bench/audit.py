@@ -1,4 +1,4 @@
-"""Owns the benchmark of the audit: a worker's whole output audited from its beginning, beside a bare read of the same."""
+"""Owns the benchmark of the audit: all that a worker wrote, audited from the beginning, beside a bare read of it."""
 
 import asyncio
 import json

@@ -1,7 +1,7 @@
 """Owns the processes whose reading is timed: a worker's RECOVER of all partitions, and a bare read of whole topics.
 
-Run as `python -m bench.recover --bootstrap HOST:PORT ledger --data-dir DIR` or `... bare --topic NAME` (several times for
-several); prints one line of JSON.
+Run as `python -m bench.recover --bootstrap HOST:PORT ledger --data-dir DIR` or `... bare --topic NAME`, with `--topic`
+for each of them; prints one line of JSON.
 """
 
 import argparse
