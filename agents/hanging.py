@@ -28,6 +28,7 @@ _UNKNOWN_ID = 105  # TRANSACTIONAL_ID_NOT_FOUND
 _NO_RIGHTS = frozenset({29, 31, 53})  # of a topic, of the cluster, of a transactional id
 _BEING_SETTLED = frozenset({"PrepareCommit", "PrepareAbort", "PrepareEpochFence"})
 _OUTCOMES = {"CompleteCommit": True, "CompleteAbort": False}
+_ONGOING = "Ongoing"
 _OVER = frozenset({*_OUTCOMES, "Empty"})
 _READ_UNCOMMITTED = 0
 _EARLIEST = -2
@@ -46,8 +47,8 @@ class _State(NamedTuple):
     epoch: int
 
 
-class _Open(NamedTuple):
-    """A partition in which a transaction is open, its first offset and epoch, and who last wrote a marker there."""
+class Open(NamedTuple):
+    """A partition in which a transaction is open, its first offset and last epoch, and who wrote the last marker."""
 
     place: TopicPartition
     offset: int
@@ -79,7 +80,7 @@ async def settle(
         return _OK if state.code == _UNKNOWN_ID else state.code
     if state.word in _BEING_SETTLED:
         return _COME_AGAIN
-    hanging = await _find_open(client, state.producer_id, places)
+    hanging = await find_open(client, state.producer_id, places)
     if not hanging:
         return _OK
     if await _describe(client, coordinator, transactional_id) != state:
@@ -108,7 +109,7 @@ async def check_nothing_is_open(
         HangingError: one is: it was ended by InitProducerId, or by an older user right before that.
         KafkaError: a broker cannot be reached, or refuses.
     """
-    if hanging := await _find_open(client, producer_id, places):
+    if hanging := await find_open(client, producer_id, places):
         raise HangingError(f"{transactional_id}: {_unknown(hanging)}")
 
 
@@ -120,7 +121,13 @@ async def _describe(client: AIOKafkaClient, coordinator: int, transactional_id: 
     return _State(code, word, producer_id, epoch)
 
 
-async def _find_open(client: AIOKafkaClient, producer_id: int, places: Sequence[TopicPartition]) -> list[_Open]:
+async def find_open(client: AIOKafkaClient, producer_id: int, places: Sequence[TopicPartition]) -> list[Open]:
+    """Give those of some partitions in which a producer's transaction is open: not decided, or without its marker yet.
+
+    Raises:
+        HangingError: the broker does not let us ask.
+        KafkaError: a broker cannot be reached, or refuses.
+    """
     by_leader: dict[int, list[TopicPartition]] = {}
     for place in places:
         by_leader.setdefault(await leader_of(client, *place), []).append(place)
@@ -131,7 +138,7 @@ async def _find_open(client: AIOKafkaClient, producer_id: int, places: Sequence[
             for number, code, _, producers, _ in partitions:
                 _check(client, code, f"DescribeProducers of {topic}-{number}")
                 found += [
-                    _Open(TopicPartition(topic, number), open_from, epoch, coordinator_epoch)
+                    Open(TopicPartition(topic, number), open_from, epoch, coordinator_epoch)
                     for found_id, epoch, _, _, coordinator_epoch, open_from, _ in producers
                     if found_id == producer_id and open_from >= 0
                 ]
@@ -139,24 +146,32 @@ async def _find_open(client: AIOKafkaClient, producer_id: int, places: Sequence[
 
 
 async def _outcome(
-    client: AIOKafkaClient, state: _State, hanging: _Open, places: Sequence[TopicPartition]
+    client: AIOKafkaClient, state: _State, hanging: Open, places: Sequence[TopicPartition]
 ) -> bool | None:
     """Say whether a hanging transaction was committed; None when nobody knows.
 
-    The coordinator's word is of the epoch before its own. Of an older one, the marker in another partition tells.
+    The coordinator's word is of the epoch before its own, and lost when the next transaction is begun. But our clients
+    only ever commit; who aborts in their stead raises the epoch by one, and the next owner once more. So what the next
+    epoch followed at once was committed. Of an older one, the other partitions tell.
     """
-    if hanging.epoch == state.epoch - 1 and state.word in _OUTCOMES:
-        return _OUTCOMES[state.word]
+    if hanging.epoch == state.epoch - 1:
+        if state.word in _OUTCOMES:
+            return _OUTCOMES[state.word]
+        if state.word == _ONGOING:
+            return True
     for place in places:
         if place != hanging.place:
-            outcome = await _marked(client, place, state.producer_id, hanging.epoch)
+            outcome = await _told_by(client, place, state.producer_id, hanging.epoch)
             if outcome is not None:
                 return outcome
     return None
 
 
-async def _marked(client: AIOKafkaClient, place: TopicPartition, producer_id: int, epoch: int) -> bool | None:
-    """Read a log for how a producer's transaction of an epoch ended there; None when it is not there, or open."""
+async def _told_by(client: AIOKafkaClient, place: TopicPartition, producer_id: int, epoch: int) -> bool | None:
+    """Read a log for how a producer's transaction of an epoch ended; None when it does not tell.
+
+    Its marker tells, and so does a record of the next epoch: see `_outcome`.
+    """
     position, found = await _log_start(client, place), False
     while batches := await _batches(client, place, position):
         for batch in batches:
@@ -164,6 +179,8 @@ async def _marked(client: AIOKafkaClient, place: TopicPartition, producer_id: in
             if batch.producer_id != producer_id:
                 continue
             if not batch.is_control_batch:
+                if batch.producer_epoch == epoch + 1:
+                    return True
                 found = batch.producer_epoch == epoch
             elif found:
                 return bool(ControlRecord.parse(next(batch).key) == COMMIT_MARKER)
@@ -199,7 +216,7 @@ async def _log_start(client: AIOKafkaClient, place: TopicPartition) -> int:
     return start
 
 
-async def _write_marker(client: AIOKafkaClient, producer_id: int, hanging: _Open, *, committed: bool) -> None:
+async def _write_marker(client: AIOKafkaClient, producer_id: int, hanging: Open, *, committed: bool) -> None:
     topic, number = hanging.place
     # With the transaction's own epoch: a broker refuses it once another one was begun there. Where no coordinator has
     # written yet its epoch is -1, which a broker does not take.
@@ -220,12 +237,12 @@ def _check(client: AIOKafkaClient, code: int, what: str) -> None:
         raise for_code(code)(what)
 
 
-def _unknown(hanging: Sequence[_Open]) -> str:
+def _unknown(hanging: Sequence[Open]) -> str:
     return (
         f"a transaction hangs in {_names(hanging)}, and nobody knows any more whether it was committed; see "
         "docs/runbook.md."
     )
 
 
-def _names(hanging: Sequence[_Open]) -> str:
+def _names(hanging: Sequence[Open]) -> str:
     return ", ".join(f"{topic}-{number} from {offset} on" for (topic, number), offset, *_ in hanging)

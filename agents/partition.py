@@ -82,9 +82,9 @@ class Partition:
         return self._recoveries > 0
 
     @property
-    def lost_a_connection(self) -> bool:
-        """Whether a broker of the last transaction went away: it may hang there (`agents.hanging`)."""
-        return self._transactions is not None and self._transactions.lost_a_connection
+    def unconfirmed_s(self) -> float:
+        """How long the end of a transaction has not been seen, in seconds, or 0: it may hang (`agents.hanging`)."""
+        return 0.0 if self._transactions is None else self._transactions.unconfirmed_s
 
     @property
     def position(self) -> Position | None:
@@ -181,6 +181,14 @@ class Partition:
                 f"partition {self.number}: {CHANGELOG} ended at {written_at}, but the ledger was written to it up to "
                 f"{checkpoint.position_offset}. The topic was made anew, or its end was lost; see docs/runbook.md."
             )
+
+    async def confirm(self) -> bool:
+        """Ask whether the transaction of `unconfirmed_s` has its end in every output; false when it has not.
+
+        Raises:
+            TransactionError, KafkaError, OSError: a broker cannot be asked.
+        """
+        return self._transactions is None or await self._transactions.confirm()
 
     # RECOVER
 

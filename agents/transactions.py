@@ -7,7 +7,7 @@ for `begin` to settle: the client is to be used no further until then.
 import asyncio
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaClient, TopicPartition
@@ -38,6 +38,14 @@ _LATEST, _EARLIEST = -1, -2
 log = structlog.get_logger()
 
 
+class _Ended(NamedTuple):
+    """A transaction that was committed, and when, by the loop's clock in seconds."""
+
+    producer_id: int
+    epoch: int
+    at_s: float
+
+
 class TransactionClient:
     """Writes transactions under one transactional id.
 
@@ -64,9 +72,14 @@ class TransactionClient:
         self._coordinator: int | None = None
         self._producer_id = -1
         self._epoch = -1
-        self._watches = False
-        self._watched: dict[int, AIOKafkaConnection] = {}  # by node; those that lead what is written to
-        self._used: frozenset[int] = frozenset()  # the nodes that the last transaction was written to
+        # The connections to the leaders of all places, and the places that the last transaction was written to.
+        self._watched: dict[TopicPartition, AIOKafkaConnection] = {}
+        self._used: frozenset[TopicPartition] = frozenset()
+        self._places: Sequence[TopicPartition] = ()
+        # The last transaction, and the first whose end has not been seen in every partition.
+        self._last_ended: _Ended | None = None
+        self._unconfirmed: _Ended | None = None
+        self._asking: asyncio.Task[Any] | None = None
 
     async def start(self, topics: Sequence[str]) -> None:
         """Connect, and learn where the topics' partitions are.
@@ -79,6 +92,8 @@ class TransactionClient:
 
     async def close(self) -> None:
         """Close all connections; a peer that does not answer is not waited for."""
+        if self._asking is not None:
+            self._asking.cancel()  # it would connect anew
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._client.close(), _CLOSE_WITHIN_S)
 
@@ -117,38 +132,39 @@ class TransactionClient:
         if places:
             # What InitProducerId itself has aborted may hang as well.
             await hanging.check_nothing_is_open(self._client, self._id, self._producer_id, places)
-            await self._watch(places)
+        self._places, self._last_ended, self._unconfirmed = places, None, None
 
-    async def _watch(self, places: Sequence[TopicPartition]) -> None:
-        """Remember the connections to those who lead the places."""
-        leaders = {await leader_of(self._client, *place) for place in places}
-        connections = {leader: self._connection_to(leader) for leader in leaders}
-        self._watched = {leader: connection for leader, connection in connections.items() if connection is not None}
+    async def _watch(self, places: Collection[TopicPartition]) -> None:
+        """Remember the connections to all leaders, now that nothing is open; connect to those of some places."""
+        for leader in {await leader_of(self._client, *place) for place in places}:
+            await self._client.ready(leader)
+        connections = {place: self._connection_for(place) for place in self._places}
+        self._watched = {place: connection for place, connection in connections.items() if connection is not None}
         self._used = frozenset()
-        self._watches = True
 
-    def _connection_to(self, node: int) -> AIOKafkaConnection | None:
-        # aiokafka connects anew without a word.
-        return self._client._conns.get((node, ConnectionGroup.DEFAULT))  # noqa: SLF001 - it has no other way to ask
+    def _connection_for(self, place: TopicPartition) -> AIOKafkaConnection | None:
+        """Give the connection to whoever leads a place; aiokafka connects anew without a word."""
+        leader = self._client.cluster.leader_for_partition(place)
+        return self._client._conns.get((leader, ConnectionGroup.DEFAULT))  # noqa: SLF001 - it has no other way to ask
 
-    @property
-    def lost_a_connection(self) -> bool:
-        """Whether a broker that the last transaction was written to went away since: it may hang there."""
-        return not all(self._watched[node].connected() for node in self._used)
-
-    def _check_connections(self, leaders: Collection[int]) -> None:
-        """See that nothing can hang where we are about to write: no broker was away since `begin`.
+    async def _check_connections(self, places: Collection[TopicPartition]) -> None:
+        """See that nothing can hang where we are about to write: no broker was away since nothing was open.
 
         Raises:
             TransactionError: one was, or another one leads.
         """
-        if not self._watches:
+        if not self._places:
             return
-        for leader in {*leaders, *self._used}:
-            connection = self._watched.get(leader)
-            if connection is None or not connection.connected() or self._connection_to(leader) is not connection:
-                raise TransactionError(f"{self._id}: broker {leader} was away; the last transaction may hang there")
-        self._used = frozenset(leaders)
+        if self._unconfirmed is None:
+            await self._watch(places)
+        for place in {*places, *self._used}:
+            connection = self._watched.get(place)
+            if connection is None or not connection.connected() or self._connection_for(place) is not connection:
+                topic, number = place
+                raise TransactionError(
+                    f"{self._id}: the broker of {topic}-{number} was away; a transaction may hang there"
+                )
+        self._used = frozenset(places)
 
     async def _find_coordinator(self) -> int:
         while True:
@@ -181,7 +197,9 @@ class TransactionClient:
             ready[topic] = bytes(batch.build())
         offsets: dict[str, int] = {}
         deadline = asyncio.get_running_loop().time() + self._request_timeout_ms / 1000
+        places = [TopicPartition(topic, partition) for topic in batches]
         while True:
+            await self._check_connections(places)
             again = await self._produce_once(partition, ready, offsets)
             if not again:
                 return offsets
@@ -195,7 +213,6 @@ class TransactionClient:
         by_leader: dict[int, list[tuple[str, bytes]]] = {}
         for topic, records in ready.items():
             by_leader.setdefault(await leader_of(self._client, topic, partition), []).append((topic, records))
-        self._check_connections(by_leader)
         answers = await asyncio.gather(
             *(
                 self._client.send(
@@ -254,7 +271,40 @@ class TransactionClient:
         if answer.error_code != _OK:
             self._coordinator = None
             raise UnknownOutcomeError(f"EndTxn of {self._id}: {_describe(answer.error_code)}")
+        if self._places:
+            self._last_ended = _Ended(self._producer_id, self._epoch, asyncio.get_running_loop().time())
+            self._unconfirmed = self._unconfirmed or self._last_ended
         self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch
+
+    @property
+    def unconfirmed_s(self) -> float:
+        """How long ago a transaction was committed whose end has not been seen in every partition, in seconds; or 0."""
+        return 0.0 if self._unconfirmed is None else asyncio.get_running_loop().time() - self._unconfirmed.at_s
+
+    async def confirm(self) -> bool:
+        """Ask whether that transaction has its end in every partition. It may be asked while others are written.
+
+        The task that asks is cancelled when the client is closed.
+
+        Returns:
+            False when it has not: its markers are still to come, or it hangs.
+
+        Raises:
+            KafkaError: a broker cannot be reached, or does not lead any more.
+        """
+        asked = self._unconfirmed
+        if asked is None:
+            return True
+        self._asking = asyncio.current_task()
+        try:
+            found = await hanging.find_open(self._client, asked.producer_id, self._places)
+        finally:
+            self._asking = None
+        # One that was written behind a hanging one has the larger epoch, and its commit ends both.
+        if any(it.epoch <= asked.epoch for it in found):
+            return False
+        self._unconfirmed = None if self._last_ended is asked else self._last_ended
+        return True
 
     async def log_range(self, topic: str, partition: int) -> tuple[int, int]:
         """Give a partition's first offset and its end, undecided transactions included (read_uncommitted).

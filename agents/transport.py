@@ -18,6 +18,7 @@ from faust.transport.drivers.aiokafka import Transport, server_list
 from faust.types import TP, ConsumerMessage
 
 from agents.batches import CommandBatch
+from agents.errors import TransactionError
 from agents.partition import NotOursError, Partition
 from agents.reading import CommandReader
 from agents.wire import LeaveGroup
@@ -25,6 +26,8 @@ from schemas.topics import COMMANDS
 
 # Nobody calls aiokafka's `getmany` here, so its watch over the time between two calls must never bite.
 _NEVER_MS = 2**31 * 1_000
+# Markers are written within milliseconds.
+_CONFIRM_AFTER_S = 0.5
 
 
 class _RebalanceListener(ConsumerRebalanceListener):
@@ -59,6 +62,7 @@ class BatchConsumer(Consumer):
         self._beside: set[asyncio.Task[None]] = set()  # so that none is collected while it runs
         self._readers: dict[int, CommandReader] = {}
         self._wake_ups: asyncio.Queue[CommandBatch] = asyncio.Queue()
+        self._confirming: set[int] = set()
         self._listener = _RebalanceListener(self)
 
     @property
@@ -167,12 +171,25 @@ class BatchConsumer(Consumer):
             if not partition.is_open and not partition.is_recovering:
                 self._run_beside(self.app.recover(partition))
 
-    def recover_disconnected(self) -> None:
-        """RECOVER every partition that lost a broker of its last transaction: nobody may get to see that one."""
+    def confirm_transactions(self) -> None:
+        """See that what was committed a while ago has its end everywhere; RECOVER the partitions in which it hangs."""
         for partition in self.partitions.values():
-            if partition.is_open and partition.lost_a_connection and not partition.is_recovering:
-                partition.log.info("a broker went away; seeing how the last transaction ended")
-                self._run_beside(self.app.recover(partition))
+            is_due = partition.is_open and partition.unconfirmed_s > _CONFIRM_AFTER_S
+            if is_due and partition.number not in self._confirming:
+                self._run_beside(self._confirm(partition))
+
+    async def _confirm(self, partition: Partition) -> None:
+        self._confirming.add(partition.number)
+        try:
+            ended = await partition.confirm()
+        except (TransactionError, KafkaError, OSError) as error:
+            partition.log.debug("nobody can be asked how a transaction ended", error=repr(error))
+            return  # the next tick asks again
+        finally:
+            self._confirming.discard(partition.number)
+        if not ended and partition.is_open and not partition.is_recovering:
+            partition.log.info("a transaction has no end yet; recovering")
+            await self.app.recover(partition)
 
     def _run_beside(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -1,5 +1,6 @@
 """What the transaction client makes of a broker's answers; the broker here keeps nothing but epochs and ends."""
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from agents import transactions
 from agents.batches import TransactionOutput
 from agents.transactions import FencedError, TooLargeError, TransactionClient, TransactionError, UnknownOutcomeError
-from agents.wire import EndTxn, InitProducerId, Produce
+from agents.wire import DescribeProducers, EndTxn, InitProducerId, Produce
 from schemas.topics import CHANGELOG, RESULTS
 
 READ_UNCOMMITTED = 0
@@ -30,16 +31,29 @@ class Broker:
         self.produce_codes = {}  # by topic; what is not here is appended
         self.silent_about = set()
         self.lose_answers = False
+        self.open_epochs = []  # of transactions that wait for their end
 
     async def coordinator_lookup(self, *_):
         return 1
 
+    async def close(self):
+        pass
+
     def force_metadata_update(self):
         pass
 
+    async def ready(self, _node):
+        return self.is_connected
+
     async def send(self, _node, request):
         self.requests.append(type(request))
-        answer = {InitProducerId: self.init, Produce: self.produce, EndTxn: self.end, OffsetRequest: self.list_offsets}
+        answer = {
+            InitProducerId: self.init,
+            Produce: self.produce,
+            EndTxn: self.end,
+            OffsetRequest: self.list_offsets,
+            DescribeProducers: self.describe_producers,
+        }
         answered = answer[type(request)](request)
         if self.lose_answers:
             raise KafkaConnectionError("connection lost")
@@ -66,6 +80,14 @@ class Broker:
             return SimpleNamespace(error_code=90, producer_id=-1, producer_epoch=-1)
         self.epoch += 1
         return SimpleNamespace(error_code=0, producer_id=9, producer_epoch=self.epoch)
+
+    def describe_producers(self, request):
+        producers = [(9, epoch, 0, -1, 0, 100, {}) for epoch in self.open_epochs]
+        topics = [
+            (topic, [(number, 0, None, producers, {}) for number in numbers], {})
+            for topic, numbers, _ in request._fields[0]
+        ]
+        return SimpleNamespace(topics=topics)
 
     def list_offsets(self, request):
         (topic, [(partition, timestamp)]), isolation = request._topics[0], request._isolation_level
@@ -115,7 +137,7 @@ async def test_a_partition_that_is_not_in_the_answer_ends_the_attempt(broker_of_
 
 @pytest.mark.parametrize("what", ["its connection ends", "another connection", "another leader"])
 async def test_nothing_is_written_where_a_broker_was_away(broker_of_answers, client, what):
-    await client._watch([TopicPartition(CHANGELOG, 0)])
+    client._places = [TopicPartition(CHANGELOG, 0)]
     await client.produce(0, batches(CHANGELOG))
     await client.end()
     if what == "its connection ends":
@@ -127,6 +149,60 @@ async def test_nothing_is_written_where_a_broker_was_away(broker_of_answers, cli
     with pytest.raises(TransactionError, match="was away"):
         await client.produce(0, batches(CHANGELOG))
     assert broker_of_answers.requests.count(Produce) == 1
+
+
+async def test_nothing_is_written_to_a_new_leader_although_it_leads_another_place_as_before(broker_of_answers, client):
+    client._places = [TopicPartition(CHANGELOG, 0), TopicPartition(RESULTS, 0)]
+    leaders = {CHANGELOG: 1, RESULTS: 2}
+    broker_of_answers.cluster.leader_for_partition = lambda place: leaders[place.topic]
+    broker_of_answers._conns[2, 0] = SimpleNamespace(connected=lambda: True)
+    await client.produce(0, batches(CHANGELOG, RESULTS))
+    await client.end()
+    leaders[CHANGELOG] = 2
+    with pytest.raises(TransactionError, match=f"{CHANGELOG}-0 was away"):
+        await client.produce(0, batches(CHANGELOG, RESULTS))
+
+
+async def test_when_all_has_ended_any_connection_will_do(broker_of_answers, client):
+    client._places = [TopicPartition(CHANGELOG, 0)]
+    await client.produce(0, batches(CHANGELOG))
+    await client.end()
+    assert await client.confirm()
+    broker_of_answers._conns[1, 0] = SimpleNamespace(connected=lambda: True)
+    await client.produce(0, batches(CHANGELOG))
+    assert broker_of_answers.requests.count(Produce) == 2
+
+
+async def test_a_transaction_is_confirmed_when_neither_it_nor_an_earlier_one_is_open(broker_of_answers, client):
+    client._places = [TopicPartition(CHANGELOG, 0)]
+    first = client._epoch
+    for _ in range(2):
+        await client.produce(0, batches(CHANGELOG))
+        await client.end()
+    for still_open in (first - 1, first):
+        broker_of_answers.open_epochs = [still_open]
+        assert not await client.confirm()
+    # The first one is over; the second is asked for next.
+    broker_of_answers.open_epochs = [first + 1]
+    assert await client.confirm()
+    assert client.unconfirmed_s > 0
+    assert not await client.confirm()
+    broker_of_answers.open_epochs = [first + 2]
+    assert await client.confirm()
+    assert client.unconfirmed_s == 0
+
+
+async def test_who_closes_the_client_ends_the_asking(broker_of_answers, client):
+    client._places = [TopicPartition(CHANGELOG, 0)]
+    await client.produce(0, batches(CHANGELOG))
+    await client.end()
+    never = asyncio.Event()
+    broker_of_answers.send = lambda *_: never.wait()
+    asking = asyncio.create_task(client.confirm())
+    await asyncio.sleep(0)
+    await client.close()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
 
 
 async def test_an_end_whose_answer_is_lost_is_unknown_and_never_sent_again(broker_of_answers, client):

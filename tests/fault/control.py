@@ -57,7 +57,7 @@ class VersionOne(TransactionClient):
             max_request_size=_BATCH_BYTES,
         )
 
-    lost_a_connection = False
+    unconfirmed_s = 0.0
 
     async def begin(self, places):
         """Fence every older user of the id (InitProducerId)."""

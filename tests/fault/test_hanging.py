@@ -19,7 +19,7 @@ from agents.errors import HangingError, TransactionError
 from agents.leaders import leader_of
 from agents.reading import LogReader
 from agents.transactions import TransactionClient
-from agents.wire import InitProducerId, ProduceResponse, ProduceStruct, _build, _keep
+from agents.wire import InitProducerId, Produce, ProduceResponse, ProduceStruct, _build, _keep
 from schemas.topics import CHANGELOG
 
 
@@ -41,29 +41,36 @@ class OldProduce(Request[OldStruct]):
 
 
 class Player:
-    """Clients of one transactional id, and two topics: `known` to the coordinator, and `forgotten` by it."""
+    """Clients of one transactional id, and three topics: `known` to the coordinator, `forgotten` by it, and `beside`.
+
+    Owners settle the first two.
+    """
 
     def __init__(self, bootstrap):
         self._bootstrap = bootstrap
         self._open = []
         name = uuid.uuid4().hex[:8]
         self.transactional_id, self.known, self.forgotten = name, f"{name}-known", f"{name}-forgotten"
+        self.beside = f"{name}-beside"
         self.places = [TopicPartition(self.known, 0), TopicPartition(self.forgotten, 0)]
 
     async def owner(self, places=None):
         client = TransactionClient(self._bootstrap, self.transactional_id, timeout_ms=30_000)
         self._open.append(client)
-        await client.start([self.known, self.forgotten])
+        await client.start([self.known, self.forgotten, self.beside])
         await asyncio.wait_for(client.begin(self.places if places is None else places), 10.0)
         return client
 
     async def produce(self, client, value):
         """Write a record to both topics; the second without the coordinator's knowledge."""
         await client.produce(0, {self.known: batch(value)})
+        await self.produce_raw(client, self.forgotten, value)
+
+    async def produce_raw(self, client, topic, value, kind=OldProduce):
         records = batch(value)
         records.set_producer_state(client._producer_id, client._epoch, 0)
-        request = OldProduce(client._id, -1, 5_000, [(self.forgotten, [(0, bytes(records.build()), {})], {})])
-        answer = await client._client.send(await leader_of(client._client, self.forgotten, 0), request)
+        request = kind(client._id, -1, 5_000, [(topic, [(0, bytes(records.build()), {})], {})])
+        answer = await client._client.send(await leader_of(client._client, topic, 0), request)
         assert answer.topics[0][1][0][1] == 0, answer
 
     async def read(self, topic):
@@ -93,7 +100,7 @@ async def player(kafka):
     trusting = {"transaction.partition.verification.enable": "false"}
     await admin.alter_configs([ConfigResource(ConfigResourceType.BROKER, "1", configs=trusting)])
     player = Player(kafka.bootstrap)
-    await admin.create_topics([NewTopic(topic, 1, 1) for topic, _ in player.places])
+    await admin.create_topics([NewTopic(topic, 1, 1) for topic in (player.known, player.forgotten, player.beside)])
     await asyncio.sleep(0.5)
     yield player
     await player.close()
@@ -163,6 +170,47 @@ async def test_what_nobody_can_decide_any_more_is_refused_and_left_as_it_is(play
     assert await player.read(player.forgotten) == ([], False)
 
 
+async def test_what_its_owner_followed_with_another_transaction_was_committed(player):
+    """Nobody remembers the decision: the coordinator is at the next transaction, and no partition has a marker."""
+    client = await player.owner()
+    await player.produce(client, b"1")
+    await client.end()
+    await client.produce(0, {player.known: batch(b"2")})
+    await player.owner(player.places[1:])
+    assert await player.read(player.forgotten) == ([b"1"], True)
+    assert await player.read(player.known) == ([b"1"], True)
+
+
+async def test_a_later_transaction_of_the_same_owner_tells_of_an_earlier_one(player):
+    client = await player.owner()
+    for topic in (player.known, player.forgotten):
+        await player.produce_raw(client, topic, b"1")
+    await player.produce_raw(client, player.beside, b"1", kind=Produce)
+    await client.end()
+    await player.produce_raw(client, player.known, b"2", kind=Produce)
+    await client.end()
+    await player.owner(places=[])
+    await player.owner()
+    assert await player.read(player.known) == ([b"1", b"2"], True)
+    assert await player.read(player.forgotten) == ([b"1"], True)
+
+
+async def test_an_owner_sees_that_its_last_transaction_has_ended(player):
+    client = await player.owner()
+    assert client.unconfirmed_s == 0
+    await client.produce(0, {player.known: batch(b"1")})
+    await client.end()
+    assert client.unconfirmed_s > 0
+    while not await client.confirm():
+        await asyncio.sleep(0.01)
+    assert client.unconfirmed_s == 0
+    await player.produce(client, b"2")
+    await client.end()
+    await asyncio.sleep(0.3)
+    assert not await client.confirm()
+    assert client.unconfirmed_s > 0.3
+
+
 async def test_two_transactions_that_one_marker_would_decide_are_refused_and_left_as_they_are(player):
     client = await player.owner()
     await player.produce(client, b"1")
@@ -187,11 +235,9 @@ async def test_a_client_does_not_go_on_over_a_new_connection(player):
     client = await player.owner()
     await client.produce(0, {player.known: batch(b"1")})
     await client.end()
-    assert not client.lost_a_connection
     for connection in list(client._client._conns.values()):
         connection.close()
     await client._client.send(client._coordinator, InitProducerId("another", 1_000, -1, -1))  # connects anew
-    assert client.lost_a_connection
     with pytest.raises(TransactionError, match="was away"):
         await client.produce(0, {player.known: batch(b"2")})
     assert await player.read(player.known) == ([b"1"], True)

@@ -22,7 +22,7 @@ _END = "        await transactions.end()\n"
 _FENCE = "        await transactions.begin([TopicPartition(topic, self.number) for topic in _OUTPUTS])\n"
 _RANGE = "        log_start, log_end = await transactions.log_range(CHANGELOG, self.number)\n"
 _NEW_EPOCH = "        self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch\n"
-_LAST_ERROR_OF_END = '            raise UnknownOutcomeError(f"EndTxn of {self._id}: {_describe(answer.error_code)}")\n'
+_LAST_LINE_BEFORE = "            self._unconfirmed = self._unconfirmed or self._last_ended\n"
 _SEND_END = (
     "            answer = await self._client.send(self._coordinator, "
     "EndTxn(self._id, self._producer_id, self._epoch, True))\n"
@@ -199,8 +199,8 @@ _OF_THE_CLIENT = (
         "old-epoch",
         "EndTxn's answer gives the epoch of the next transaction",
         CLIENT,
-        _LAST_ERROR_OF_END + _NEW_EPOCH,
-        _LAST_ERROR_OF_END,
+        _LAST_LINE_BEFORE + _NEW_EPOCH,
+        _LAST_LINE_BEFORE,
         ANSWERS,
     ),
     _one(
@@ -324,16 +324,24 @@ _OF_WHAT_HANGS = (
         "hanging-is-committed",
         "what hangs is ended as the coordinator decided",
         HANGING_CODE,
-        "        return _OUTCOMES[state.word]\n",
-        "        return True\n",
+        "            return _OUTCOMES[state.word]\n",
+        "            return True\n",
         HANGING,
     ),
     _one(
         "any-epoch-is-the-last",
         "the coordinator's decision is of the epoch before its own, and of no other",
         HANGING_CODE,
-        "if hanging.epoch == state.epoch - 1 and state.word",
-        "if state.word",
+        "    if hanging.epoch == state.epoch - 1:\n",
+        "    if True:\n",
+        HANGING,
+    ),
+    _one(
+        "followed-is-unknown",
+        "what its owner followed with another transaction was committed",
+        HANGING_CODE,
+        "        if state.word == _ONGOING:\n",
+        "        if False:\n",
         HANGING,
     ),
     _one(
@@ -348,9 +356,33 @@ _OF_WHAT_HANGS = (
         "over-any-connection",
         "a batch is written only over the connections that were there at RECOVER",
         CLIENT,
-        "        self._check_connections(by_leader)\n",
+        "            await self._check_connections(places)\n",
         "",
         ANSWERS,
+    ),
+    _one(
+        "over-the-leaders-connection",
+        "a place that has moved to another leader is not written to, whatever else that leader leads",
+        CLIENT,
+        "connection = self._watched.get(place)",
+        "connection = self._connection_for(place)",
+        ANSWERS,
+    ),
+    _one(
+        "only-the-last-is-confirmed",
+        "an earlier transaction that is still open is not confirmed with a later one",
+        CLIENT,
+        "it.epoch <= asked.epoch",
+        "it.epoch == asked.epoch",
+        ANSWERS,
+    ),
+    _one(
+        "nobody-confirms",
+        "what was committed a while ago is asked for",
+        "agents/transport.py",
+        "partition.unconfirmed_s > _CONFIRM_AFTER_S",
+        "False",
+        "tests/agents/test_confirming.py",
     ),
 )
 

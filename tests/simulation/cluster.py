@@ -1,10 +1,11 @@
 """Owns the fake Kafka: what a cluster answers to the requests of the protocol, transactions version 2 (KIP-890).
 
-Two nodes share one state, which survives everything; what may be lost on the way to them and back is the network's
-business (`network.py`). `test_fake_equals_broker.py` holds it to what a real broker answers.
+Two nodes share one state, which survives everything, and each answers for the partitions that it leads. What may be
+lost on the way to them and back is the network's business (`network.py`). `test_fake_equals_broker.py` holds it to what
+a real broker answers.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -29,20 +30,20 @@ from tests.simulation.errors import (
     INVALID_PRODUCER_ID_MAPPING,
     INVALID_TXN_STATE,
     NONE,
+    NOT_LEADER_OR_FOLLOWER,
     PRODUCER_FENCED,
     TRANSACTIONAL_ID_NOT_FOUND,
     UNKNOWN_SERVER_ERROR,
 )
+from tests.simulation.leaders import NOBODY, NODES, Leaders, Place
 from tests.simulation.logs import Log
 from tests.simulation.loop import VirtualLoop
 
-NODES = (1, 2)
 _TIME_OUT_CHECK_S = 10.0  # transaction.abort.timed.out.transaction.cleanup.interval.ms
 _LEADERLESS_RETRY_S = 0.05
 _READ_COMMITTED = 1
 _LATEST = -1
 
-Place = tuple[str, int]
 Reply = Callable[[Any], None]
 
 
@@ -92,6 +93,7 @@ class Cluster:
     def __init__(self, loop: VirtualLoop, delays: Delays, wall_ms: Callable[[], int]) -> None:
         self.logs: dict[Place, Log] = {}
         self.transactions: dict[str, Transaction] = {}
+        self.leaders = Leaders(self.later)
         self.on_event: Callable[[str], None] = lambda _: None
         self.is_down: Callable[[int], bool] = lambda _: False  # a node
         self.life_of: Callable[[int], int] = lambda _: 0  # which life of a node this is
@@ -110,20 +112,22 @@ class Cluster:
         self._topics.append(topic)
         for partition in range(partitions):
             self.logs[topic, partition] = Log(max_bytes)
+            self.leaders.add((topic, partition), NODES[(self._topics.index(topic) + partition) % len(NODES)])
 
-    def leader_of(self, topic: str, partition: int) -> int:
-        return NODES[(self._topics.index(topic) + partition) % len(NODES)] if (topic, partition) in self.logs else -1
+    def move_leader(self, place: Place, gap_s: float) -> bool:
+        """Have another node lead a partition, after a gap without any; false when it has moved before."""
+        return self.leaders.move(place, gap_s, self.logs[place].tell)
 
     def coordinator_of(self, transactional_id: str) -> int:
         return NODES[len(transactional_id) % len(NODES)]
 
-    def handle(self, request: Any, reply: Reply) -> None:
-        """Take a request; `reply` is called once, perhaps later."""
+    def handle(self, node: int, request: Any, reply: Reply) -> None:
+        """Take a request as one of the nodes; `reply` is called once, perhaps later."""
         match request:
             case FetchRequest():
-                self._fetch(request, reply, self._loop.time() + request._max_wait_ms / 1000)
+                self._fetch(node, request, reply, self._loop.time() + request._max_wait_ms / 1000)
             case Produce():
-                self._produce(*request._fields, reply)
+                self._produce(node, *request._fields, reply)
             case EndTxn():
                 code, transaction = self._end(*request._fields)
                 reply(EndTxnResponse(0, code, transaction.producer_id, transaction.epoch, {}))
@@ -131,20 +135,23 @@ class Cluster:
                 code, producer_id, epoch = self._init(*request._fields[:2])
                 reply(InitProducerIdResponse(0, code, producer_id, epoch, {}))
             case OffsetRequest():
-                reply(self._offsets(request))
+                reply(self._offsets(node, request))
             case DescribeTransactions():
                 reply(SimpleNamespace(transactions=[self._describe(name) for name in request._fields[0]]))
             case DescribeProducers():
-                reply(self._describe_producers(*request._fields))
+                reply(self._describe_producers(node, *request._fields))
             case WriteTxnMarkers():
-                reply(self._write_markers(*request._fields))
+                reply(self._write_markers(node, *request._fields))
             case _:
                 raise AssertionError(f"the fake does not know {request!r}")
 
     # Reading
 
-    def _fetch(self, request: FetchRequest, reply: Reply, deadline: float) -> None:
+    def _fetch(self, node: int, request: FetchRequest, reply: Reply, deadline: float) -> None:
         ((topic, ((partition, position, max_bytes),)),) = request._topics
+        if self.leaders.of((topic, partition)) != node:
+            reply(SimpleNamespace(topics=[(topic, [(partition, NOT_LEADER_OR_FOLLOWER, -1, -1, -1, None, -1, b"")])]))
+            return
         log = self.logs[topic, partition]
         committed = request._isolation_level == _READ_COMMITTED
         fetched = log.fetch(position, committed=committed, max_bytes=max_bytes)
@@ -160,13 +167,15 @@ class Cluster:
             nonlocal waiting
             if waiting:
                 waiting = False
-                self._fetch(request, reply, deadline)
+                self._fetch(node, request, reply, deadline)
 
         log.on_change(again)
         self.later(deadline - self._loop.time(), again)
 
-    def _offsets(self, request: OffsetRequest) -> Any:
+    def _offsets(self, node: int, request: OffsetRequest) -> Any:
         ((topic, ((partition, timestamp),)),) = request._topics
+        if self.leaders.of((topic, partition)) != node:
+            return SimpleNamespace(topics=[(topic, [(partition, NOT_LEADER_OR_FOLLOWER, -1, -1)])])
         log = self.logs[topic, partition]
         latest = log.stable if request._isolation_level == _READ_COMMITTED else log.end
         return SimpleNamespace(topics=[(topic, [(partition, NONE, -1, latest if timestamp == _LATEST else 0)])])
@@ -174,37 +183,51 @@ class Cluster:
     # Writing
 
     def _produce(
-        self, transactional_id: str, _acks: int, timeout_ms: int, topics: Any, reply: Reply, *, patient: bool = True
+        self,
+        node: int,
+        transactional_id: str,
+        _acks: int,
+        timeout_ms: int,
+        topics: Any,
+        reply: Reply,
+        *,
+        patient: bool = True,
     ) -> None:
         batches = {(topic, index): data for topic, partitions, _ in topics for index, data, _ in partitions}
         first = next(iter(batches.values()))
+        # The coordinator hears only of partitions that are led here.
+        not_led = self.leaders.not_led(node, batches)
+        refused: dict[Place, tuple[int, int]] = dict.fromkeys(not_led, (NOT_LEADER_OR_FOLLOWER, -1))
+        batches = {place: data for place, data in batches.items() if place not in not_led}
         producer_id, epoch = int.from_bytes(first[43:51], "big"), int.from_bytes(first[51:53], "big")
         # A partition that has the transaction open already takes what comes, whatever the coordinator knows by now.
         known = {place: data for place, data in batches.items() if self.logs[place].has_open(producer_id, epoch)}
         new = {place: data for place, data in batches.items() if place not in known}
         code = self._add_partitions(transactional_id, producer_id, epoch, set(new)) if new else NONE
         if code == CONCURRENT_TRANSACTIONS and patient and not self._delays.impatient():
-            fields = (transactional_id, _acks, timeout_ms, topics, reply)
-            again = self._in_this_life(batches, lambda patient: self._produce(*fields, patient=patient))
+            fields = (node, transactional_id, _acks, timeout_ms, topics, reply)
+            again = self._in_this_life(node, lambda patient: self._produce(*fields, patient=patient))
             self._when_settled(self.transactions[transactional_id], timeout_ms / 1000, again)
             return
-        refused = dict.fromkeys(new, (code, -1)) if code else {}
+        refused |= dict.fromkeys(new, (code, -1)) if code else {}
         accepted = known if code else batches
 
         def append() -> None:
-            outcomes = {place: self.logs[place].append(data) for place, data in accepted.items()}
+            outcomes = {place: self._append(node, place, data) for place, data in accepted.items()}
             reply(_produced(outcomes | refused))
 
         if delay := self._delays.append():
-            self.later(delay, self._in_this_life(batches, append))
+            self.later(delay, self._in_this_life(node, append))
         else:
             append()
 
-    def _in_this_life(self, places: Iterable[Place], what: Callable[..., None]) -> Callable[..., None]:
-        """Do it later, unless the node that leads the places has died in the meantime, and the request with it."""
-        leader = self.leader_of(*next(iter(places)))
-        life = self.life_of(leader)
-        return lambda *args: what(*args) if self.life_of(leader) == life else None
+    def _append(self, node: int, place: Place, data: bytes) -> tuple[int, int]:
+        return self.logs[place].append(data) if self.leaders.of(place) == node else (NOT_LEADER_OR_FOLLOWER, -1)
+
+    def _in_this_life(self, node: int, what: Callable[..., None]) -> Callable[..., None]:
+        """Do it later, unless the node has died in the meantime, and the request with it."""
+        life = self.life_of(node)
+        return lambda *args: what(*args) if self.life_of(node) == life else None
 
     def _when_settled(self, transaction: Transaction, timeout_s: float, again: Callable[[bool], None]) -> None:
         """Call once, when the markers are written (true) or the time is over (false)."""
@@ -278,7 +301,8 @@ class Cluster:
             self.later(self._delays.marker(), self._mark, transactional_id, transaction, place, commit)
 
     def _mark(self, transactional_id: str, transaction: Transaction, place: Place, commit: bool) -> None:
-        if self.is_down(self.leader_of(*place)):
+        leader = self.leaders.of(place)
+        if leader == NOBODY or self.is_down(leader):
             if not self._delays.forgets():
                 self.later(_LEADERLESS_RETRY_S, self._mark, transactional_id, transaction, place, commit)
                 return
@@ -308,23 +332,27 @@ class Cluster:
             state = f"Complete{outcome}" if transaction.ended else "Empty"
         return NONE, transactional_id, state, 0, -1, transaction.producer_id, transaction.epoch, [], {}
 
-    def _describe_producers(self, topics: Any) -> Any:
-        answers = [
-            (topic, [(number, NONE, None, self.logs[topic, number].producers(), {}) for number in numbers], {})
-            for topic, numbers, _ in topics
-        ]
+    def _describe_producers(self, node: int, topics: Any) -> Any:
+        def told(place: Place) -> tuple[Any, ...]:
+            if self.leaders.of(place) != node:
+                return place[1], NOT_LEADER_OR_FOLLOWER, None, [], {}
+            return place[1], NONE, None, self.logs[place].producers(), {}
+
+        answers = [(topic, [told((topic, number)) for number in numbers], {}) for topic, numbers, _ in topics]
         return SimpleNamespace(topics=answers)
 
-    def _write_markers(self, markers: Any) -> Any:
+    def _write_markers(self, node: int, markers: Any) -> Any:
         answers = []
         for producer_id, epoch, commit, topics, _, _ in markers:
             places = [(topic, number) for topic, numbers, _ in topics for number in numbers]
-            codes = [self._write_marker(place, producer_id, epoch, commit) for place in places]
+            codes = [self._write_marker(node, place, producer_id, epoch, commit) for place in places]
             answered = [(topic, [(number, code, {})], {}) for (topic, number), code in zip(places, codes, strict=True)]
             answers.append((producer_id, answered, {}))
         return SimpleNamespace(markers=answers)
 
-    def _write_marker(self, place: Place, producer_id: int, epoch: int, commit: bool) -> int:
+    def _write_marker(self, node: int, place: Place, producer_id: int, epoch: int, commit: bool) -> int:
+        if self.leaders.of(place) != node:
+            return NOT_LEADER_OR_FOLLOWER
         log = self.logs[place]
         if epoch < log.epoch_of(producer_id):
             return UNKNOWN_SERVER_ERROR  # as brokers do say

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from agents.wire import DescribeProducers, EndTxn, InitProducerId, Produce, WriteTxnMarkers
 from schemas.topics import COMMANDS
-from tests.simulation.cluster import NODES
 from tests.simulation.disks import Drive
+from tests.simulation.leaders import NODES
 from tests.simulation.network import Weather
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Faults:
             (5, self._cut_from_group),
             (2, self._shake),
             (1, self._stop_node),
+            (2, self._move_leader),
             (4, self._lie_in_ambush),
             (3, self._arm_failpoint),
             (2, self._foreign_transaction),
@@ -87,9 +88,9 @@ class Faults:
         self._note(str(self._world.network.weather))
 
     def _lie_in_ambush(self) -> None:
-        """Strike a process when it sends a request of the protocol, which arrives, arrives late, or does not."""
+        """Strike when a process sends a request of the protocol, which arrives, arrives late, or does not."""
         kind = self._random.choice((EndTxn, EndTxn, Produce, InitProducerId, DescribeProducers, WriteTxnMarkers))
-        strike = self._random.choice((self._kill, self._put_to_sleep))
+        strike = self._random.choice((self._kill, self._put_to_sleep, self._move_leader))
         fate = self._random.choice(("", "lost", "late"))
 
         def spring(process: Any) -> str:
@@ -176,6 +177,14 @@ class Faults:
         self._note(f"nodes {nodes} are down")
         self._world.network.take_down(nodes)
         self._later(self._random.choice((0.05, 1.0, 3.0)), self._world.network.down.difference_update, nodes)
+
+    def _move_leader(self, _worker: Any = None, steps: int = 0) -> None:
+        """Have a partition led by the other node; nobody's connections end."""
+        del steps  # it is the cluster's doing, whatever the worker does
+        place = self._random.choice(list(self._world.cluster.logs))
+        gap_s = self._random.choice((0.0, 0.02, 0.5))
+        if self._world.cluster.move_leader(place, gap_s):
+            self._note(f"{place} moves to another node, and is led by none for {gap_s} s")
 
     def _arm_failpoint(self) -> None:
         self._world.armed = self._random.choice(_FAILPOINTS)

@@ -27,6 +27,7 @@ class _Log:
 
     warning = info
     exception = info
+    debug = info
 
 
 class Seams:

@@ -130,14 +130,18 @@ class Log:
         base = self.end
         self.end += count
         self.batches.append(Batch(base, self.end, struct.pack(">q", base) + data[8:], producer_id, marker))
-        waiting, self._waiting = self._waiting, []
-        for tell in waiting:
-            tell()
+        self.tell()
         return base
 
     def on_change(self, tell: Callable[[], None]) -> None:
-        """Call once after something was appended."""
+        """Call once after something was appended, or its leader has changed."""
         self._waiting.append(tell)
+
+    def tell(self) -> None:
+        """Call all who wait for a change."""
+        waiting, self._waiting = self._waiting, []
+        for tell in waiting:
+            tell()
 
     def fetch(self, position: int, *, committed: bool, max_bytes: int) -> Fetched:
         """Give whole batches from the one that holds a position on, at least one if there is any."""

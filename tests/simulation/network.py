@@ -34,7 +34,7 @@ from agents.wire import (
     ProduceResponse,
     WriteTxnMarkers,
 )
-from tests.simulation.cluster import NODES, Cluster
+from tests.simulation.cluster import Cluster
 from tests.simulation.errors import (
     COORDINATOR_LOAD_IN_PROGRESS,
     COORDINATOR_NOT_AVAILABLE,
@@ -45,6 +45,7 @@ from tests.simulation.errors import (
     NOT_LEADER_OR_FOLLOWER,
     REQUEST_TIMED_OUT,
 )
+from tests.simulation.leaders import NODES, Place
 from tests.simulation.loop import Process, VirtualLoop
 
 _APPENDED = (NOT_ENOUGH_REPLICAS_AFTER_APPEND, REQUEST_TIMED_OUT)
@@ -185,9 +186,9 @@ class Network:
                 self.cluster.later(self.delay(), self._answer, call, answer)
 
         if fate == "refused":
-            self._refuse(call.request, reply)
+            self._refuse(call.node, call.request, reply)
         else:
-            self.cluster.handle(call.request, reply)
+            self.cluster.handle(call.node, call.request, reply)
 
     def _answer(self, call: "Call", answer: Any) -> None:
         if not self.reaches(call.client.process, call.node):
@@ -215,12 +216,12 @@ class Network:
                 return fate
         return ""
 
-    def _refuse(self, request: Any, reply: Any) -> None:
+    def _refuse(self, node: int, request: Any, reply: Any) -> None:
         match request:
             case Produce():
-                self._refuse_a_batch(request, reply)
+                self._refuse_a_batch(node, request, reply)
             case EndTxn() if self._random.random() < 0.5:
-                self.cluster.handle(request, lambda _: reply(EndTxnResponse(0, REQUEST_TIMED_OUT, -1, -1, {})))
+                self.cluster.handle(node, request, lambda _: reply(EndTxnResponse(0, REQUEST_TIMED_OUT, -1, -1, {})))
             case EndTxn():
                 reply(EndTxnResponse(0, self._random.choice(_COORDINATOR_ERRORS), -1, -1, {}))
             case InitProducerId():
@@ -247,7 +248,7 @@ class Network:
                 ((topic, ((partition, _),)),) = request._topics
                 reply(SimpleNamespace(topics=[(topic, [(partition, NOT_LEADER_OR_FOLLOWER, -1, -1, -1)])]))
 
-    def _refuse_a_batch(self, request: Produce, reply: Any) -> None:
+    def _refuse_a_batch(self, node: int, request: Produce, reply: Any) -> None:
         """Refuse one topic's batch and take the others; or take it, and say otherwise."""
         *head, topics = request._fields
         unlucky = self._random.randrange(len(topics))
@@ -262,7 +263,7 @@ class Network:
 
         accepted = topics if appended else [topic for topic in topics if topic[0] != name]
         if accepted:
-            self.cluster.handle(Produce(*head, accepted), mix)
+            self.cluster.handle(node, Produce(*head, accepted), mix)
         else:
             reply(ProduceResponse([refusal], 0, {}))
 
@@ -307,6 +308,7 @@ class Client:
         self.pending: set[asyncio.Future[Any]] = set()
         self.cluster = self
         self._conns: dict[tuple[int, int], Connection] = {}
+        self._leaders: dict[Place, int] = {}  # as it last heard
         self._network = network
         self._closed = False
 
@@ -315,6 +317,7 @@ class Client:
 
     async def set_topics(self, _topics: Any) -> None:
         await asyncio.sleep(self._network.delay())
+        self._leaders = self._network.cluster.leaders.all()
 
     async def close(self) -> None:
         self._closed = True
@@ -330,20 +333,37 @@ class Client:
         return node
 
     def force_metadata_update(self) -> "asyncio.Future[bool]":
+        """Ask for the leaders; whoever cannot be asked leaves what is known as it is."""
         done = asyncio.get_running_loop().create_future()
-        done.set_result(True)
+
+        def told() -> None:
+            if reached := self._network.reaches(self.process):
+                self._leaders = self._network.cluster.leaders.all()
+            if not done.done():
+                done.set_result(reached)
+
+        self._network.cluster.later(2 * self._network.delay(), told)
         return done
 
-    def leader_for_partition(self, place: TopicPartition) -> int:
-        return self._network.cluster.leader_of(*place)
+    def leader_for_partition(self, place: TopicPartition) -> int | None:
+        return self._leaders.get((place.topic, place.partition))
 
     async def send(self, node: int, request: Any, **_: Any) -> Any:
         if self._closed:
             raise KafkaConnectionError("closed")
+        self._connect(node)
+        return await self._network.carry(self, node, request)
+
+    async def ready(self, node: int) -> bool:
+        if not self._network.reaches(self.process, node):
+            return False
+        self._connect(node)
+        return True
+
+    def _connect(self, node: int) -> None:
         place = node, ConnectionGroup.DEFAULT
         if place not in self._conns or not self._conns[place].connected():
             self._conns[place] = self._network.connect(node)
-        return await self._network.carry(self, node, request)
 
 
 class Producer:

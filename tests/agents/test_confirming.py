@@ -1,0 +1,92 @@
+"""A transaction that was committed a while ago is asked for, and its partition recovers when it has not ended."""
+
+import asyncio
+
+import pytest
+import structlog
+from aiokafka.errors import NotLeaderForPartitionError
+
+from agents.transport import BatchConsumer
+
+
+class Partition:
+    """Stands for the partition, as far as its last transaction goes; `answers` are what it hears when it asks."""
+
+    log = structlog.get_logger()
+    number = 3
+    is_open = True
+    is_recovering = False
+
+    def __init__(self, unconfirmed_s, answers):
+        self.unconfirmed_s = unconfirmed_s
+        self.answers = answers
+        self.asked = 0
+
+    async def confirm(self):
+        self.asked += 1
+        await asyncio.sleep(0.001)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class App:
+    """Remembers what was recovered."""
+
+    def __init__(self):
+        self.recovered = []
+
+    async def recover(self, partition):
+        self.recovered.append(partition)
+
+
+async def tick(partition, times=1):
+    """Give what was recovered after so many ticks, one right after the other."""
+    consumer = object.__new__(BatchConsumer)
+    consumer.app, consumer.partitions = App(), {3: partition}
+    consumer._beside, consumer._confirming = set(), set()
+    for _ in range(times):
+        consumer.confirm_transactions()
+        await asyncio.sleep(0.01)
+    return consumer.app.recovered
+
+
+@pytest.mark.parametrize("unconfirmed_s", [0.0, 0.4])
+async def test_nothing_is_asked_when_all_is_confirmed_or_young(unconfirmed_s):
+    partition = Partition(unconfirmed_s, [])
+    assert await tick(partition) == []
+    assert partition.asked == 0
+
+
+async def test_one_that_has_ended_is_left_alone():
+    assert await tick(Partition(0.6, [True])) == []
+
+
+async def test_one_that_has_not_ended_makes_its_partition_recover():
+    partition = Partition(0.6, [False])
+    assert await tick(partition) == [partition]
+
+
+@pytest.mark.parametrize("error", [NotLeaderForPartitionError(), TimeoutError(), ConnectionError()])
+async def test_when_nobody_can_be_asked_the_next_tick_asks_again(error):
+    partition = Partition(0.6, [error, False])
+    assert await tick(partition, times=2) == [partition]
+
+
+async def test_it_is_asked_once_at_a_time():
+    partition = Partition(0.6, [True])
+    consumer = object.__new__(BatchConsumer)
+    consumer.app, consumer.partitions = App(), {3: partition}
+    consumer._beside, consumer._confirming = set(), set()
+    consumer.confirm_transactions()
+    await asyncio.sleep(0)
+    consumer.confirm_transactions()
+    await asyncio.sleep(0.01)
+    assert partition.asked == 1
+
+
+async def test_a_partition_that_recovers_already_is_left_alone():
+    partition = Partition(0.6, [False])
+    partition.is_recovering = True
+    assert await tick(partition) == []
