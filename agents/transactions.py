@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import structlog
 from aiokafka import AIOKafkaClient, TopicPartition
 from aiokafka.client import ConnectionGroup, CoordinationType
-from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import BrokerResponseError, KafkaError, for_code
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.errors import BrokerResponseError, KafkaError, RequestTimedOutError, for_code
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
@@ -134,37 +134,35 @@ class TransactionClient:
             await hanging.check_nothing_is_open(self._client, self._id, self._producer_id, places)
         self._places, self._last_ended, self._unconfirmed = places, None, None
 
-    async def _watch(self, places: Collection[TopicPartition]) -> None:
-        """Remember the connections to all leaders, now that nothing is open; connect to those of some places."""
-        for leader in {await leader_of(self._client, *place) for place in places}:
-            await self._client.ready(leader)
-        connections = {place: self._connection_for(place) for place in self._places}
-        self._watched = {place: connection for place, connection in connections.items() if connection is not None}
-        self._used = frozenset()
+    async def _connections_to(self, places: Collection[TopicPartition]) -> dict[TopicPartition, AIOKafkaConnection]:
+        """Give the connections to write over, once it is seen that nothing can hang where we write.
 
-    def _connection_for(self, place: TopicPartition) -> AIOKafkaConnection | None:
-        """Give the connection to whoever leads a place; aiokafka connects anew without a word."""
-        leader = self._client.cluster.leader_for_partition(place)
-        return self._client._conns.get((leader, ConnectionGroup.DEFAULT))  # noqa: SLF001 - it has no other way to ask
-
-    async def _check_connections(self, places: Collection[TopicPartition]) -> None:
-        """See that nothing can hang where we are about to write: no broker was away since nothing was open.
+        They are the ones that were there when nothing was open. aiokafka's client connects anew without a word.
 
         Raises:
-            TransactionError: one was, or another one leads.
+            TransactionError: a broker was away since, or another one leads.
         """
-        if not self._places:
-            return
         if self._unconfirmed is None:
             await self._watch(places)
         for place in {*places, *self._used}:
             connection = self._watched.get(place)
             if connection is None or not connection.connected() or self._connection_for(place) is not connection:
-                topic, number = place
-                raise TransactionError(
-                    f"{self._id}: the broker of {topic}-{number} was away; a transaction may hang there"
-                )
+                where = f"{place.topic}-{place.partition}"
+                raise TransactionError(f"{self._id}: the broker of {where} was away; a transaction may hang there")
         self._used = frozenset(places)
+        return {place: self._watched[place] for place in places}
+
+    async def _watch(self, places: Collection[TopicPartition]) -> None:
+        """Remember the connections to all leaders, now that nothing is open; connect to those of some places."""
+        for leader in {await leader_of(self._client, *place) for place in places}:
+            await self._client.ready(leader)
+        connections = {place: self._connection_for(place) for place in (*places, *self._places)}
+        self._watched = {place: connection for place, connection in connections.items() if connection is not None}
+        self._used = frozenset()
+
+    def _connection_for(self, place: TopicPartition) -> AIOKafkaConnection | None:
+        leader = self._client.cluster.leader_for_partition(place)
+        return self._client._conns.get((leader, ConnectionGroup.DEFAULT))  # noqa: SLF001 - it has no other way to ask
 
     async def _find_coordinator(self) -> int:
         while True:
@@ -199,8 +197,8 @@ class TransactionClient:
         deadline = asyncio.get_running_loop().time() + self._request_timeout_ms / 1000
         places = [TopicPartition(topic, partition) for topic in batches]
         while True:
-            await self._check_connections(places)
-            again = await self._produce_once(partition, ready, offsets)
+            connections = await self._connections_to(places)
+            again = await self._produce_once(connections, ready, offsets)
             if not again:
                 return offsets
             if asyncio.get_running_loop().time() > deadline:
@@ -209,22 +207,28 @@ class TransactionClient:
             ready = {topic: ready[topic] for topic in again}
             await asyncio.sleep(_RETRY_S)
 
-    async def _produce_once(self, partition: int, ready: Mapping[str, bytes], offsets: dict[str, int]) -> list[str]:
-        by_leader: dict[int, list[tuple[str, bytes]]] = {}
-        for topic, records in ready.items():
-            by_leader.setdefault(await leader_of(self._client, topic, partition), []).append((topic, records))
+    async def _produce_once(
+        self,
+        connections: Mapping[TopicPartition, AIOKafkaConnection],
+        ready: Mapping[str, bytes],
+        offsets: dict[str, int],
+    ) -> list[str]:
+        by_connection: dict[AIOKafkaConnection, list[tuple[TopicPartition, bytes]]] = {}
+        for place, connection in connections.items():
+            if place.topic in ready:
+                by_connection.setdefault(connection, []).append((place, ready[place.topic]))
         answers = await asyncio.gather(
             *(
-                self._client.send(
-                    leader,
+                self._send_over(
+                    connection,
                     Produce(
                         self._id,
                         _ACKS_ALL,
                         self._request_timeout_ms,
-                        [(topic, [(partition, records, {})], {}) for topic, records in batches],
+                        [(place.topic, [(place.partition, records, {})], {}) for place, records in batches],
                     ),
                 )
-                for leader, batches in by_leader.items()
+                for connection, batches in by_connection.items()
             )
         )
         again = []
@@ -242,6 +246,14 @@ class TransactionClient:
         if missing:
             raise TransactionError(f"Produce of {self._id}: the broker did not answer for {sorted(missing)}")
         return again
+
+    async def _send_over(self, connection: AIOKafkaConnection, request: Any) -> Any:
+        """Send over this connection and no other."""
+        try:
+            return await connection.send(request)
+        except TimeoutError as error:
+            connection.close(reason=CloseReason.CONNECTION_TIMEOUT)  # as aiokafka's client does
+            raise RequestTimedOutError from error
 
     async def _raise_produce_error(self, topic: str, code: int, message: str | None) -> None:
         text = f"Produce of {self._id} to {topic}: {_describe(code)}{f' ({message})' if message else ''}"

@@ -19,13 +19,29 @@ READ_UNCOMMITTED = 0
 LAST_STABLE_OFFSET, HIGH_WATERMARK = 7, 10
 
 
+class Connection:
+    """Stands for one connection to the broker."""
+
+    def __init__(self, broker):
+        self.is_up = True
+        self.ends_unseen = False  # right after it was looked at
+        self._broker = broker
+
+    def connected(self):
+        return self.is_up
+
+    async def send(self, request):
+        if self.ends_unseen:
+            raise KafkaConnectionError("it has ended")
+        return await self._broker.send(1, request)
+
+
 class Broker:
     """Stands for `AIOKafkaClient` and the broker behind it, which moves the epoch on with each EndTxn (KIP-890)."""
 
     def __init__(self):
         self.cluster = SimpleNamespace(leader_for_partition=lambda _: 1)
-        self.is_connected = True
-        self._conns = {(1, 0): SimpleNamespace(connected=lambda: self.is_connected)}
+        self._conns = {(1, 0): Connection(self)}
         self.epoch = 4
         self.requests = []
         self.produce_codes = {}  # by topic; what is not here is appended
@@ -43,7 +59,7 @@ class Broker:
         pass
 
     async def ready(self, _node):
-        return self.is_connected
+        return True
 
     async def send(self, _node, request):
         self.requests.append(type(request))
@@ -141,9 +157,9 @@ async def test_nothing_is_written_where_a_broker_was_away(broker_of_answers, cli
     await client.produce(0, batches(CHANGELOG))
     await client.end()
     if what == "its connection ends":
-        broker_of_answers.is_connected = False
+        broker_of_answers._conns[1, 0].is_up = False
     elif what == "another connection":
-        broker_of_answers._conns[1, 0] = SimpleNamespace(connected=lambda: True)
+        broker_of_answers._conns[1, 0] = Connection(broker_of_answers)
     else:
         broker_of_answers.cluster.leader_for_partition = lambda _: 2
     with pytest.raises(TransactionError, match="was away"):
@@ -155,7 +171,7 @@ async def test_nothing_is_written_to_a_new_leader_although_it_leads_another_plac
     client._places = [TopicPartition(CHANGELOG, 0), TopicPartition(RESULTS, 0)]
     leaders = {CHANGELOG: 1, RESULTS: 2}
     broker_of_answers.cluster.leader_for_partition = lambda place: leaders[place.topic]
-    broker_of_answers._conns[2, 0] = SimpleNamespace(connected=lambda: True)
+    broker_of_answers._conns[2, 0] = Connection(broker_of_answers)
     await client.produce(0, batches(CHANGELOG, RESULTS))
     await client.end()
     leaders[CHANGELOG] = 2
@@ -163,12 +179,21 @@ async def test_nothing_is_written_to_a_new_leader_although_it_leads_another_plac
         await client.produce(0, batches(CHANGELOG, RESULTS))
 
 
+async def test_nothing_is_written_over_a_connection_made_after_the_one_that_was_looked_at(broker_of_answers, client):
+    await client.produce(0, batches(CHANGELOG))
+    await client.end()
+    broker_of_answers._conns[1, 0].ends_unseen = True
+    with pytest.raises(KafkaConnectionError):
+        await client.produce(0, batches(CHANGELOG))
+    assert broker_of_answers.requests.count(Produce) == 1
+
+
 async def test_when_all_has_ended_any_connection_will_do(broker_of_answers, client):
     client._places = [TopicPartition(CHANGELOG, 0)]
     await client.produce(0, batches(CHANGELOG))
     await client.end()
     assert await client.confirm()
-    broker_of_answers._conns[1, 0] = SimpleNamespace(connected=lambda: True)
+    broker_of_answers._conns[1, 0] = Connection(broker_of_answers)
     await client.produce(0, batches(CHANGELOG))
     assert broker_of_answers.requests.count(Produce) == 2
 

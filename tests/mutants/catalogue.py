@@ -356,8 +356,8 @@ _OF_WHAT_HANGS = (
         "over-any-connection",
         "a batch is written only over the connections that were there at RECOVER",
         CLIENT,
-        "            await self._check_connections(places)\n",
-        "",
+        "or self._connection_for(place) is not connection",
+        "or False",
         ANSWERS,
     ),
     _one(

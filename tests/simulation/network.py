@@ -70,13 +70,24 @@ class Weather:
 
 
 class Connection:
-    """In place of `AIOKafkaConnection`, as far as its end can be seen."""
+    """In place of `AIOKafkaConnection`."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: "Client", node: int) -> None:
         self.is_up = True
+        self._client = client
+        self._node = node
 
     def connected(self) -> bool:
         return self.is_up
+
+    def close(self, reason: Any = None) -> None:
+        del reason
+        self.is_up = False
+
+    async def send(self, request: Any) -> Any:
+        if not self.is_up:
+            raise KafkaConnectionError("no connection")
+        return await self._client.network.carry(self._client, self._node, request)
 
 
 class Call(NamedTuple):
@@ -106,9 +117,9 @@ class Network:
         self._calls: dict[int, dict[asyncio.Future[Any], Call]] = {node: {} for node in NODES}
         cluster.is_down, cluster.life_of = self.down.__contains__, self._lives.__getitem__
 
-    def connect(self, node: int) -> "Connection":
+    def connect(self, client: "Client", node: int) -> "Connection":
         """Open a connection to a node; it is up even when the node is not, until somebody notices."""
-        connection = Connection()
+        connection = Connection(client, node)
         self._connections[node].append(connection)
         return connection
 
@@ -309,26 +320,28 @@ class Client:
         self.cluster = self
         self._conns: dict[tuple[int, int], Connection] = {}
         self._leaders: dict[Place, int] = {}  # as it last heard
-        self._network = network
+        self.network = network
         self._closed = False
 
     async def bootstrap(self) -> None:
-        await self._network.hop(self.process)
+        await self.network.hop(self.process)
 
     async def set_topics(self, _topics: Any) -> None:
-        await asyncio.sleep(self._network.delay())
-        self._leaders = self._network.cluster.leaders.all()
+        await asyncio.sleep(self.network.delay())
+        self._leaders = self.network.cluster.leaders.all()
 
     async def close(self) -> None:
         self._closed = True
+        for connection in self._conns.values():
+            connection.close()
         for future in [future for future in self.pending if not future.done()]:
             future.set_exception(KafkaConnectionError("closed"))
         self.pending.clear()
 
     async def coordinator_lookup(self, _kind: Any, transactional_id: str) -> int:
-        await self._network.hop(self.process)
-        node = self._network.cluster.coordinator_of(transactional_id)
-        if node in self._network.down:
+        await self.network.hop(self.process)
+        node = self.network.cluster.coordinator_of(transactional_id)
+        if node in self.network.down:
             raise CoordinatorNotAvailableError
         return node
 
@@ -337,12 +350,12 @@ class Client:
         done = asyncio.get_running_loop().create_future()
 
         def told() -> None:
-            if reached := self._network.reaches(self.process):
-                self._leaders = self._network.cluster.leaders.all()
+            if reached := self.network.reaches(self.process):
+                self._leaders = self.network.cluster.leaders.all()
             if not done.done():
                 done.set_result(reached)
 
-        self._network.cluster.later(2 * self._network.delay(), told)
+        self.network.cluster.later(2 * self.network.delay(), told)
         return done
 
     def leader_for_partition(self, place: TopicPartition) -> int | None:
@@ -351,19 +364,19 @@ class Client:
     async def send(self, node: int, request: Any, **_: Any) -> Any:
         if self._closed:
             raise KafkaConnectionError("closed")
-        self._connect(node)
-        return await self._network.carry(self, node, request)
+        return await self._connect(node).send(request)
 
     async def ready(self, node: int) -> bool:
-        if not self._network.reaches(self.process, node):
+        if not self.network.reaches(self.process, node):
             return False
         self._connect(node)
         return True
 
-    def _connect(self, node: int) -> None:
+    def _connect(self, node: int) -> Connection:
         place = node, ConnectionGroup.DEFAULT
         if place not in self._conns or not self._conns[place].connected():
-            self._conns[place] = self._network.connect(node)
+            self._conns[place] = self.network.connect(self, node)
+        return self._conns[place]
 
 
 class Producer:
