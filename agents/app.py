@@ -123,7 +123,7 @@ def build_app(config: WorkerConfig) -> LedgerApp:
             log.exception("the worker is no member of its group any more")
             await app.crash(error)
             return
-        app.consumer.confirm_transactions()
+        app.consumer.recover_hanging()
         await write_due_ticks(app)
 
     return app

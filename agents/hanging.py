@@ -7,19 +7,19 @@ there next would decide them too. The coordinator remembers the decision until t
 missing markers are written, as it was decided, before that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from enum import Enum
 from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaClient, TopicPartition
 from aiokafka.errors import for_code
 from aiokafka.protocol.fetch import FetchRequest
-from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.control_record import COMMIT_MARKER, ControlRecord
 from aiokafka.record.memory_records import MemoryRecords
 
 from agents.errors import HangingError
-from agents.leaders import leader_of
+from agents.leaders import EARLIEST, LATEST, READ_UNCOMMITTED, by_leader, leader_of, offsets
 from agents.wire import DescribeProducers, DescribeTransactions, WriteTxnMarkers
 
 _OK = 0
@@ -28,14 +28,19 @@ _UNKNOWN_ID = 105  # TRANSACTIONAL_ID_NOT_FOUND
 _NO_RIGHTS = frozenset({29, 31, 53})  # of a topic, of the cluster, of a transactional id
 _BEING_SETTLED = frozenset({"PrepareCommit", "PrepareAbort", "PrepareEpochFence"})
 _OUTCOMES = {"CompleteCommit": True, "CompleteAbort": False}
-_ONGOING = "Ongoing"
 _OVER = frozenset({*_OUTCOMES, "Empty"})
-_READ_UNCOMMITTED = 0
-_EARLIEST = -2
 _FETCH_BYTES = 1 << 20
 _WAIT_MS = 50
 
 log = structlog.get_logger()
+
+
+class End(Enum):
+    """How a transaction that was committed stands in the partitions it wrote to."""
+
+    THERE = "its end is in all of them"
+    COMING = "its coordinator has not written it everywhere yet"
+    MISSING = "its coordinator is done with it, and one of them still waits"
 
 
 class _State(NamedTuple):
@@ -47,7 +52,7 @@ class _State(NamedTuple):
     epoch: int
 
 
-class Open(NamedTuple):
+class OpenTransaction(NamedTuple):
     """A partition in which a transaction is open, its first offset and last epoch, and who wrote the last marker."""
 
     place: TopicPartition
@@ -80,7 +85,7 @@ async def settle(
         return _OK if state.code == _UNKNOWN_ID else state.code
     if state.word in _BEING_SETTLED:
         return _COME_AGAIN
-    hanging = await find_open(client, state.producer_id, places)
+    hanging = await _find_open(client, state.producer_id, places)
     if not hanging:
         return _OK
     if await _describe(client, coordinator, transactional_id) != state:
@@ -100,6 +105,38 @@ async def settle(
     return _COME_AGAIN if hanging else _OK
 
 
+async def find_end(
+    client: AIOKafkaClient,
+    coordinator: int,
+    transactional_id: str,
+    producer_id: int,
+    epoch: int,
+    places: Collection[TopicPartition],
+) -> End:
+    """Ask how a transaction that was committed, and those before it, stand in partitions where something is open.
+
+    Args:
+        client: a connected client.
+        coordinator: the broker that coordinates the id.
+        transactional_id: whose transaction.
+        producer_id: of the transaction.
+        epoch: of the transaction.
+        places: the partitions.
+
+    Raises:
+        HangingError: the broker does not let us ask.
+        KafkaError: a broker cannot be reached, or refuses.
+    """
+    state = await _describe(client, coordinator, transactional_id)
+    _check(client, state.code, f"DescribeTransactions of {transactional_id}")
+    # The coordinator's epoch is the next one while it writes the ends of this one.
+    if state.word in _BEING_SETTLED and state.producer_id == producer_id and state.epoch <= epoch + 1:
+        return End.COMING
+    found = await _find_open(client, producer_id, places)
+    # One that was written behind a hanging one has the larger epoch, and its commit ends both.
+    return End.MISSING if any(it.epoch <= epoch for it in found) else End.THERE
+
+
 async def check_nothing_is_open(
     client: AIOKafkaClient, transactional_id: str, producer_id: int, places: Sequence[TopicPartition]
 ) -> None:
@@ -109,7 +146,7 @@ async def check_nothing_is_open(
         HangingError: one is: it was ended by InitProducerId, or by an older user right before that.
         KafkaError: a broker cannot be reached, or refuses.
     """
-    if hanging := await find_open(client, producer_id, places):
+    if hanging := await _find_open(client, producer_id, places):
         raise HangingError(f"{transactional_id}: {_unknown(hanging)}")
 
 
@@ -121,24 +158,20 @@ async def _describe(client: AIOKafkaClient, coordinator: int, transactional_id: 
     return _State(code, word, producer_id, epoch)
 
 
-async def find_open(client: AIOKafkaClient, producer_id: int, places: Sequence[TopicPartition]) -> list[Open]:
-    """Give those of some partitions in which a producer's transaction is open: not decided, or without its marker yet.
-
-    Raises:
-        HangingError: the broker does not let us ask.
-        KafkaError: a broker cannot be reached, or refuses.
-    """
-    by_leader: dict[int, list[TopicPartition]] = {}
-    for place in places:
-        by_leader.setdefault(await leader_of(client, *place), []).append(place)
+async def _find_open(
+    client: AIOKafkaClient, producer_id: int, places: Collection[TopicPartition]
+) -> list[OpenTransaction]:
+    """Give those of some partitions in which a producer's transaction is open: not decided, or without its marker."""
+    # A follower would tell of producers too, as far as it has heard of them; but not of offsets.
+    await offsets(client, places, LATEST, READ_UNCOMMITTED)
     found = []
-    for leader, led in by_leader.items():
+    for leader, led in (await by_leader(client, places)).items():
         answer = await client.send(leader, DescribeProducers([(topic, [number], {}) for topic, number in led]))
         for topic, partitions, _ in answer.topics:
             for number, code, _, producers, _ in partitions:
                 _check(client, code, f"DescribeProducers of {topic}-{number}")
                 found += [
-                    Open(TopicPartition(topic, number), open_from, epoch, coordinator_epoch)
+                    OpenTransaction(TopicPartition(topic, number), open_from, epoch, coordinator_epoch)
                     for found_id, epoch, _, _, coordinator_epoch, open_from, _ in producers
                     if found_id == producer_id and open_from >= 0
                 ]
@@ -146,19 +179,15 @@ async def find_open(client: AIOKafkaClient, producer_id: int, places: Sequence[T
 
 
 async def _outcome(
-    client: AIOKafkaClient, state: _State, hanging: Open, places: Sequence[TopicPartition]
+    client: AIOKafkaClient, state: _State, hanging: OpenTransaction, places: Sequence[TopicPartition]
 ) -> bool | None:
     """Say whether a hanging transaction was committed; None when nobody knows.
 
-    The coordinator's word is of the epoch before its own, and lost when the next transaction is begun. But our clients
-    only ever commit; who aborts in their stead raises the epoch by one, and the next owner once more. So what the next
-    epoch followed at once was committed. Of an older one, the other partitions tell.
+    The coordinator's word is of the epoch before its own, and lost when the next transaction is begun. Then the other
+    partitions tell.
     """
-    if hanging.epoch == state.epoch - 1:
-        if state.word in _OUTCOMES:
-            return _OUTCOMES[state.word]
-        if state.word == _ONGOING:
-            return True
+    if hanging.epoch == state.epoch - 1 and state.word in _OUTCOMES:
+        return _OUTCOMES[state.word]
     for place in places:
         if place != hanging.place:
             outcome = await _told_by(client, place, state.producer_id, hanging.epoch)
@@ -170,9 +199,11 @@ async def _outcome(
 async def _told_by(client: AIOKafkaClient, place: TopicPartition, producer_id: int, epoch: int) -> bool | None:
     """Read a log for how a producer's transaction of an epoch ended; None when it does not tell.
 
-    Its marker tells, and so does a record of the next epoch: see `_outcome`.
+    Its marker tells. So does a record of the next epoch: our clients only ever commit, and who aborts in their stead
+    takes the next epoch and gives it to nobody. (That the coordinator is at the next epoch tells nothing: Kafka 4.0.0
+    is so before it has written down that it aborts.)
     """
-    position, found = await _log_start(client, place), False
+    position, found = (await offsets(client, [place], EARLIEST, READ_UNCOMMITTED))[place], False
     while batches := await _batches(client, place, position):
         for batch in batches:
             position = batch.next_offset
@@ -196,7 +227,7 @@ async def _first_epoch(client: AIOKafkaClient, place: TopicPartition, offset: in
 async def _batches(client: AIOKafkaClient, place: TopicPartition, position: int) -> list[Any]:
     """Read record batches, whatever became of them, from a position on; none at the end."""
     topic, number = place
-    request = FetchRequest(_WAIT_MS, 0, _FETCH_BYTES, _READ_UNCOMMITTED, [(topic, [(number, position, _FETCH_BYTES)])])
+    request = FetchRequest(_WAIT_MS, 0, _FETCH_BYTES, READ_UNCOMMITTED, [(topic, [(number, position, _FETCH_BYTES)])])
     answer = await client.send(await leader_of(client, topic, number), request)
     (_, ((_, code, _, _, _, _, _, data),)) = answer.topics[0]
     _check(client, code, f"Fetch of {topic}-{number} at {position}")
@@ -206,17 +237,7 @@ async def _batches(client: AIOKafkaClient, place: TopicPartition, position: int)
     return batches
 
 
-async def _log_start(client: AIOKafkaClient, place: TopicPartition) -> int:
-    topic, number = place
-    request = OffsetRequest(-1, _READ_UNCOMMITTED, [(topic, [(number, _EARLIEST)])])
-    answer = await client.send(await leader_of(client, topic, number), request)
-    _, code, _, offset, *_ = answer.topics[0][1][0]
-    _check(client, code, f"ListOffsets of {topic}-{number}")
-    start: int = offset
-    return start
-
-
-async def _write_marker(client: AIOKafkaClient, producer_id: int, hanging: Open, *, committed: bool) -> None:
+async def _write_marker(client: AIOKafkaClient, producer_id: int, hanging: OpenTransaction, *, committed: bool) -> None:
     topic, number = hanging.place
     # With the transaction's own epoch: a broker refuses it once another one was begun there. Where no coordinator has
     # written yet its epoch is -1, which a broker does not take.
@@ -237,12 +258,12 @@ def _check(client: AIOKafkaClient, code: int, what: str) -> None:
         raise for_code(code)(what)
 
 
-def _unknown(hanging: Sequence[Open]) -> str:
+def _unknown(hanging: Sequence[OpenTransaction]) -> str:
     return (
         f"a transaction hangs in {_names(hanging)}, and nobody knows any more whether it was committed; see "
         "docs/runbook.md."
     )
 
 
-def _names(hanging: Sequence[Open]) -> str:
+def _names(hanging: Sequence[OpenTransaction]) -> str:
     return ", ".join(f"{topic}-{number} from {offset} on" for (topic, number), offset, *_ in hanging)

@@ -1,9 +1,14 @@
-"""Owns the question which broker leads a partition."""
+"""Owns what is asked of the brokers that lead partitions: who leads which, and where their logs begin and end."""
 
 import asyncio
+from collections.abc import Collection
 
 from aiokafka import AIOKafkaClient, TopicPartition
-from aiokafka.errors import LeaderNotAvailableError
+from aiokafka.errors import LeaderNotAvailableError, for_code
+from aiokafka.protocol.offset import OffsetRequest
+
+READ_UNCOMMITTED, READ_COMMITTED = 0, 1
+LATEST, EARLIEST = -1, -2
 
 _ASK_WITHIN_S = 10.0
 
@@ -25,3 +30,33 @@ async def leader_of(client: AIOKafkaClient, topic: str, partition: int) -> int:
         if leader is None or leader == -1:
             raise LeaderNotAvailableError(f"{topic}-{partition} has no leader at the moment")
     return leader
+
+
+async def by_leader(client: AIOKafkaClient, places: Collection[TopicPartition]) -> dict[int, list[TopicPartition]]:
+    """Sort partitions by the brokers that lead them; raises as `leader_of` does."""
+    found: dict[int, list[TopicPartition]] = {}
+    for place in places:
+        found.setdefault(await leader_of(client, *place), []).append(place)
+    return found
+
+
+async def offsets(
+    client: AIOKafkaClient, places: Collection[TopicPartition], timestamp: int, isolation: int
+) -> dict[TopicPartition, int]:
+    """Ask the leaders for their logs' `EARLIEST` or `LATEST` offsets; with `READ_COMMITTED`, the last stable ones.
+
+    Raises:
+        KafkaError: a broker cannot be reached, refuses, or does not lead any more.
+        TimeoutError: no broker answered.
+    """
+    found = {}
+    for leader, led in (await by_leader(client, places)).items():
+        asked = [(topic, [(number, timestamp)]) for topic, number in led]
+        answer = await client.send(leader, OffsetRequest(-1, isolation, asked))
+        for topic, partitions in answer.topics:
+            for number, code, _, offset, *_ in partitions:
+                if code:
+                    client.force_metadata_update()  # the leader may have moved
+                    raise for_code(code)(f"ListOffsets of {topic}-{number}")
+                found[TopicPartition(topic, number)] = offset
+    return found

@@ -182,13 +182,13 @@ class Partition:
                 f"{checkpoint.position_offset}. The topic was made anew, or its end was lost; see docs/runbook.md."
             )
 
-    async def confirm(self) -> bool:
-        """Ask whether the transaction of `unconfirmed_s` has its end in every output; false when it has not.
+    async def hangs(self) -> bool:
+        """Ask whether the transaction of `unconfirmed_s`, or one before it, hangs.
 
         Raises:
             TransactionError, KafkaError, OSError: a broker cannot be asked.
         """
-        return self._transactions is None or await self._transactions.confirm()
+        return self._transactions is not None and await self._transactions.hangs()
 
     # RECOVER
 

@@ -13,13 +13,12 @@ import structlog
 from aiokafka import AIOKafkaClient, TopicPartition
 from aiokafka.client import ConnectionGroup, CoordinationType
 from aiokafka.conn import AIOKafkaConnection, CloseReason
-from aiokafka.errors import BrokerResponseError, KafkaError, RequestTimedOutError, for_code
-from aiokafka.protocol.offset import OffsetRequest
+from aiokafka.errors import BrokerResponseError, KafkaError, NodeNotReadyError, RequestTimedOutError, for_code
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from agents import hanging
 from agents.errors import FencedError, TooLargeError, TransactionError, UnknownOutcomeError
-from agents.leaders import leader_of
+from agents.leaders import EARLIEST, LATEST, READ_COMMITTED, READ_UNCOMMITTED, leader_of, offsets
 from agents.wire import ApiVersions, EndTxn, InitProducerId, Produce, finalized_features
 
 _ACKS_ALL = -1
@@ -32,18 +31,20 @@ _RETRY_S = 0.005
 _CLOSE_WITHIN_S = 1.0
 _COORDINATOR_RETRY_S = 0.1
 _SAY_EVERY_S = 5.0
-_READ_UNCOMMITTED = 0
-_LATEST, _EARLIEST = -1, -2
 
 log = structlog.get_logger()
 
 
-class _Ended(NamedTuple):
-    """A transaction that was committed, and when, by the loop's clock in seconds."""
+class _Committed(NamedTuple):
+    """A transaction that was committed, and when, by the loop's clock in seconds.
+
+    `offsets` are those of the last batch in every partition that it or one before it wrote to.
+    """
 
     producer_id: int
     epoch: int
     at_s: float
+    offsets: Mapping[TopicPartition, int]
 
 
 class TransactionClient:
@@ -72,13 +73,13 @@ class TransactionClient:
         self._coordinator: int | None = None
         self._producer_id = -1
         self._epoch = -1
-        # The connections to the leaders of all places, and the places that the last transaction was written to.
-        self._watched: dict[TopicPartition, AIOKafkaConnection] = {}
-        self._used: frozenset[TopicPartition] = frozenset()
-        self._places: Sequence[TopicPartition] = ()
+        self._written: dict[TopicPartition, int] = {}  # the offset of the last batch in each partition
         # The last transaction, and the first whose end has not been seen in every partition.
-        self._last_ended: _Ended | None = None
-        self._unconfirmed: _Ended | None = None
+        self._committed: _Committed | None = None
+        self._unconfirmed: _Committed | None = None
+        # The connections over which this transaction is written; and those before it whose end has not been seen.
+        self._connections: dict[TopicPartition, AIOKafkaConnection] = {}
+        self._watched: dict[TopicPartition, AIOKafkaConnection] = {}
         self._asking: asyncio.Task[Any] | None = None
 
     async def start(self, topics: Sequence[str]) -> None:
@@ -132,37 +133,29 @@ class TransactionClient:
         if places:
             # What InitProducerId itself has aborted may hang as well.
             await hanging.check_nothing_is_open(self._client, self._id, self._producer_id, places)
-        self._places, self._last_ended, self._unconfirmed = places, None, None
 
     async def _connections_to(self, places: Collection[TopicPartition]) -> dict[TopicPartition, AIOKafkaConnection]:
         """Give the connections to write over, once it is seen that nothing can hang where we write.
 
-        They are the ones that were there when nothing was open. aiokafka's client connects anew without a word.
+        Where an end has not been seen yet, it is the connection of then: its broker was never away. aiokafka's client
+        would connect anew without a word.
 
         Raises:
-            TransactionError: a broker was away since, or another one leads.
+            TransactionError: a broker was away, or another one leads.
+            NodeNotReadyError: a broker cannot be reached.
         """
-        if self._unconfirmed is None:
-            await self._watch(places)
-        for place in {*places, *self._used}:
-            connection = self._watched.get(place)
-            if connection is None or not connection.connected() or self._connection_for(place) is not connection:
+        found = {}
+        for place in places:
+            leader = await leader_of(self._client, *place)
+            watched = self._watched.get(place)
+            if watched is None and not await self._client.ready(leader):
+                raise NodeNotReadyError(f"{self._id}: broker {leader} cannot be reached")
+            connection = self._client._conns.get((leader, ConnectionGroup.DEFAULT))  # noqa: SLF001 - no other way to ask
+            if connection is None or not connection.connected() or watched not in (None, connection):
                 where = f"{place.topic}-{place.partition}"
                 raise TransactionError(f"{self._id}: the broker of {where} was away; a transaction may hang there")
-        self._used = frozenset(places)
-        return {place: self._watched[place] for place in places}
-
-    async def _watch(self, places: Collection[TopicPartition]) -> None:
-        """Remember the connections to all leaders, now that nothing is open; connect to those of some places."""
-        for leader in {await leader_of(self._client, *place) for place in places}:
-            await self._client.ready(leader)
-        connections = {place: self._connection_for(place) for place in (*places, *self._places)}
-        self._watched = {place: connection for place, connection in connections.items() if connection is not None}
-        self._used = frozenset()
-
-    def _connection_for(self, place: TopicPartition) -> AIOKafkaConnection | None:
-        leader = self._client.cluster.leader_for_partition(place)
-        return self._client._conns.get((leader, ConnectionGroup.DEFAULT))  # noqa: SLF001 - it has no other way to ask
+            found[place] = connection
+        return found
 
     async def _find_coordinator(self) -> int:
         while True:
@@ -193,28 +186,24 @@ class TransactionClient:
             # One batch per partition and epoch: the sequence starts at 0 every time.
             batch.set_producer_state(self._producer_id, self._epoch, 0)
             ready[topic] = bytes(batch.build())
-        offsets: dict[str, int] = {}
+        found: dict[str, int] = {}
         deadline = asyncio.get_running_loop().time() + self._request_timeout_ms / 1000
         places = [TopicPartition(topic, partition) for topic in batches]
         while True:
-            connections = await self._connections_to(places)
-            again = await self._produce_once(connections, ready, offsets)
+            self._connections = await self._connections_to(places)
+            again = await self._produce_once(ready, found)
             if not again:
-                return offsets
+                self._written |= {TopicPartition(topic, partition): offset for topic, offset in found.items()}
+                return found
             if asyncio.get_running_loop().time() > deadline:
                 raise TransactionError(f"Produce of {self._id}: the transaction before it is still being settled")
             # The broker appended nothing to these: the markers of the transaction before are not written yet.
             ready = {topic: ready[topic] for topic in again}
             await asyncio.sleep(_RETRY_S)
 
-    async def _produce_once(
-        self,
-        connections: Mapping[TopicPartition, AIOKafkaConnection],
-        ready: Mapping[str, bytes],
-        offsets: dict[str, int],
-    ) -> list[str]:
+    async def _produce_once(self, ready: Mapping[str, bytes], found: dict[str, int]) -> list[str]:
         by_connection: dict[AIOKafkaConnection, list[tuple[TopicPartition, bytes]]] = {}
-        for place, connection in connections.items():
+        for place, connection in self._connections.items():
             if place.topic in ready:
                 by_connection.setdefault(connection, []).append((place, ready[place.topic]))
         answers = await asyncio.gather(
@@ -238,7 +227,7 @@ class TransactionClient:
                 for _, code, base_offset, *_, message, _ in partitions:
                     missing.discard(topic)
                     if code == _OK:
-                        offsets[topic] = base_offset
+                        found[topic] = base_offset
                     elif code == _CONCURRENT_TRANSACTIONS:
                         again.append(topic)
                     else:
@@ -283,9 +272,10 @@ class TransactionClient:
         if answer.error_code != _OK:
             self._coordinator = None
             raise UnknownOutcomeError(f"EndTxn of {self._id}: {_describe(answer.error_code)}")
-        if self._places:
-            self._last_ended = _Ended(self._producer_id, self._epoch, asyncio.get_running_loop().time())
-            self._unconfirmed = self._unconfirmed or self._last_ended
+        self._watched |= self._connections
+        now = asyncio.get_running_loop().time()
+        self._committed = _Committed(self._producer_id, self._epoch, now, dict(self._written))
+        self._unconfirmed = self._unconfirmed or self._committed
         self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch
 
     @property
@@ -293,30 +283,39 @@ class TransactionClient:
         """How long ago a transaction was committed whose end has not been seen in every partition, in seconds; or 0."""
         return 0.0 if self._unconfirmed is None else asyncio.get_running_loop().time() - self._unconfirmed.at_s
 
-    async def confirm(self) -> bool:
-        """Ask whether that transaction has its end in every partition. It may be asked while others are written.
+    async def hangs(self) -> bool:
+        """Ask whether that transaction, or one before it, hangs. It may be asked while others are written.
 
-        The task that asks is cancelled when the client is closed.
-
-        Returns:
-            False when it has not: its markers are still to come, or it hangs.
+        When the end of all of them is seen, the next one is asked for from then on. The task that asks is cancelled
+        when the client is closed.
 
         Raises:
+            HangingError: a broker does not let us ask.
             KafkaError: a broker cannot be reached, or does not lead any more.
+            TimeoutError: no broker answered.
         """
         asked = self._unconfirmed
         if asked is None:
-            return True
+            return False
         self._asking = asyncio.current_task()
         try:
-            found = await hanging.find_open(self._client, asked.producer_id, self._places)
+            end = await self._end_of(asked)
         finally:
             self._asking = None
-        # One that was written behind a hanging one has the larger epoch, and its commit ends both.
-        if any(it.epoch <= asked.epoch for it in found):
-            return False
-        self._unconfirmed = None if self._last_ended is asked else self._last_ended
-        return True
+        if end is hanging.End.THERE:
+            self._unconfirmed = None if self._committed is asked else self._committed
+            for place, offset in asked.offsets.items():
+                if self._written[place] == offset:
+                    self._watched.pop(place, None)
+        return end is hanging.End.MISSING
+
+    async def _end_of(self, asked: _Committed) -> hanging.End:
+        ends = await offsets(self._client, asked.offsets, LATEST, READ_COMMITTED)
+        waiting = [place for place, offset in asked.offsets.items() if ends[place] <= offset]
+        if not waiting:
+            return hanging.End.THERE
+        coordinator = self._coordinator or await self._find_coordinator()
+        return await hanging.find_end(self._client, coordinator, self._id, asked.producer_id, asked.epoch, waiting)
 
     async def log_range(self, topic: str, partition: int) -> tuple[int, int]:
         """Give a partition's first offset and its end, undecided transactions included (read_uncommitted).
@@ -324,20 +323,9 @@ class TransactionClient:
         Raises:
             KafkaError: the broker cannot be reached, or refuses.
         """
-        start = await self._offset(topic, partition, _EARLIEST)
-        return start, await self._offset(topic, partition, _LATEST)
-
-    async def _offset(self, topic: str, partition: int, timestamp: int) -> int:
-        leader = await leader_of(self._client, topic, partition)
-        request = OffsetRequest(-1, _READ_UNCOMMITTED, [(topic, [(partition, timestamp)])])
-        answer = await self._client.send(leader, request)
-        _, partitions = answer.topics[0]
-        _, code, _, offset, *_ = partitions[0]
-        if code != _OK:
-            self._client.force_metadata_update()
-            raise for_code(code)(f"ListOffsets of {topic}-{partition}")
-        found: int = offset
-        return found
+        place = TopicPartition(topic, partition)
+        start = await offsets(self._client, [place], EARLIEST, READ_UNCOMMITTED)
+        return start[place], (await offsets(self._client, [place], LATEST, READ_UNCOMMITTED))[place]
 
 
 async def check_transactions_v2(bootstrap: str) -> None:

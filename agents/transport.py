@@ -26,8 +26,8 @@ from schemas.topics import COMMANDS
 
 # Nobody calls aiokafka's `getmany` here, so its watch over the time between two calls must never bite.
 _NEVER_MS = 2**31 * 1_000
-# Markers are written within milliseconds.
-_CONFIRM_AFTER_S = 0.5
+# After a commit it is asked whether it hangs; the ends of transactions are written within milliseconds.
+_ASK_AFTER_S, _ASK_AGAIN_S = 0.5, 1.0
 
 
 class _RebalanceListener(ConsumerRebalanceListener):
@@ -62,7 +62,7 @@ class BatchConsumer(Consumer):
         self._beside: set[asyncio.Task[None]] = set()  # so that none is collected while it runs
         self._readers: dict[int, CommandReader] = {}
         self._wake_ups: asyncio.Queue[CommandBatch] = asyncio.Queue()
-        self._confirming: set[int] = set()
+        self._asking: set[int] = set()  # partitions
         self._listener = _RebalanceListener(self)
 
     @property
@@ -171,24 +171,25 @@ class BatchConsumer(Consumer):
             if not partition.is_open and not partition.is_recovering:
                 self._run_beside(self.app.recover(partition))
 
-    def confirm_transactions(self) -> None:
-        """See that what was committed a while ago has its end everywhere; RECOVER the partitions in which it hangs."""
+    def recover_hanging(self) -> None:
+        """Ask how what was committed a while ago has ended, and RECOVER the partitions in which it hangs."""
         for partition in self.partitions.values():
-            is_due = partition.is_open and partition.unconfirmed_s > _CONFIRM_AFTER_S
-            if is_due and partition.number not in self._confirming:
-                self._run_beside(self._confirm(partition))
+            is_due = partition.is_open and partition.unconfirmed_s > _ASK_AFTER_S
+            if is_due and partition.number not in self._asking:
+                self._run_beside(self._recover_if_hanging(partition))
 
-    async def _confirm(self, partition: Partition) -> None:
-        self._confirming.add(partition.number)
+    async def _recover_if_hanging(self, partition: Partition) -> None:
+        self._asking.add(partition.number)
         try:
-            ended = await partition.confirm()
+            hangs = await partition.hangs()
         except (TransactionError, KafkaError, OSError) as error:
-            partition.log.debug("nobody can be asked how a transaction ended", error=repr(error))
-            return  # the next tick asks again
+            partition.log.info("cannot see how the last transactions ended; asking again", error=repr(error))
+            await asyncio.sleep(_ASK_AGAIN_S)
+            return
         finally:
-            self._confirming.discard(partition.number)
-        if not ended and partition.is_open and not partition.is_recovering:
-            partition.log.info("a transaction has no end yet; recovering")
+            self._asking.discard(partition.number)
+        if hangs and partition.is_open and not partition.is_recovering:
+            partition.log.warning("a transaction hangs; recovering")
             await self.app.recover(partition)
 
     def _run_beside(self, work: Coroutine[Any, Any, None]) -> None:

@@ -4,7 +4,6 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
-from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.memory_records import MemoryRecords
@@ -12,11 +11,11 @@ from aiokafka.record.memory_records import MemoryRecords
 from agents import transactions
 from agents.batches import TransactionOutput
 from agents.transactions import FencedError, TooLargeError, TransactionClient, TransactionError, UnknownOutcomeError
-from agents.wire import DescribeProducers, EndTxn, InitProducerId, Produce
+from agents.wire import DescribeProducers, DescribeTransactions, EndTxn, InitProducerId, Produce
 from schemas.topics import CHANGELOG, RESULTS
 
 READ_UNCOMMITTED = 0
-LAST_STABLE_OFFSET, HIGH_WATERMARK = 7, 10
+HIGH_WATERMARK = 2_000
 
 
 class Connection:
@@ -48,6 +47,8 @@ class Broker:
         self.silent_about = set()
         self.lose_answers = False
         self.open_epochs = []  # of transactions that wait for their end
+        self.stable_end = 1_000
+        self.told = (0, "Empty")  # the coordinator's epoch and word
 
     async def coordinator_lookup(self, *_):
         return 1
@@ -58,7 +59,9 @@ class Broker:
     def force_metadata_update(self):
         pass
 
-    async def ready(self, _node):
+    async def ready(self, node):
+        if not self._conns[node, 0].connected():
+            self._conns[node, 0] = Connection(self)
         return True
 
     async def send(self, _node, request):
@@ -69,6 +72,7 @@ class Broker:
             EndTxn: self.end,
             OffsetRequest: self.list_offsets,
             DescribeProducers: self.describe_producers,
+            DescribeTransactions: self.describe_transactions,
         }
         answered = answer[type(request)](request)
         if self.lose_answers:
@@ -105,10 +109,17 @@ class Broker:
         ]
         return SimpleNamespace(topics=topics)
 
+    def describe_transactions(self, request):
+        epoch, word = self.told
+        return SimpleNamespace(transactions=[(0, name, word, 0, -1, 9, epoch, [], {}) for name in request._fields[0]])
+
     def list_offsets(self, request):
-        (topic, [(partition, timestamp)]), isolation = request._topics[0], request._isolation_level
-        end = HIGH_WATERMARK if isolation == READ_UNCOMMITTED else LAST_STABLE_OFFSET
-        return SimpleNamespace(topics=[(topic, [(partition, 0, -1, 0 if timestamp == -2 else end)])])
+        end = HIGH_WATERMARK if request._isolation_level == READ_UNCOMMITTED else self.stable_end
+        topics = [
+            (topic, [(number, 0, -1, 0 if timestamp == -2 else end) for number, timestamp in asked])
+            for topic, asked in request._topics
+        ]
+        return SimpleNamespace(topics=topics)
 
 
 @pytest.fixture
@@ -153,7 +164,6 @@ async def test_a_partition_that_is_not_in_the_answer_ends_the_attempt(broker_of_
 
 @pytest.mark.parametrize("what", ["its connection ends", "another connection", "another leader"])
 async def test_nothing_is_written_where_a_broker_was_away(broker_of_answers, client, what):
-    client._places = [TopicPartition(CHANGELOG, 0)]
     await client.produce(0, batches(CHANGELOG))
     await client.end()
     if what == "its connection ends":
@@ -168,7 +178,6 @@ async def test_nothing_is_written_where_a_broker_was_away(broker_of_answers, cli
 
 
 async def test_nothing_is_written_to_a_new_leader_although_it_leads_another_place_as_before(broker_of_answers, client):
-    client._places = [TopicPartition(CHANGELOG, 0), TopicPartition(RESULTS, 0)]
     leaders = {CHANGELOG: 1, RESULTS: 2}
     broker_of_answers.cluster.leader_for_partition = lambda place: leaders[place.topic]
     broker_of_answers._conns[2, 0] = Connection(broker_of_answers)
@@ -189,41 +198,64 @@ async def test_nothing_is_written_over_a_connection_made_after_the_one_that_was_
 
 
 async def test_when_all_has_ended_any_connection_will_do(broker_of_answers, client):
-    client._places = [TopicPartition(CHANGELOG, 0)]
     await client.produce(0, batches(CHANGELOG))
     await client.end()
-    assert await client.confirm()
+    assert not await client.hangs()
     broker_of_answers._conns[1, 0] = Connection(broker_of_answers)
     await client.produce(0, batches(CHANGELOG))
     assert broker_of_answers.requests.count(Produce) == 2
 
 
-async def test_a_transaction_is_confirmed_when_neither_it_nor_an_earlier_one_is_open(broker_of_answers, client):
-    client._places = [TopicPartition(CHANGELOG, 0)]
+async def test_all_up_to_the_asked_one_have_to_end_and_then_the_next_is_asked_for(broker_of_answers, client):
     first = client._epoch
     for _ in range(2):
         await client.produce(0, batches(CHANGELOG))
         await client.end()
+    broker_of_answers.stable_end = 100
+    broker_of_answers.told = (client._epoch, "Ongoing")
     for still_open in (first - 1, first):
         broker_of_answers.open_epochs = [still_open]
-        assert not await client.confirm()
+        assert await client.hangs()
     # The first one is over; the second is asked for next.
     broker_of_answers.open_epochs = [first + 1]
-    assert await client.confirm()
+    assert not await client.hangs()
     assert client.unconfirmed_s > 0
-    assert not await client.confirm()
-    broker_of_answers.open_epochs = [first + 2]
-    assert await client.confirm()
+    assert await client.hangs()
+    # What holds readers back now is somebody else's.
+    broker_of_answers.open_epochs = []
+    assert not await client.hangs()
     assert client.unconfirmed_s == 0
 
 
+async def test_what_its_coordinator_still_writes_the_end_of_does_not_hang(broker_of_answers, client):
+    epoch = client._epoch
+    await client.produce(0, batches(CHANGELOG))
+    await client.end()
+    broker_of_answers.stable_end, broker_of_answers.open_epochs = 100, [epoch]
+    broker_of_answers.told = (epoch + 1, "PrepareCommit")
+    assert not await client.hangs()
+    assert client.unconfirmed_s > 0
+    broker_of_answers.told = (epoch + 2, "PrepareCommit")  # of the next one
+    assert await client.hangs()
+
+
+async def test_a_leader_that_is_not_asked_for_long_is_connected_to_when_it_is_needed(broker_of_answers, client):
+    leaders = {CHANGELOG: 1, RESULTS: 2}
+    broker_of_answers.cluster.leader_for_partition = lambda place: leaders[place.topic]
+    broker_of_answers._conns[2, 0] = Connection(broker_of_answers)
+    broker_of_answers._conns[2, 0].is_up = False  # closed as idle
+    await client.produce(0, batches(CHANGELOG))
+    await client.end()
+    await client.produce(0, batches(CHANGELOG, RESULTS))
+    assert broker_of_answers.requests.count(Produce) == 3
+
+
 async def test_who_closes_the_client_ends_the_asking(broker_of_answers, client):
-    client._places = [TopicPartition(CHANGELOG, 0)]
     await client.produce(0, batches(CHANGELOG))
     await client.end()
     never = asyncio.Event()
     broker_of_answers.send = lambda *_: never.wait()
-    asking = asyncio.create_task(client.confirm())
+    asking = asyncio.create_task(client.hangs())
     await asyncio.sleep(0)
     await client.close()
     with pytest.raises(asyncio.CancelledError):

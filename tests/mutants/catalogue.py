@@ -22,7 +22,7 @@ _END = "        await transactions.end()\n"
 _FENCE = "        await transactions.begin([TopicPartition(topic, self.number) for topic in _OUTPUTS])\n"
 _RANGE = "        log_start, log_end = await transactions.log_range(CHANGELOG, self.number)\n"
 _NEW_EPOCH = "        self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch\n"
-_LAST_LINE_BEFORE = "            self._unconfirmed = self._unconfirmed or self._last_ended\n"
+_LAST_LINE_BEFORE = "        self._unconfirmed = self._unconfirmed or self._committed\n"
 _SEND_END = (
     "            answer = await self._client.send(self._coordinator, "
     "EndTxn(self._id, self._producer_id, self._epoch, True))\n"
@@ -122,8 +122,8 @@ _OF_RECOVER = (
         "last-stable-offset",
         "the end of the changelog is asked for with read_uncommitted",
         CLIENT,
-        "_READ_UNCOMMITTED = 0",
-        "_READ_UNCOMMITTED = 1",
+        "[place], LATEST, READ_UNCOMMITTED",
+        "[place], LATEST, READ_COMMITTED",
         ANSWERS,
     ),
     _one(
@@ -324,25 +324,33 @@ _OF_WHAT_HANGS = (
         "hanging-is-committed",
         "what hangs is ended as the coordinator decided",
         HANGING_CODE,
-        "            return _OUTCOMES[state.word]\n",
-        "            return True\n",
+        "        return _OUTCOMES[state.word]\n",
+        "        return True\n",
         HANGING,
     ),
     _one(
         "any-epoch-is-the-last",
         "the coordinator's decision is of the epoch before its own, and of no other",
         HANGING_CODE,
-        "    if hanging.epoch == state.epoch - 1:\n",
-        "    if True:\n",
+        "if hanging.epoch == state.epoch - 1 and state.word",
+        "if state.word",
         HANGING,
     ),
     _one(
         "followed-is-unknown",
         "what its owner followed with another transaction was committed",
         HANGING_CODE,
-        "        if state.word == _ONGOING:\n",
-        "        if False:\n",
+        "                if batch.producer_epoch == epoch + 1:\n",
+        "                if False:\n",
         HANGING,
+    ),
+    _one(
+        "followers-are-believed",
+        "only a leader tells of open transactions",
+        HANGING_CODE,
+        "    await offsets(client, places, LATEST, READ_UNCOMMITTED)\n",
+        "",
+        "tests/agents/test_hanging_questions.py",
     ),
     _one(
         "two-under-one-marker",
@@ -354,35 +362,43 @@ _OF_WHAT_HANGS = (
     ),
     _one(
         "over-any-connection",
-        "a batch is written only over the connections that were there at RECOVER",
+        "where an end has not been seen, a batch is written only over the connection of then",
         CLIENT,
-        "or self._connection_for(place) is not connection",
-        "or False",
+        " or watched not in (None, connection)",
+        "",
         ANSWERS,
     ),
     _one(
-        "over-the-leaders-connection",
-        "a place that has moved to another leader is not written to, whatever else that leader leads",
+        "over-a-new-connection",
+        "a batch goes over the very connection that was looked at",
         CLIENT,
-        "connection = self._watched.get(place)",
-        "connection = self._connection_for(place)",
+        "            return await connection.send(request)\n",
+        "            return await self._client.send(1, request)\n",
         ANSWERS,
     ),
     _one(
-        "only-the-last-is-confirmed",
-        "an earlier transaction that is still open is not confirmed with a later one",
-        CLIENT,
-        "it.epoch <= asked.epoch",
-        "it.epoch == asked.epoch",
+        "only-the-last-is-asked-for",
+        "what was committed before the last transaction must have ended too",
+        HANGING_CODE,
+        "it.epoch <= epoch for it",
+        "it.epoch == epoch for it",
         ANSWERS,
     ),
     _one(
-        "nobody-confirms",
-        "what was committed a while ago is asked for",
+        "late-is-hanging",
+        "what its coordinator still writes the end of does not hang",
+        HANGING_CODE,
+        "        return End.COMING\n",
+        "        return End.MISSING\n",
+        ANSWERS,
+    ),
+    _one(
+        "nobody-asks",
+        "it is asked how what was committed a while ago has ended",
         "agents/transport.py",
-        "partition.unconfirmed_s > _CONFIRM_AFTER_S",
+        "partition.unconfirmed_s > _ASK_AFTER_S",
         "False",
-        "tests/agents/test_confirming.py",
+        "tests/agents/test_recover_hanging.py",
     ),
 )
 

@@ -60,6 +60,8 @@ class Transaction:
     deciding: bool | None = None
     decided: bool | None = None  # the outcome of the last one
     ended: bool = False  # by the epoch before this one
+    fencing: bool = False  # it is about to be aborted in its owner's stead
+    fenced_early: bool = False  # and has its next epoch already
     waiting: list[Callable[[], None]] = field(default_factory=list)
 
 
@@ -73,6 +75,18 @@ class Delays:
     def append(self) -> float:
         """From the coordinator's consent to the append."""
         return 0.0
+
+    def fence(self) -> float:
+        """From the wish to abort in an owner's stead to its being written down."""
+        return 0.0
+
+    def fences_early(self) -> bool:
+        """Whether a fence raises the epoch before it is written down, and once more then, as Kafka 4.0.0 does."""
+        return False
+
+    def fence_fails(self) -> bool:
+        """Whether a fence is not written down at all; whoever wants it has to come again."""
+        return False
 
     def poll(self) -> float:
         """From the last marker to when a Produce that waits for it notices (add.partitions.to.txn.retry.backoff.ms)."""
@@ -132,8 +146,7 @@ class Cluster:
                 code, transaction = self._end(*request._fields)
                 reply(EndTxnResponse(0, code, transaction.producer_id, transaction.epoch, {}))
             case InitProducerId():
-                code, producer_id, epoch = self._init(*request._fields[:2])
-                reply(InitProducerIdResponse(0, code, producer_id, epoch, {}))
+                self._init(*request._fields[:2], lambda *answer: reply(InitProducerIdResponse(0, *answer, {})))
             case OffsetRequest():
                 reply(self._offsets(node, request))
             case DescribeTransactions():
@@ -173,12 +186,18 @@ class Cluster:
         self.later(deadline - self._loop.time(), again)
 
     def _offsets(self, node: int, request: OffsetRequest) -> Any:
-        ((topic, ((partition, timestamp),)),) = request._topics
-        if self.leaders.of((topic, partition)) != node:
-            return SimpleNamespace(topics=[(topic, [(partition, NOT_LEADER_OR_FOLLOWER, -1, -1)])])
-        log = self.logs[topic, partition]
-        latest = log.stable if request._isolation_level == _READ_COMMITTED else log.end
-        return SimpleNamespace(topics=[(topic, [(partition, NONE, -1, latest if timestamp == _LATEST else 0)])])
+        def told(place: Place, timestamp: int) -> tuple[Any, ...]:
+            if self.leaders.of(place) != node:
+                return place[1], NOT_LEADER_OR_FOLLOWER, -1, -1
+            log = self.logs[place]
+            latest = log.stable if request._isolation_level == _READ_COMMITTED else log.end
+            return place[1], NONE, -1, latest if timestamp == _LATEST else 0
+
+        answers = [
+            (topic, [told((topic, number), timestamp) for number, timestamp in asked])
+            for topic, asked in request._topics
+        ]
+        return SimpleNamespace(topics=answers)
 
     # Writing
 
@@ -248,7 +267,7 @@ class Cluster:
             return INVALID_PRODUCER_ID_MAPPING
         if transaction.epoch != epoch:
             return INVALID_PRODUCER_EPOCH
-        if transaction.deciding is not None:
+        if transaction.deciding is not None or transaction.fencing:
             return CONCURRENT_TRANSACTIONS
         if not transaction.ongoing:
             transaction.ongoing, transaction.started = True, self._loop.time()
@@ -257,27 +276,50 @@ class Cluster:
 
     # Transactions
 
-    def _init(self, transactional_id: str, timeout_ms: int) -> tuple[int, int, int]:
+    def _init(self, transactional_id: str, timeout_ms: int, answer: Callable[[int, int, int], None]) -> None:
         transaction = self.transactions.get(transactional_id)
         if transaction is None:
             self._next_producer_id += 1
             transaction = self.transactions[transactional_id] = Transaction(self._next_producer_id)
         if transaction.ongoing:
             # Whoever has it open is fenced and its transaction aborted; the caller comes again.
-            self._decide(transactional_id, transaction, commit=False)
+            self._fence(transactional_id, transaction, lambda: answer(CONCURRENT_TRANSACTIONS, -1, -1))
+            return
         if transaction.deciding is not None:
-            return CONCURRENT_TRANSACTIONS, -1, -1
+            answer(CONCURRENT_TRANSACTIONS, -1, -1)
+            return
         transaction.epoch += 1
         transaction.timeout_s = timeout_ms / 1000
         transaction.ended = False
         self.on_event(f"{transactional_id} has a new owner, epoch {transaction.epoch}")
-        return NONE, transaction.producer_id, transaction.epoch
+        answer(NONE, transaction.producer_id, transaction.epoch)
+
+    def _fence(self, transactional_id: str, transaction: Transaction, then: Callable[[], None]) -> None:
+        """Abort a transaction in its owner's stead, a moment later."""
+        if transaction.fencing:
+            then()
+            return
+        transaction.fencing = True
+        if self._delays.fences_early() and not transaction.fenced_early:
+            transaction.fenced_early = True
+            transaction.epoch += 1
+
+        def write_down() -> None:
+            transaction.fencing = False
+            if not self._delays.fence_fails():
+                transaction.fenced_early = False
+                self._decide(transactional_id, transaction, commit=False)
+            then()
+
+        self.later(self._delays.fence(), write_down)
 
     def _end(self, transactional_id: str, producer_id: int, epoch: int, commit: bool) -> tuple[int, Transaction]:
         nobody = Transaction(-1)
         transaction = self.transactions.get(transactional_id)
         if transaction is None or transaction.producer_id != producer_id:
             return INVALID_PRODUCER_ID_MAPPING, nobody
+        if transaction.fencing:
+            return CONCURRENT_TRANSACTIONS, nobody
         if transaction.ongoing:
             if epoch != transaction.epoch:
                 return PRODUCER_FENCED, nobody
@@ -334,9 +376,9 @@ class Cluster:
 
     def _describe_producers(self, node: int, topics: Any) -> Any:
         def told(place: Place) -> tuple[Any, ...]:
-            if self.leaders.of(place) != node:
-                return place[1], NOT_LEADER_OR_FOLLOWER, None, [], {}
-            return place[1], NONE, None, self.logs[place].producers(), {}
+            # A follower answers too; this one has heard of nobody.
+            producers = self.logs[place].producers() if self.leaders.of(place) == node else []
+            return place[1], NONE, None, producers, {}
 
         answers = [(topic, [told((topic, number)) for number in numbers], {}) for topic, numbers, _ in topics]
         return SimpleNamespace(topics=answers)
@@ -364,7 +406,7 @@ class Cluster:
         for transactional_id, transaction in self.transactions.items():
             if transaction.ongoing and self._loop.time() - transaction.started > transaction.timeout_s:
                 self.on_event(f"{transactional_id} was open too long")
-                self._decide(transactional_id, transaction, commit=False)
+                self._fence(transactional_id, transaction, lambda: None)
 
 
 def _produced(outcomes: dict[Place, tuple[int, int]]) -> ProduceResponse:

@@ -87,12 +87,13 @@ class Connection:
     async def send(self, request: Any) -> Any:
         if not self.is_up:
             raise KafkaConnectionError("no connection")
-        return await self._client.network.carry(self._client, self._node, request)
+        return await self._client.network.carry(self, self._client, self._node, request)
 
 
 class Call(NamedTuple):
-    """A request of a client to a node, and the future that its answer belongs to."""
+    """A request of a client to a node over a connection, and the future that its answer belongs to."""
 
+    connection: Connection
     client: "Client"
     node: int
     request: Any
@@ -158,9 +159,9 @@ class Network:
             await asyncio.sleep(self._random.choice((0.001, 0.1, 2.0)))
             raise KafkaConnectionError("no node can be reached")
 
-    def carry(self, client: "Client", node: int, request: Any) -> "asyncio.Future[Any]":
+    def carry(self, connection: Connection, client: "Client", node: int, request: Any) -> "asyncio.Future[Any]":
         """Send a request on its way; the future is its answer, or what the client sees instead of one."""
-        call = Call(client, node, request, self._loop.create_future())
+        call = Call(connection, client, node, request, self._loop.create_future())
         client.pending.add(call.future)
         self._calls[node][call.future] = call
         later, random = self.cluster.later, self._random
@@ -176,7 +177,7 @@ class Network:
         if fate in ("lost", "late", "unanswered"):
             gives_up_s = random.choice((0.001, 0.05, client.request_timeout_s, client.request_timeout_s))
             timed_out = gives_up_s == client.request_timeout_s
-            later(gives_up_s, self._fail, call, RequestTimedOutError() if timed_out else KafkaConnectionError("lost"))
+            later(gives_up_s, self._break, call, RequestTimedOutError() if timed_out else KafkaConnectionError("lost"))
             if fate == "late":
                 later(gives_up_s + random.choice((0.001, 0.02, 1.0, 4.0)), self._deliver, call, "unanswered")
         if fate not in ("lost", "late"):
@@ -210,6 +211,15 @@ class Network:
             call.client.pending.discard(call.future)
             self._calls[call.node].pop(call.future, None)
             call.future.set_result(answer)
+
+    def _break(self, call: "Call", error: Exception) -> None:
+        """End a call and its connection, and whatever else waits for an answer over it."""
+        if call.future.done():
+            return
+        call.connection.close()
+        self._fail(call, error)
+        for other in [it for it in self._calls[call.node].values() if it.connection is call.connection]:
+            self._fail(other, KafkaConnectionError("the connection was closed"))
 
     def _fail(self, call: "Call", error: Exception) -> None:
         if not call.future.done():
@@ -256,8 +266,11 @@ class Network:
                 nothing = (partition, NOT_LEADER_OR_FOLLOWER, -1, -1, -1, None, -1, b"")
                 reply(SimpleNamespace(topics=[(topic, [nothing])]))
             case OffsetRequest():
-                ((topic, ((partition, _),)),) = request._topics
-                reply(SimpleNamespace(topics=[(topic, [(partition, NOT_LEADER_OR_FOLLOWER, -1, -1, -1)])]))
+                refused = [
+                    (topic, [(number, NOT_LEADER_OR_FOLLOWER, -1, -1) for number, _ in asked])
+                    for topic, asked in request._topics
+                ]
+                reply(SimpleNamespace(topics=refused))
 
     def _refuse_a_batch(self, node: int, request: Produce, reply: Any) -> None:
         """Refuse one topic's batch and take the others; or take it, and say otherwise."""
@@ -302,8 +315,7 @@ def describe(message: Any) -> str:
             ((topic, ((partition, position, _),)),) = message._topics
             return f"Fetch({topic}-{partition} at {position})"
         case OffsetRequest():
-            ((topic, ((partition, timestamp),)),) = message._topics
-            return f"ListOffsets({topic}-{partition}, {timestamp}, isolation {message._isolation_level})"
+            return f"ListOffsets({message._topics}, isolation {message._isolation_level})"
         case _:
             return ", ".join(f"{topic} {tuple(p[:-1])}" for topic, ps, *_ in message.topics for p in ps)
 

@@ -49,7 +49,7 @@ class SimulatedConsumer(BatchConsumer, _WithoutFaust):
         )
         self._beside: set[asyncio.Task[None]] = set()
         self._readers = {}
-        self._confirming = set()
+        self._asking = set()
         self._wake_ups = asyncio.Queue()
 
     _abstract = frozenset()
@@ -131,7 +131,7 @@ class Worker:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_CHECK_S)
-            self.consumer.confirm_transactions()
+            self.consumer.recover_hanging()
             await write_due_ticks(self.app)
 
     def has_open(self, number: int) -> bool:

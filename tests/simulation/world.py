@@ -40,12 +40,26 @@ class _DrawnDelays(Delays):
         self._impatience = random.choice((0.0, 0.0, 0.3))
         self._forgetfulness = random.choice((0.0, 0.5, 1.0))
         self._append_s = random.choice((0.0, 0.0, 0.003))
+        # As Kafka 4.0.0 does; it does not forget markers.
+        self._fences_early = random.random() < 0.3
+        if self._fences_early:
+            self._forgetfulness = 0.0
+        self._fence_failures = random.choice((0.0, 0.0, 0.3))
 
     def marker(self) -> float:
         return self._random.uniform(0.0001, self._marker_s)
 
     def append(self) -> float:
         return self._random.uniform(0, self._append_s) if self._append_s else 0.0
+
+    def fence(self) -> float:
+        return self._random.uniform(0.0001, self._marker_s)
+
+    def fences_early(self) -> bool:
+        return self._fences_early
+
+    def fence_fails(self) -> bool:
+        return self._random.random() < self._fence_failures
 
     def impatient(self) -> bool:
         return self._random.random() < self._impatience

@@ -1,4 +1,4 @@
-"""A transaction that was committed a while ago is asked for, and its partition recovers when it has not ended."""
+"""It is asked how what was committed a while ago has ended, and a partition in which it hangs recovers."""
 
 import asyncio
 
@@ -6,6 +6,7 @@ import pytest
 import structlog
 from aiokafka.errors import NotLeaderForPartitionError
 
+from agents import transport
 from agents.transport import BatchConsumer
 
 
@@ -22,7 +23,7 @@ class Partition:
         self.answers = answers
         self.asked = 0
 
-    async def confirm(self):
+    async def hangs(self):
         self.asked += 1
         await asyncio.sleep(0.001)
         answer = self.answers.pop(0)
@@ -45,9 +46,9 @@ async def tick(partition, times=1):
     """Give what was recovered after so many ticks, one right after the other."""
     consumer = object.__new__(BatchConsumer)
     consumer.app, consumer.partitions = App(), {3: partition}
-    consumer._beside, consumer._confirming = set(), set()
+    consumer._beside, consumer._asking = set(), set()
     for _ in range(times):
-        consumer.confirm_transactions()
+        consumer.recover_hanging()
         await asyncio.sleep(0.01)
     return consumer.app.recovered
 
@@ -59,34 +60,36 @@ async def test_nothing_is_asked_when_all_is_confirmed_or_young(unconfirmed_s):
     assert partition.asked == 0
 
 
-async def test_one_that_has_ended_is_left_alone():
-    assert await tick(Partition(0.6, [True])) == []
+async def test_a_partition_in_which_nothing_hangs_is_left_alone():
+    assert await tick(Partition(0.6, [False])) == []
 
 
-async def test_one_that_has_not_ended_makes_its_partition_recover():
-    partition = Partition(0.6, [False])
+async def test_a_partition_in_which_something_hangs_recovers():
+    partition = Partition(0.6, [True])
     assert await tick(partition) == [partition]
 
 
 @pytest.mark.parametrize("error", [NotLeaderForPartitionError(), TimeoutError(), ConnectionError()])
-async def test_when_nobody_can_be_asked_the_next_tick_asks_again(error):
-    partition = Partition(0.6, [error, False])
-    assert await tick(partition, times=2) == [partition]
+async def test_when_nobody_can_be_asked_it_is_asked_again_a_while_later(error, monkeypatch):
+    partition = Partition(0.6, [error, True])
+    monkeypatch.setattr(transport, "_ASK_AGAIN_S", 0.015)
+    assert await tick(partition, times=3) == [partition]
+    assert partition.asked == 2
 
 
 async def test_it_is_asked_once_at_a_time():
-    partition = Partition(0.6, [True])
+    partition = Partition(0.6, [False])
     consumer = object.__new__(BatchConsumer)
     consumer.app, consumer.partitions = App(), {3: partition}
-    consumer._beside, consumer._confirming = set(), set()
-    consumer.confirm_transactions()
+    consumer._beside, consumer._asking = set(), set()
+    consumer.recover_hanging()
     await asyncio.sleep(0)
-    consumer.confirm_transactions()
+    consumer.recover_hanging()
     await asyncio.sleep(0.01)
     assert partition.asked == 1
 
 
 async def test_a_partition_that_recovers_already_is_left_alone():
-    partition = Partition(0.6, [False])
+    partition = Partition(0.6, [True])
     partition.is_recovering = True
     assert await tick(partition) == []

@@ -1,0 +1,34 @@
+"""Whom the settling of hanging transactions believes."""
+
+from types import SimpleNamespace
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import NotLeaderForPartitionError
+from aiokafka.protocol.offset import OffsetRequest
+
+from agents.hanging import check_nothing_is_open
+
+
+class Follower:
+    """Stands for a client with old metadata and the follower it asks, which tells of producers all the same."""
+
+    cluster = SimpleNamespace(leader_for_partition=lambda _: 2)
+
+    def __init__(self):
+        self.asked_for_metadata = False
+
+    def force_metadata_update(self):
+        self.asked_for_metadata = True
+
+    async def send(self, _node, request):
+        if isinstance(request, OffsetRequest):
+            return SimpleNamespace(topics=[("t", [(0, 6, -1, -1)])])
+        return SimpleNamespace(topics=[("t", [(0, 0, None, [], {})], {})])
+
+
+async def test_a_follower_that_has_heard_of_no_open_transaction_is_not_believed():
+    follower = Follower()
+    with pytest.raises(NotLeaderForPartitionError):
+        await check_nothing_is_open(follower, "id", 9, [TopicPartition("t", 0)])
+    assert follower.asked_for_metadata
