@@ -7,7 +7,7 @@ there next would decide them too. The coordinator remembers the decision until t
 missing markers are written, as it was decided, before that.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from aiokafka.record.control_record import COMMIT_MARKER, ControlRecord
 from aiokafka.record.memory_records import MemoryRecords
 
 from agents.errors import HangingError
-from agents.leaders import EARLIEST, LATEST, READ_UNCOMMITTED, by_leader, leader_of, offsets
+from agents.leaders import EARLIEST, LATEST, READ_UNCOMMITTED, by_leader, leader_of, offsets, offsets_from
 from agents.wire import DescribeProducers, DescribeTransactions, WriteTxnMarkers
 
 _OK = 0
@@ -36,11 +36,11 @@ log = structlog.get_logger()
 
 
 class End(Enum):
-    """How a transaction that was committed stands in the partitions it wrote to."""
+    """How a transaction that was committed stands in a partition."""
 
-    THERE = "its end is in all of them"
-    COMING = "its coordinator has not written it everywhere yet"
-    MISSING = "its coordinator is done with it, and one of them still waits"
+    THERE = "it has ended"
+    COMING = "its coordinator has not written its end yet"
+    MISSING = "it hangs"
 
 
 class _State(NamedTuple):
@@ -90,10 +90,12 @@ async def settle(
         return _OK
     if await _describe(client, coordinator, transactional_id) != state:
         return _COME_AGAIN  # an older owner lives, and has begun another transaction in the meantime
-    for it in hanging:
+    first_epochs = [await _first_epoch(client, it.place, it.offset) for it in hanging]
+    if None in first_epochs:
+        return _COME_AGAIN
+    if first_epochs != [it.epoch for it in hanging]:
         # Kafka would decide both with one marker, whatever became of the first.
-        if await _first_epoch(client, it.place, it.offset) != it.epoch:
-            raise HangingError(f"{transactional_id}: one transaction was written behind another. {_unknown(hanging)}")
+        raise HangingError(f"{transactional_id}: one transaction was written behind another. {_unknown(hanging)}")
     if state.word not in _OVER:
         hanging = [it for it in hanging if it.epoch != state.epoch]  # what is of this epoch, InitProducerId aborts
     for it in hanging:
@@ -105,23 +107,19 @@ async def settle(
     return _COME_AGAIN if hanging else _OK
 
 
-async def find_end(
+async def find_ends(
     client: AIOKafkaClient,
     coordinator: int,
     transactional_id: str,
-    producer_id: int,
-    epoch: int,
-    places: Collection[TopicPartition],
-) -> End:
-    """Ask how a transaction that was committed, and those before it, stand in partitions where something is open.
+    committed: Mapping[TopicPartition, tuple[int, int]],
+) -> dict[TopicPartition, End]:
+    """Ask how committed transactions stand in partitions where something is open.
 
     Args:
         client: a connected client.
         coordinator: the broker that coordinates the id.
-        transactional_id: whose transaction.
-        producer_id: of the transaction.
-        epoch: of the transaction.
-        places: the partitions.
+        transactional_id: whose transactions.
+        committed: partition -> producer id and epoch of the last one there.
 
     Raises:
         HangingError: the broker does not let us ask.
@@ -129,12 +127,19 @@ async def find_end(
     """
     state = await _describe(client, coordinator, transactional_id)
     _check(client, state.code, f"DescribeTransactions of {transactional_id}")
-    # The coordinator's epoch is the next one while it writes the ends of this one.
-    if state.word in _BEING_SETTLED and state.producer_id == producer_id and state.epoch <= epoch + 1:
-        return End.COMING
-    found = await _find_open(client, producer_id, places)
-    # One that was written behind a hanging one has the larger epoch, and its commit ends both.
-    return End.MISSING if any(it.epoch <= epoch for it in found) else End.THERE
+    ends = {}
+    for producer_id in {producer_id for producer_id, _ in committed.values()}:
+        epochs = {place: epoch for place, (owner, epoch) in committed.items() if owner == producer_id}
+        # Only now: what the coordinator was done with before has no end where it is still open.
+        still_open = {it.place: it.epoch for it in await _find_open(client, producer_id, list(epochs))}
+        for place, epoch in epochs.items():
+            # The coordinator's epoch is the next one while it writes the ends of this one.
+            if state.word in _BEING_SETTLED and (state.producer_id, state.epoch) == (producer_id, epoch + 1):
+                ends[place] = End.COMING
+            # Behind a hanging one there may be one with a larger epoch, whose commit ends both.
+            else:
+                ends[place] = End.THERE if still_open.get(place, epoch + 1) > epoch else End.MISSING
+    return ends
 
 
 async def check_nothing_is_open(
@@ -162,11 +167,11 @@ async def _find_open(
     client: AIOKafkaClient, producer_id: int, places: Collection[TopicPartition]
 ) -> list[OpenTransaction]:
     """Give those of some partitions in which a producer's transaction is open: not decided, or without its marker."""
-    # A follower would tell of producers too, as far as it has heard of them; but not of offsets.
-    await offsets(client, places, LATEST, READ_UNCOMMITTED)
     found = []
     for leader, led in (await by_leader(client, places)).items():
         answer = await client.send(leader, DescribeProducers([(topic, [number], {}) for topic, number in led]))
+        # A follower tells of producers too, as far as it has heard of them; but it would refuse to tell an offset.
+        await offsets_from(client, leader, led, LATEST, READ_UNCOMMITTED)
         for topic, partitions, _ in answer.topics:
             for number, code, _, producers, _ in partitions:
                 _check(client, code, f"DescribeProducers of {topic}-{number}")
@@ -218,10 +223,10 @@ async def _told_by(client: AIOKafkaClient, place: TopicPartition, producer_id: i
     return None
 
 
-async def _first_epoch(client: AIOKafkaClient, place: TopicPartition, offset: int) -> int:
-    """Give the epoch of the batch that begins at an offset."""
-    epoch: int = (await _batches(client, place, offset))[0].producer_epoch
-    return epoch
+async def _first_epoch(client: AIOKafkaClient, place: TopicPartition, offset: int) -> int | None:
+    """Give the epoch of the batch that begins at an offset; None when its followers do not have it yet."""
+    batches = await _batches(client, place, offset)
+    return batches[0].producer_epoch if batches else None
 
 
 async def _batches(client: AIOKafkaClient, place: TopicPartition, position: int) -> list[Any]:

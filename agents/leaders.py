@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection
 
 from aiokafka import AIOKafkaClient, TopicPartition
-from aiokafka.errors import LeaderNotAvailableError, for_code
+from aiokafka.errors import KafkaError, LeaderNotAvailableError, for_code
 from aiokafka.protocol.offset import OffsetRequest
 
 READ_UNCOMMITTED, READ_COMMITTED = 0, 1
@@ -49,14 +49,25 @@ async def offsets(
         KafkaError: a broker cannot be reached, refuses, or does not lead any more.
         TimeoutError: no broker answered.
     """
-    found = {}
+    found: dict[TopicPartition, int] = {}
     for leader, led in (await by_leader(client, places)).items():
-        asked = [(topic, [(number, timestamp)]) for topic, number in led]
-        answer = await client.send(leader, OffsetRequest(-1, isolation, asked))
-        for topic, partitions in answer.topics:
-            for number, code, _, offset, *_ in partitions:
-                if code:
-                    client.force_metadata_update()  # the leader may have moved
-                    raise for_code(code)(f"ListOffsets of {topic}-{number}")
-                found[TopicPartition(topic, number)] = offset
+        found |= await offsets_from(client, leader, led, timestamp, isolation)
+    return found
+
+
+async def offsets_from(
+    client: AIOKafkaClient, leader: int, places: Collection[TopicPartition], timestamp: int, isolation: int
+) -> dict[TopicPartition, int]:
+    """Ask one broker, which has to lead these partitions; see `offsets`."""
+    asked = [(topic, [(number, timestamp)]) for topic, number in places]
+    answer = await client.send(leader, OffsetRequest(-1, isolation, asked))
+    found = {}
+    for topic, partitions in answer.topics:
+        for number, code, _, offset, *_ in partitions:
+            if code:
+                client.force_metadata_update()  # the leader may have moved
+                raise for_code(code)(f"ListOffsets of {topic}-{number}")
+            found[TopicPartition(topic, number)] = offset
+    if missing := set(places) - found.keys():
+        raise KafkaError(f"ListOffsets: broker {leader} says nothing of {missing}")
     return found

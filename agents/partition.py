@@ -82,9 +82,9 @@ class Partition:
         return self._recoveries > 0
 
     @property
-    def unconfirmed_s(self) -> float:
-        """How long the end of a transaction has not been seen, in seconds, or 0: it may hang (`agents.hanging`)."""
-        return 0.0 if self._transactions is None else self._transactions.unconfirmed_s
+    def may_hang(self) -> bool:
+        """Whether a transaction was committed whose end has not been seen everywhere (`agents.hanging`)."""
+        return self._transactions is not None and self._transactions.may_hang
 
     @property
     def position(self) -> Position | None:
@@ -183,7 +183,7 @@ class Partition:
             )
 
     async def hangs(self) -> bool:
-        """Ask whether the transaction of `unconfirmed_s`, or one before it, hangs.
+        """Ask whether a transaction that was committed hangs.
 
         Raises:
             TransactionError, KafkaError, OSError: a broker cannot be asked.

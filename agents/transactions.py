@@ -1,4 +1,4 @@
-"""Owns the transaction client: transactions version 2 (KIP-890) for one transactional id, one request at a time.
+"""Owns the transaction client: transactions version 2 (KIP-890) for one transactional id, one after the other.
 
 It has no buffer and no background task; every error reaches the caller. After any error the state of the transaction is
 for `begin` to settle: the client is to be used no further until then.
@@ -27,24 +27,29 @@ _CONCURRENT_TRANSACTIONS = 51
 _COORDINATOR_ERRORS = frozenset({14, 15, 16})  # loading, not available, not here: ask again, perhaps elsewhere
 _FENCED = frozenset({47, 90})  # INVALID_PRODUCER_EPOCH, PRODUCER_FENCED
 _TOO_LARGE = frozenset({10, 18})  # MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE
-_RETRY_S = 0.005
+_RETRY_S, _LONGEST_RETRY_S = 0.005, 0.1
 _CLOSE_WITHIN_S = 1.0
+_STALE_S = 5.0
 _COORDINATOR_RETRY_S = 0.1
 _SAY_EVERY_S = 5.0
 
 log = structlog.get_logger()
 
 
-class _Committed(NamedTuple):
-    """A transaction that was committed, and when, by the loop's clock in seconds.
+class _Unseen(NamedTuple):
+    """The last batch that was committed in a partition and whose end has not been seen there: it may hang.
 
-    `offsets` are those of the last batch in every partition that it or one before it wrote to.
+    Args:
+        offset: of its first record.
+        connection: over which it was written.
+        producer_id: of its transaction.
+        epoch: of its transaction.
     """
 
+    offset: int
+    connection: AIOKafkaConnection
     producer_id: int
     epoch: int
-    at_s: float
-    offsets: Mapping[TopicPartition, int]
 
 
 class TransactionClient:
@@ -64,7 +69,7 @@ class TransactionClient:
             bootstrap_servers=bootstrap,
             client_id=transactional_id,
             request_timeout_ms=request_timeout_ms,
-            # The socket is busy as long as the partition is; an idle one must not be dropped by our side.
+            # One that may not be replaced must not be dropped by our side.
             connections_max_idle_ms=24 * 60 * 60 * 1000,
         )
         self._id = transactional_id
@@ -73,14 +78,10 @@ class TransactionClient:
         self._coordinator: int | None = None
         self._producer_id = -1
         self._epoch = -1
-        self._written: dict[TopicPartition, int] = {}  # the offset of the last batch in each partition
-        # The last transaction, and the first whose end has not been seen in every partition.
-        self._committed: _Committed | None = None
-        self._unconfirmed: _Committed | None = None
-        # The connections over which this transaction is written; and those before it whose end has not been seen.
-        self._connections: dict[TopicPartition, AIOKafkaConnection] = {}
-        self._watched: dict[TopicPartition, AIOKafkaConnection] = {}
-        self._asking: asyncio.Task[Any] | None = None
+        self._offsets: dict[TopicPartition, int] = {}  # of this transaction's batches
+        self._connections: dict[TopicPartition, AIOKafkaConnection] = {}  # over which this transaction is written
+        self._unseen: dict[TopicPartition, _Unseen] = {}
+        self._asker: asyncio.Task[Any] | None = None
 
     async def start(self, topics: Sequence[str]) -> None:
         """Connect, and learn where the topics' partitions are.
@@ -93,8 +94,8 @@ class TransactionClient:
 
     async def close(self) -> None:
         """Close all connections; a peer that does not answer is not waited for."""
-        if self._asking is not None:
-            self._asking.cancel()  # it would connect anew
+        if self._asker is not None:
+            self._asker.cancel()  # it would connect anew
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._client.close(), _CLOSE_WITHIN_S)
 
@@ -111,10 +112,13 @@ class TransactionClient:
             KafkaError: it cannot be reached.
         """
         loop = asyncio.get_running_loop()
-        said = loop.time()
+        said, pause_s = loop.time(), _RETRY_S
         while True:
             coordinator = self._coordinator = self._coordinator or await self._find_coordinator()
+            asked_at = loop.time()
             code = await hanging.settle(self._client, coordinator, self._id, places) if places else _OK
+            if loop.time() - asked_at > _STALE_S:
+                continue  # this process stood still: what it heard may be old, and InitProducerId makes it forgotten
             if code == _OK:
                 # No producer id and epoch: this is a new life, whatever an earlier one believed.
                 answer = await self._client.send(coordinator, InitProducerId(self._id, self._timeout_ms, -1, -1))
@@ -129,7 +133,9 @@ class TransactionClient:
             if loop.time() - said > _SAY_EVERY_S:
                 said = loop.time()
                 log.info("the last transaction is still being settled", id=self._id, answer=_describe(code))
-            await asyncio.sleep(_RETRY_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_RETRY_S)
+        self._unseen.clear()
         if places:
             # What InitProducerId itself has aborted may hang as well.
             await hanging.check_nothing_is_open(self._client, self._id, self._producer_id, places)
@@ -147,11 +153,11 @@ class TransactionClient:
         found = {}
         for place in places:
             leader = await leader_of(self._client, *place)
-            watched = self._watched.get(place)
-            if watched is None and not await self._client.ready(leader):
+            if place not in self._unseen and not await self._client.ready(leader):
                 raise NodeNotReadyError(f"{self._id}: broker {leader} cannot be reached")
             connection = self._client._conns.get((leader, ConnectionGroup.DEFAULT))  # noqa: SLF001 - no other way to ask
-            if connection is None or not connection.connected() or watched not in (None, connection):
+            unseen = self._unseen.get(place)
+            if connection is None or not connection.connected() or (unseen and unseen.connection is not connection):
                 where = f"{place.topic}-{place.partition}"
                 raise TransactionError(f"{self._id}: the broker of {where} was away; a transaction may hang there")
             found[place] = connection
@@ -193,7 +199,7 @@ class TransactionClient:
             self._connections = await self._connections_to(places)
             again = await self._produce_once(ready, found)
             if not again:
-                self._written |= {TopicPartition(topic, partition): offset for topic, offset in found.items()}
+                self._offsets = {TopicPartition(topic, partition): offset for topic, offset in found.items()}
                 return found
             if asyncio.get_running_loop().time() > deadline:
                 raise TransactionError(f"Produce of {self._id}: the transaction before it is still being settled")
@@ -272,50 +278,46 @@ class TransactionClient:
         if answer.error_code != _OK:
             self._coordinator = None
             raise UnknownOutcomeError(f"EndTxn of {self._id}: {_describe(answer.error_code)}")
-        self._watched |= self._connections
-        now = asyncio.get_running_loop().time()
-        self._committed = _Committed(self._producer_id, self._epoch, now, dict(self._written))
-        self._unconfirmed = self._unconfirmed or self._committed
+        self._unseen |= {
+            place: _Unseen(offset, self._connections[place], self._producer_id, self._epoch)
+            for place, offset in self._offsets.items()
+        }
         self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch
 
     @property
-    def unconfirmed_s(self) -> float:
-        """How long ago a transaction was committed whose end has not been seen in every partition, in seconds; or 0."""
-        return 0.0 if self._unconfirmed is None else asyncio.get_running_loop().time() - self._unconfirmed.at_s
+    def may_hang(self) -> bool:
+        """Whether there is a partition in which the end of what was committed has not been seen."""
+        return bool(self._unseen)
 
     async def hangs(self) -> bool:
-        """Ask whether that transaction, or one before it, hangs. It may be asked while others are written.
+        """Ask whether anything that was committed hangs. It may be asked while another transaction is written.
 
-        When the end of all of them is seen, the next one is asked for from then on. The task that asks is cancelled
-        when the client is closed.
+        The task that asks is cancelled when the client is closed.
 
         Raises:
             HangingError: a broker does not let us ask.
             KafkaError: a broker cannot be reached, or does not lead any more.
             TimeoutError: no broker answered.
         """
-        asked = self._unconfirmed
-        if asked is None:
-            return False
-        self._asking = asyncio.current_task()
+        self._asker = asyncio.current_task()
         try:
-            end = await self._end_of(asked)
+            return await self._see_ends()
         finally:
-            self._asking = None
-        if end is hanging.End.THERE:
-            self._unconfirmed = None if self._committed is asked else self._committed
-            for place, offset in asked.offsets.items():
-                if self._written[place] == offset:
-                    self._watched.pop(place, None)
-        return end is hanging.End.MISSING
+            self._asker = None
 
-    async def _end_of(self, asked: _Committed) -> hanging.End:
-        ends = await offsets(self._client, asked.offsets, LATEST, READ_COMMITTED)
-        waiting = [place for place, offset in asked.offsets.items() if ends[place] <= offset]
-        if not waiting:
-            return hanging.End.THERE
-        coordinator = self._coordinator or await self._find_coordinator()
-        return await hanging.find_end(self._client, coordinator, self._id, asked.producer_id, asked.epoch, waiting)
+    async def _see_ends(self) -> bool:
+        asked = dict(self._unseen)
+        stable = await offsets(self._client, asked, LATEST, READ_COMMITTED)
+        waiting = {place: unseen for place, unseen in asked.items() if stable[place] <= unseen.offset}
+        ends = dict.fromkeys(asked, hanging.End.THERE)
+        if waiting:
+            coordinator = await self._find_coordinator()  # it may be another one by now
+            committed = {place: (unseen.producer_id, unseen.epoch) for place, unseen in waiting.items()}
+            ends |= await hanging.find_ends(self._client, coordinator, self._id, committed)
+        for place, end in ends.items():
+            if end is hanging.End.THERE and self._unseen.get(place) is asked[place]:
+                del self._unseen[place]
+        return hanging.End.MISSING in ends.values()
 
     async def log_range(self, topic: str, partition: int) -> tuple[int, int]:
         """Give a partition's first offset and its end, undecided transactions included (read_uncommitted).

@@ -26,8 +26,8 @@ from schemas.topics import COMMANDS
 
 # Nobody calls aiokafka's `getmany` here, so its watch over the time between two calls must never bite.
 _NEVER_MS = 2**31 * 1_000
-# After a commit it is asked whether it hangs; the ends of transactions are written within milliseconds.
-_ASK_AFTER_S, _ASK_AGAIN_S = 0.5, 1.0
+# As long as the end of a transaction has not been seen, it is asked for: so often, and so late when nobody answers.
+_ASK_EVERY_S, _ASK_AGAIN_S = 0.5, 1.0
 
 
 class _RebalanceListener(ConsumerRebalanceListener):
@@ -63,6 +63,7 @@ class BatchConsumer(Consumer):
         self._readers: dict[int, CommandReader] = {}
         self._wake_ups: asyncio.Queue[CommandBatch] = asyncio.Queue()
         self._asking: set[int] = set()  # partitions
+        self._ask_at: dict[int, float] = {}  # partition -> not before, by the loop's clock in seconds
         self._listener = _RebalanceListener(self)
 
     @property
@@ -172,10 +173,12 @@ class BatchConsumer(Consumer):
                 self._run_beside(self.app.recover(partition))
 
     def recover_hanging(self) -> None:
-        """Ask how what was committed a while ago has ended, and RECOVER the partitions in which it hangs."""
-        for partition in self.partitions.values():
-            is_due = partition.is_open and partition.unconfirmed_s > _ASK_AFTER_S
-            if is_due and partition.number not in self._asking:
+        """Ask how what was committed has ended, and RECOVER the partitions in which it hangs."""
+        now = asyncio.get_running_loop().time()
+        for number, partition in self.partitions.items():
+            is_due = partition.is_open and partition.may_hang and now >= self._ask_at.get(number, 0.0)
+            if is_due and number not in self._asking:
+                self._ask_at[number] = now + _ASK_EVERY_S
                 self._run_beside(self._recover_if_hanging(partition))
 
     async def _recover_if_hanging(self, partition: Partition) -> None:
@@ -184,7 +187,11 @@ class BatchConsumer(Consumer):
             hangs = await partition.hangs()
         except (TransactionError, KafkaError, OSError) as error:
             partition.log.info("cannot see how the last transactions ended; asking again", error=repr(error))
-            await asyncio.sleep(_ASK_AGAIN_S)
+            self._ask_at[partition.number] = asyncio.get_running_loop().time() + _ASK_AGAIN_S
+            return
+        except Exception as error:
+            partition.log.exception("the worker cannot go on")
+            await self.app.crash(error)
             return
         finally:
             self._asking.discard(partition.number)

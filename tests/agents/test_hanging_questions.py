@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import NotLeaderForPartitionError
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 
-from agents.hanging import check_nothing_is_open
+from agents.hanging import check_nothing_is_open, settle
+from agents.wire import DescribeProducers, DescribeTransactions
 
 
 class Follower:
@@ -25,6 +27,25 @@ class Follower:
         if isinstance(request, OffsetRequest):
             return SimpleNamespace(topics=[("t", [(0, 6, -1, -1)])])
         return SimpleNamespace(topics=[("t", [(0, 0, None, [], {})], {})])
+
+
+class Leader:
+    """Stands for a leader whose followers do not have the last batch yet: it says that it is there, and gives none."""
+
+    cluster = SimpleNamespace(leader_for_partition=lambda _: 1)
+
+    async def send(self, _node, request):
+        answers = {
+            DescribeTransactions: SimpleNamespace(transactions=[(0, "id", "Ongoing", 0, -1, 9, 4, [], {})]),
+            DescribeProducers: SimpleNamespace(topics=[("t", [(0, 0, None, [(9, 4, 0, -1, 0, 7, {})], {})], {})]),
+            OffsetRequest: SimpleNamespace(topics=[("t", [(0, 0, -1, 7)])]),
+            FetchRequest: SimpleNamespace(topics=[("t", [(0, 0, 7, 7, 0, None, -1, b"")])]),
+        }
+        return answers[type(request)]
+
+
+async def test_what_its_followers_do_not_have_yet_is_waited_for():
+    assert await settle(Leader(), 1, "id", [TopicPartition("t", 0)]) == 51
 
 
 async def test_a_follower_that_has_heard_of_no_open_transaction_is_not_believed():

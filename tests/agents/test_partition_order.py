@@ -57,7 +57,7 @@ class Kafka:
     async def close(self):
         pass
 
-    unconfirmed_s = 0.0
+    may_hang = False
 
     async def begin(self, places):
         assert {place.topic for place in places} == {CHANGELOG, RESULTS, STOCK_CHANGES, DEAD_LETTERS}

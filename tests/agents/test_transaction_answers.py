@@ -42,7 +42,9 @@ class Broker:
         self.cluster = SimpleNamespace(leader_for_partition=lambda _: 1)
         self._conns = {(1, 0): Connection(self)}
         self.epoch = 4
+        self.coordinator = 1
         self.requests = []
+        self.asked_nodes = []
         self.produce_codes = {}  # by topic; what is not here is appended
         self.silent_about = set()
         self.lose_answers = False
@@ -51,7 +53,7 @@ class Broker:
         self.told = (0, "Empty")  # the coordinator's epoch and word
 
     async def coordinator_lookup(self, *_):
-        return 1
+        return self.coordinator
 
     async def close(self):
         pass
@@ -64,7 +66,8 @@ class Broker:
             self._conns[node, 0] = Connection(self)
         return True
 
-    async def send(self, _node, request):
+    async def send(self, node, request):
+        self.asked_nodes.append(node)
         self.requests.append(type(request))
         answer = {
             InitProducerId: self.init,
@@ -118,6 +121,7 @@ class Broker:
         topics = [
             (topic, [(number, 0, -1, 0 if timestamp == -2 else end) for number, timestamp in asked])
             for topic, asked in request._topics
+            if topic not in self.silent_about
         ]
         return SimpleNamespace(topics=topics)
 
@@ -206,25 +210,58 @@ async def test_when_all_has_ended_any_connection_will_do(broker_of_answers, clie
     assert broker_of_answers.requests.count(Produce) == 2
 
 
-async def test_all_up_to_the_asked_one_have_to_end_and_then_the_next_is_asked_for(broker_of_answers, client):
-    first = client._epoch
-    for _ in range(2):
-        await client.produce(0, batches(CHANGELOG))
-        await client.end()
+async def test_what_is_open_under_its_epoch_or_an_earlier_one_hangs(broker_of_answers, client):
+    epoch = client._epoch
+    await client.produce(0, batches(CHANGELOG))
+    await client.end()
     broker_of_answers.stable_end = 100
     broker_of_answers.told = (client._epoch, "Ongoing")
-    for still_open in (first - 1, first):
+    for still_open in (epoch - 1, epoch):
         broker_of_answers.open_epochs = [still_open]
         assert await client.hangs()
-    # The first one is over; the second is asked for next.
-    broker_of_answers.open_epochs = [first + 1]
+        assert client.may_hang
+    # What holds readers back now is the next one, or somebody else's.
+    for still_open in ([epoch + 1], []):
+        broker_of_answers.open_epochs = still_open
+        assert not await client.hangs()
+        assert not client.may_hang
+
+
+async def test_what_is_committed_while_it_is_asked_is_asked_for_next(broker_of_answers, client):
+    await client.produce(0, batches(CHANGELOG))
+    await client.end()
+    answer = broker_of_answers.list_offsets
+
+    async def answer_late(_node, request):
+        await asyncio.sleep(0.01)
+        return answer(request)
+
+    broker_of_answers.send, send = answer_late, broker_of_answers.send
+    asking = asyncio.create_task(client.hangs())
+    await asyncio.sleep(0)
+    broker_of_answers.send = send
+    await client.produce(0, batches(CHANGELOG))
+    await client.end()
+    assert not await asking
+    assert client.may_hang
+
+
+async def test_only_what_has_not_been_seen_to_end_is_asked_for(broker_of_answers, client):
+    await client.produce(0, batches(CHANGELOG, RESULTS))
+    await client.end()
     assert not await client.hangs()
-    assert client.unconfirmed_s > 0
-    assert await client.hangs()
-    # What holds readers back now is somebody else's.
-    broker_of_answers.open_epochs = []
+    await client.produce(0, batches(CHANGELOG))
+    await client.end()
+    broker_of_answers.silent_about = {RESULTS}
     assert not await client.hangs()
-    assert client.unconfirmed_s == 0
+
+
+async def test_a_coordinator_that_has_moved_is_looked_for(broker_of_answers, client):
+    await client.produce(0, batches(CHANGELOG))
+    await client.end()
+    broker_of_answers.stable_end, broker_of_answers.coordinator = 100, 2
+    assert not await client.hangs()
+    assert 2 in broker_of_answers.asked_nodes
 
 
 async def test_what_its_coordinator_still_writes_the_end_of_does_not_hang(broker_of_answers, client):
@@ -234,7 +271,7 @@ async def test_what_its_coordinator_still_writes_the_end_of_does_not_hang(broker
     broker_of_answers.stable_end, broker_of_answers.open_epochs = 100, [epoch]
     broker_of_answers.told = (epoch + 1, "PrepareCommit")
     assert not await client.hangs()
-    assert client.unconfirmed_s > 0
+    assert client.may_hang
     broker_of_answers.told = (epoch + 2, "PrepareCommit")  # of the next one
     assert await client.hangs()
 

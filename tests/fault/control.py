@@ -57,7 +57,7 @@ class VersionOne(TransactionClient):
             max_request_size=_BATCH_BYTES,
         )
 
-    unconfirmed_s = 0.0
+    may_hang = False
 
     async def begin(self, places):
         """Fence every older user of the id (InitProducerId)."""

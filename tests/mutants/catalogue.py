@@ -22,7 +22,7 @@ _END = "        await transactions.end()\n"
 _FENCE = "        await transactions.begin([TopicPartition(topic, self.number) for topic in _OUTPUTS])\n"
 _RANGE = "        log_start, log_end = await transactions.log_range(CHANGELOG, self.number)\n"
 _NEW_EPOCH = "        self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch\n"
-_LAST_LINE_BEFORE = "        self._unconfirmed = self._unconfirmed or self._committed\n"
+_LAST_LINE_BEFORE = "            for place, offset in self._offsets.items()\n        }\n"
 _SEND_END = (
     "            answer = await self._client.send(self._coordinator, "
     "EndTxn(self._id, self._producer_id, self._epoch, True))\n"
@@ -348,7 +348,7 @@ _OF_WHAT_HANGS = (
         "followers-are-believed",
         "only a leader tells of open transactions",
         HANGING_CODE,
-        "    await offsets(client, places, LATEST, READ_UNCOMMITTED)\n",
+        "        await offsets_from(client, leader, led, LATEST, READ_UNCOMMITTED)\n",
         "",
         "tests/agents/test_hanging_questions.py",
     ),
@@ -356,15 +356,15 @@ _OF_WHAT_HANGS = (
         "two-under-one-marker",
         "a transaction that was written behind a hanging one is not decided with it",
         HANGING_CODE,
-        "        if await _first_epoch(client, it.place, it.offset) != it.epoch:\n",
-        "        if False:\n",
+        "    if first_epochs != [it.epoch for it in hanging]:\n",
+        "    if False:\n",
         HANGING,
     ),
     _one(
         "over-any-connection",
         "where an end has not been seen, a batch is written only over the connection of then",
         CLIENT,
-        " or watched not in (None, connection)",
+        " or (unseen and unseen.connection is not connection)",
         "",
         ANSWERS,
     ),
@@ -380,24 +380,24 @@ _OF_WHAT_HANGS = (
         "only-the-last-is-asked-for",
         "what was committed before the last transaction must have ended too",
         HANGING_CODE,
-        "it.epoch <= epoch for it",
-        "it.epoch == epoch for it",
+        "still_open.get(place, epoch + 1) > epoch",
+        "still_open.get(place, epoch + 1) != epoch",
         ANSWERS,
     ),
     _one(
         "late-is-hanging",
         "what its coordinator still writes the end of does not hang",
         HANGING_CODE,
-        "        return End.COMING\n",
-        "        return End.MISSING\n",
+        "                ends[place] = End.COMING\n",
+        "                ends[place] = End.MISSING\n",
         ANSWERS,
     ),
     _one(
         "nobody-asks",
         "it is asked how what was committed a while ago has ended",
         "agents/transport.py",
-        "partition.unconfirmed_s > _ASK_AFTER_S",
-        "False",
+        "partition.may_hang and",
+        "False and",
         "tests/agents/test_recover_hanging.py",
     ),
 )

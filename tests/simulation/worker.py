@@ -49,7 +49,7 @@ class SimulatedConsumer(BatchConsumer, _WithoutFaust):
         )
         self._beside: set[asyncio.Task[None]] = set()
         self._readers = {}
-        self._asking = set()
+        self._asking, self._ask_at = set(), {}
         self._wake_ups = asyncio.Queue()
 
     _abstract = frozenset()
