@@ -29,7 +29,7 @@ _FENCED = frozenset({47, 90})  # INVALID_PRODUCER_EPOCH, PRODUCER_FENCED
 _TOO_LARGE = frozenset({10, 18})  # MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE
 _RETRY_S, _LONGEST_RETRY_S = 0.005, 0.1
 _CLOSE_WITHIN_S = 1.0
-_STALE_S = 5.0
+_LOOKS, _STALE_S = 3, 5.0
 _COORDINATOR_RETRY_S = 0.1
 _SAY_EVERY_S = 5.0
 
@@ -115,10 +115,7 @@ class TransactionClient:
         said, pause_s = loop.time(), _RETRY_S
         while True:
             coordinator = self._coordinator = self._coordinator or await self._find_coordinator()
-            asked_at = loop.time()
-            code = await hanging.settle(self._client, coordinator, self._id, places) if places else _OK
-            if loop.time() - asked_at > _STALE_S:
-                continue  # this process stood still: what it heard may be old, and InitProducerId makes it forgotten
+            code = await self._settle(coordinator, places) if places else _OK
             if code == _OK:
                 # No producer id and epoch: this is a new life, whatever an earlier one believed.
                 answer = await self._client.send(coordinator, InitProducerId(self._id, self._timeout_ms, -1, -1))
@@ -139,6 +136,16 @@ class TransactionClient:
         if places:
             # What InitProducerId itself has aborted may hang as well.
             await hanging.check_nothing_is_open(self._client, self._id, self._producer_id, places)
+
+    async def _settle(self, coordinator: int, places: Sequence[TopicPartition]) -> int:
+        """Settle what hangs, right before InitProducerId makes the coordinator forget what it decided."""
+        loop = asyncio.get_running_loop()
+        for _ in range(_LOOKS):
+            asked_at = loop.time()
+            code = await hanging.settle(self._client, coordinator, self._id, places)
+            if loop.time() - asked_at < _STALE_S:
+                break  # else this process stood still, and what it heard is old
+        return code
 
     async def _connections_to(self, places: Collection[TopicPartition]) -> dict[TopicPartition, AIOKafkaConnection]:
         """Give the connections to write over, once it is seen that nothing can hang where we write.

@@ -1,5 +1,6 @@
 """Whom the settling of hanging transactions believes."""
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ from aiokafka.errors import NotLeaderForPartitionError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 
+from agents import transactions
 from agents.hanging import check_nothing_is_open, settle
 from agents.wire import DescribeProducers, DescribeTransactions
 
@@ -53,3 +55,20 @@ async def test_a_follower_that_has_heard_of_no_open_transaction_is_not_believed(
     with pytest.raises(NotLeaderForPartitionError):
         await check_nothing_is_open(follower, "id", 9, [TopicPartition("t", 0)])
     assert follower.asked_for_metadata
+
+
+async def test_who_stood_still_while_looking_looks_again(monkeypatch):
+    loop, looks = asyncio.get_running_loop(), []
+    late = iter([6.0, 0.0])
+
+    async def settle(*_):
+        looks.append(loop.time())
+        now.append(now[-1] + next(late))
+        return 0
+
+    now = [100.0]
+    monkeypatch.setattr(loop, "time", lambda: now[-1])
+    monkeypatch.setattr(transactions.hanging, "settle", settle)
+    client = transactions.TransactionClient("nowhere", "holdfast-0", timeout_ms=1_000)
+    assert await client._settle(1, [TopicPartition("t", 0)]) == 0
+    assert looks == [100.0, 106.0]
