@@ -94,7 +94,7 @@ class LedgerApp(faust.App):
 
 
 def instance_id(data_dir: Path) -> str:
-    """Give the worker's identity, kept in its data directory: a restarted worker takes its old place in the group."""
+    """Return the worker's identity, kept in its data directory: a restarted worker takes its old place in the group."""
     path = data_dir / "instance-id"
     if not path.exists():
         data_dir.mkdir(parents=True, exist_ok=True)

@@ -74,7 +74,7 @@ class TransactionOutput:
         )
 
     def batches(self, rows: Iterable[tuple[bytes, bytes | None]], timestamp: int) -> dict[str, RecordBatch]:
-        """Give the record batch of each topic that has something to write.
+        """Return the record batch of each topic that has something to write.
 
         Args:
             rows: the ledger's rows, in order.

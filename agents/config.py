@@ -27,5 +27,5 @@ class WorkerConfig:
     batch_commands: int = 2_000
 
     def store_path(self, partition: int) -> Path:
-        """Give where this worker keeps a partition's rows."""
+        """Return where this worker keeps a partition's rows."""
         return self.data_dir / "ledger" / str(partition)

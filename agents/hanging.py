@@ -166,7 +166,7 @@ async def _describe(client: AIOKafkaClient, coordinator: int, transactional_id: 
 async def _find_open(
     client: AIOKafkaClient, producer_id: int, places: Collection[TopicPartition]
 ) -> list[OpenTransaction]:
-    """Give those of some partitions in which a producer's transaction is open: not decided, or without its marker."""
+    """Return those of some partitions in which a producer's transaction is open: not decided, or without its marker."""
     found = []
     for leader, led in (await by_leader(client, places)).items():
         answer = await client.send(leader, DescribeProducers([(topic, [number], {}) for topic, number in led]))
@@ -224,7 +224,7 @@ async def _told_by(client: AIOKafkaClient, place: TopicPartition, producer_id: i
 
 
 async def _first_epoch(client: AIOKafkaClient, place: TopicPartition, offset: int) -> int | None:
-    """Give the epoch of the batch that begins at an offset; None when its followers do not have it yet."""
+    """Return the epoch of the batch that begins at an offset; None when its followers do not have it yet."""
     batches = await _batches(client, place, offset)
     return batches[0].producer_epoch if batches else None
 

@@ -14,7 +14,7 @@ _ASK_WITHIN_S = 10.0
 
 
 async def leader_of(client: AIOKafkaClient, topic: str, partition: int) -> int:
-    """Give the broker that leads a partition.
+    """Return the broker that leads a partition.
 
     Raises:
         LeaderNotAvailableError: there is none at the moment.

@@ -17,8 +17,8 @@ from aiokafka.errors import KafkaError
 from agents import failpoints
 from agents.batches import CommandBatch
 from agents.config import WorkerConfig
-from agents.deciding import Folded, fold
 from agents.errors import TooLargeError, TransactionError
+from agents.fold import Folded, fold
 from agents.local_store import LocalStore, LostLedgerError
 from agents.reading import LogReader
 from agents.transactions import TransactionClient
@@ -88,12 +88,12 @@ class Partition:
 
     @property
     def position(self) -> Position | None:
-        """Give where the ledger stands; None before it is recovered."""
+        """Return where the ledger stands; None before it is recovered."""
         return self._ledger.position if self._ledger else None
 
     @property
     def next_due_at(self) -> int | None:
-        """Give the time (ms) at which a reservation may expire; None while the gate is closed."""
+        """Return the time (ms) at which a reservation may expire; None while the gate is closed."""
         return self._ledger.expiries.next_due_at if self._ledger and not self._revoked else None
 
     # COMMIT

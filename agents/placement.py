@@ -43,7 +43,7 @@ class LedgerTables(TableManager):
 
     @property
     def recovery(self) -> Recovery:
-        """Give the recovery service."""
+        """Return the recovery service."""
         found: Recovery | None = self.__dict__.get("_recovery")
         if found is None:
             found = self._recovery = LedgerRecovery(self.app, self, beacon=self.beacon, loop=self.loop)

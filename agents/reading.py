@@ -147,7 +147,7 @@ class CommandReader:
         self._task: asyncio.Task[None] | None = None
 
     def take(self) -> CommandBatch | None:
-        """Give all that was fetched since the last call, as one batch: the longer a transaction, the larger the next.
+        """Return all that was fetched since the last call, as one batch: the longer a transaction, the larger the next.
 
         Returns:
             None when nothing was fetched.

@@ -148,7 +148,7 @@ class TransactionClient:
         return code
 
     async def _connections_to(self, places: Collection[TopicPartition]) -> dict[TopicPartition, AIOKafkaConnection]:
-        """Give the connections to write over, once it is seen that nothing can hang where we write.
+        """Return the connections to write over, once it is seen that nothing can hang where we write.
 
         Where an end has not been seen yet, it is the connection of then: its broker was never away. aiokafka's client
         would connect anew without a word.
@@ -327,7 +327,7 @@ class TransactionClient:
         return hanging.End.MISSING in ends.values()
 
     async def log_range(self, topic: str, partition: int) -> tuple[int, int]:
-        """Give a partition's first offset and its end, undecided transactions included (read_uncommitted).
+        """Return a partition's first offset and its end, undecided transactions included (read_uncommitted).
 
         Raises:
             KafkaError: the broker cannot be reached, or refuses.

@@ -68,7 +68,7 @@ class BatchConsumer(Consumer):
 
     @property
     def client(self) -> AIOKafkaConsumer:
-        """Give aiokafka's consumer; it exists once the service was started."""
+        """Return aiokafka's consumer; it exists once the service was started."""
         assert self._client is not None  # noqa: S101 - Faust starts the consumer before anything that uses it
         return self._client
 
@@ -251,7 +251,7 @@ class BatchConsumer(Consumer):
         return {TP(COMMANDS, batch.partition): [batch]} if batch.partition in self.partitions else {}
 
     def take_waiting(self, number: int) -> CommandBatch | None:
-        """Give all that was fetched of a partition since its agent last asked; None when there is nothing."""
+        """Return all that was fetched of a partition since its agent last asked; None when there is nothing."""
         reader = self._readers.get(number)
         return reader.take() if reader is not None else None
 
@@ -315,7 +315,7 @@ class BatchConsumer(Consumer):
         self.client.subscribe(topics=list(topics), listener=self._listener)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Give the ledgers' positions: the group's offsets are never read."""
+        """Return the ledgers' positions: the group's offsets are never read."""
         return {
             TP(COMMANDS, number): partition.position.next_offset
             for number, partition in self.partitions.items()
@@ -329,31 +329,31 @@ class BatchConsumer(Consumer):
         """Do nothing; see `_seek`."""
 
     async def position(self, tp: TP) -> int | None:
-        """Give the offset of the next command to decide."""
+        """Return the offset of the next command to decide."""
         partition = self.partitions.get(tp.partition)
         return partition.read_position if partition is not None else None
 
     def assignment(self) -> set[TP]:
-        """Give the partitions the group assigns to this worker."""
+        """Return the partitions the group assigns to this worker."""
         return {TP(*tp) for tp in self.client.assignment()} if self._client else set()
 
     def highwater(self, tp: TP) -> int:
-        """Give the end of a partition as of the last fetch."""
+        """Return the end of a partition as of the last fetch."""
         reader = self._readers.get(tp.partition) if tp.topic == COMMANDS else None
         return reader.log_end if reader is not None else 0
 
     def topic_partitions(self, topic: str) -> int | None:
-        """Give a topic's partition count."""
+        """Return a topic's partition count."""
         found = self.client.partitions_for_topic(topic)
         return len(found) if found else None
 
     async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
-        """Give the first offsets in the log."""
+        """Return the first offsets in the log."""
         found = await self.client.beginning_offsets([TopicPartition(*tp) for tp in partitions])
         return {TP(*tp): offset for tp, offset in found.items()}
 
     async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
-        """Give the ends of the log."""
+        """Return the ends of the log."""
         found = await self.client.end_offsets([TopicPartition(*tp) for tp in partitions])
         return {TP(*tp): offset for tp, offset in found.items()}
 

@@ -4,7 +4,7 @@
 """
 
 from audit.problems import CannotAudit
-from audit.report import Difference, PartitionReport, Report, render, to_json
+from audit.report.report import Difference, PartitionReport, Report, render, to_json
 from audit.run import Progress, audit
 
 __all__ = ["CannotAudit", "Difference", "PartitionReport", "Progress", "Report", "audit", "render", "to_json"]

@@ -17,10 +17,10 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from audit.digest import Digest
-from audit.documents import Hold, StockRow, decode_hold, encode_row
-from audit.model import Model
-from audit.parts import Item
+from audit.comparison.digest import Digest
+from audit.model.documents import Hold, StockRow, decode_hold, encode_row
+from audit.model.oracle import Model
+from audit.model.parts import Item
 from audit.problems import CannotAudit
 
 LAYOUT = 1
@@ -75,7 +75,7 @@ class State(msgspec.Struct):
 
 
 def fingerprint(offset: int, timestamp_ms: int, value: bytes | None) -> str:
-    """Give what tells one record from the one at its offset in a topic that was made anew: `OFFSET:DIGEST`."""
+    """Return what tells one record from the one at its offset in a topic that was made anew: `OFFSET:DIGEST`."""
     return f"{offset}:{sha256(b'%d ' % timestamp_ms + (value or b'')).hexdigest()[:32]}"
 
 

@@ -13,9 +13,9 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from audit.checkpoint import Mark, read_manifest, read_state
-from audit.compare import Source
-from audit.documents import Hold, decode_hold
-from audit.model import Model
+from audit.comparison.compare import Source
+from audit.model.documents import Hold, decode_hold
+from audit.model.oracle import Model
 from audit.problems import CannotAudit
 from audit.reading import Kafka
 from audit.resume import check_cluster, check_log
@@ -131,7 +131,7 @@ async def stock_at(
     checkpoint: Path | None = None,
     progress: Callable[[int, int, int], None] = lambda *_: None,
 ) -> PastStock:
-    """Give a SKU's stock as the ledger had it at a moment, from the log alone.
+    """Return a SKU's stock as the ledger had it at a moment, from the log alone.
 
     Args:
         bootstrap: of the cluster.

@@ -17,10 +17,10 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 from aiokafka.record.memory_records import MemoryRecords
 
-from audit.compare import OUTPUTS
+from audit.comparison.compare import OUTPUTS
+from audit.comparison.rows import POSITION, Ledger
+from audit.comparison.streams import Record
 from audit.problems import CannotAudit
-from audit.rows import POSITION, Ledger
-from audit.streams import Record
 from schemas.topics import CHANGELOG, COMMANDS
 
 CLIENT_ID = "holdfast-audit"
@@ -61,7 +61,7 @@ class Log:
         self._fetch: asyncio.Task[Any] | None = None
 
     async def read(self) -> Sequence[Record]:
-        """Give the next records, at least one unless that was the end.
+        """Return the next records, at least one unless that was the end.
 
         Raises:
             CannotAudit: nothing came for two minutes although the log goes on.
@@ -101,7 +101,7 @@ class Log:
             await asyncio.gather(fetch, return_exceptions=True)
 
     def _committed(self, batch: Any) -> list[Any]:
-        """Give the records of a batch; none of a marker's, or of an aborted transaction's (KIP-98)."""
+        """Return the records of a batch; none of a marker's, or of an aborted transaction's (KIP-98)."""
         if not batch.validate_crc():
             raise CorruptRecordException(f"{self._place.topic}/{self._place.partition} at {batch.base_offset}")
         producer = batch.producer_id
@@ -194,21 +194,21 @@ class Kafka:
         return counts[COMMANDS]
 
     async def cluster_id(self) -> str | None:
-        """Give the id that the cluster was made with."""
+        """Return the id that the cluster was made with."""
         answer = await self._client.send(self._client.get_random_node(), MetadataRequest([]))
         cluster_id: str | None = answer.cluster_id
         return cluster_id
 
     async def begin(self, topic: str, partition: int) -> int:
-        """Give the offset at which the log begins."""
+        """Return the offset at which the log begins."""
         return await _only(self._committed.beginning_offsets, topic, partition)
 
     async def end(self, topic: str, partition: int) -> int:
-        """Give the offset at which the log ends for a committed reader."""
+        """Return the offset at which the log ends for a committed reader."""
         return await _only(self._committed.end_offsets, topic, partition)
 
     async def settled_end(self, topic: str, partition: int) -> tuple[int, bool]:
-        """Give the log's end, once the transactions that are in it now are decided; false if they stay open.
+        """Return the log's end, once the transactions that are in it now are decided; false if they stay open.
 
         The markers of one transaction reach its partitions one after the other: what a reader of the changelog saw
         committed may stay hidden in another topic for a moment.

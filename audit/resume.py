@@ -1,10 +1,10 @@
 """Owns going on from a checkpoint: whether it belongs to what is there, and the mark of the next one."""
 
 from audit.checkpoint import Manifest, Mark, Writer, fingerprint
-from audit.compare import ModelComparison
+from audit.comparison.compare import ModelComparison
+from audit.comparison.rows import Ledger
 from audit.problems import CannotAudit
 from audit.reading import Kafka
-from audit.rows import Ledger
 from schemas.topics import CHANGELOG, COMMANDS
 
 _REMEDY = "give another directory, or remove this checkpoint to audit from the beginning"

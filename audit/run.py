@@ -26,16 +26,16 @@ from audit.checkpoint import (
     read_state,
     write_manifest,
 )
-from audit.compare import OUTPUTS, ModelComparison, compare_partition
-from audit.digest import Digest
-from audit.formats import show_document
-from audit.model import Model
+from audit.comparison.compare import OUTPUTS, ModelComparison, compare_partition
+from audit.comparison.digest import Digest
+from audit.comparison.formats import show_document
+from audit.comparison.rows import Ledger
+from audit.comparison.trimmed import TrimmedComparison
+from audit.model.oracle import Model
 from audit.problems import CannotAudit
 from audit.reading import Kafka
-from audit.report import Difference, PartitionReport, Report, sum_up
+from audit.report.report import Difference, PartitionReport, Report, sum_up
 from audit.resume import check_cluster, ledger_since, mark_of
-from audit.rows import Ledger
-from audit.trimmed import TrimmedComparison
 from schemas.topics import COMMANDS
 
 WAIT_POLL_S = 0.2
@@ -131,7 +131,7 @@ async def audit(
 
 
 def _cpu_seconds() -> float:
-    """Give the processor time of this process and of those it has started that have ended."""
+    """Return the processor time of this process and of those it has started that have ended."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
 

@@ -85,7 +85,7 @@ def _figures(commands: int, seconds: float, cpu_s: float) -> dict[str, Any]:
 
 
 def tables(document: Document) -> list[Table]:
-    """Give the tables for the screen."""
+    """Return the tables for the screen."""
     labels = {"audit": "holdfast audit", "bare_read": "bare read of the same topics"}
     rows = [
         (

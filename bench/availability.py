@@ -9,7 +9,7 @@ from bench.harness import Child, Stage
 from bench.prober import EVERY_S, PROMPT_S, Prober, clock, probing
 from bench.report import Document, Options, Table, Watcher, median
 from bench.topics import PARTITIONS
-from ops.cluster import connect
+from ops.kafka.cluster import connect
 from schemas.topics import COMMANDS, GROUP
 
 NAME = "availability"
@@ -41,7 +41,7 @@ def measure(stage: Stage, options: Options, watcher: Watcher) -> Document:
 
 
 def _summary(runs: list[dict[str, Any]], aim_s: float) -> dict[str, Any]:
-    """Give the medians over the runs, each run counting with its worst partition."""
+    """Return the medians over the runs, each run counting with its worst partition."""
     killed = [[found for found in run["partitions"].values() if found["killed"]] for run in runs]
     others = [[found for found in run["partitions"].values() if not found["killed"]] for run in runs]
     return {
@@ -162,7 +162,7 @@ def _figures(prober: Prober, number: int, killed_at: float, *, killed: bool) -> 
 
 
 def tables(document: Document) -> list[Table]:
-    """Give the tables for the screen."""
+    """Return the tables for the screen."""
     rows = [
         (
             scenario,

@@ -42,14 +42,14 @@ KeyedRow = tuple[str, bytes, Row]
 
 
 def stock_rows(count: int) -> Iterator[KeyedRow]:
-    """Give that many stock rows as (SKU, key, row): every SKU lies in 20 warehouses."""
+    """Return that many stock rows as (SKU, key, row): every SKU lies in 20 warehouses."""
     for number, sku in enumerate(sku_names(max(1, count // WAREHOUSES))):
         for warehouse in warehouse_names(WAREHOUSES):
             yield sku, stock_key(sku, warehouse), Stock(seq=WAREHOUSES, on_hand=1_000_000 + number)
 
 
 def mixed_rows(count: int) -> Iterator[KeyedRow]:
-    """Give that many rows of a ledger in use: 1 stock row to 4 reservations, half of them closed, and 5 commands."""
+    """Return that many rows of a ledger in use: 1 stock row to 4 reservations, half of them closed, and 5 commands."""
     skus = sku_names(max(1, count // 10))
     for number in range(count):
         sku = skus[number // 10 % len(skus)]

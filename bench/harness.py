@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -16,18 +14,14 @@ from types import TracebackType
 from typing import Self
 
 from bench.topics import PARTITIONS, delete_topics, make_holdfast_topics, make_topics
-from ops.broker import Broker
+from ops.child import die_with_parent
+from ops.kafka.broker import Broker
 from schemas.topics import TOPICS
 
 _ROOT = Path(__file__).resolve().parent.parent
-_PR_SET_PDEATHSIG = 1
 _POLL_S = 0.01
 _STOP_S = 10.0
 _LAST_LINES = 15
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Child:
@@ -50,16 +44,16 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one call of libc, no Python state
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one call of libc, no Python state
             )
 
     @property
     def pid(self) -> int:
-        """Give the process id."""
+        """Return the process id."""
         return self._process.pid
 
     def line(self, start: str) -> str | None:
-        """Give the first complete line of its output that begins so, None when there is none yet."""
+        """Return the first complete line of its output that begins so, None when there is none yet."""
         lines = self._out.read_text().splitlines(keepends=True)
         return next((line.strip() for line in lines if line.startswith(start) and line.endswith("\n")), None)
 
@@ -112,12 +106,12 @@ class Child:
 
     @property
     def cpu_s(self) -> float:
-        """Give the processor time that it has used, in seconds: what a busy machine distorts least."""
+        """Return the processor time that it has used, in seconds: what a busy machine distorts least."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory_mb(self, field: str) -> float:
-        """Give a size out of its `/proc/PID/status`, in MB (10^6 bytes): `VmRSS` now, `VmHWM` at its highest."""
+        """Return a size out of its `/proc/PID/status`, in MB (10^6 bytes): `VmRSS` now, `VmHWM` at its highest."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith(f"{field}:"):
                 return int(line.split()[1]) * 1024 / 1e6
@@ -157,7 +151,7 @@ class ChildGroup:
 
     @property
     def cpu_s(self) -> float:
-        """Give the processor time that they have used together, in seconds."""
+        """Return the processor time that they have used together, in seconds."""
         return sum(child.cpu_s for child in self._children)
 
 
@@ -189,7 +183,7 @@ class Stage:
 
     @property
     def bootstrap(self) -> str:
-        """Give the broker's address."""
+        """Return the broker's address."""
         return self._broker.bootstrap
 
     def new_folder(self, name: str) -> Path:

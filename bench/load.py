@@ -32,22 +32,22 @@ class Request(NamedTuple):
 
     @property
     def value(self) -> bytes:
-        """Give the record's value."""
+        """Return the record's value."""
         return encode(self.fields)
 
 
 def sku_names(count: int) -> list[str]:
-    """Give the names of that many SKUs."""
+    """Return the names of that many SKUs."""
     return [f"SKU-{number:05d}" for number in range(count)]
 
 
 def warehouse_names(count: int) -> list[str]:
-    """Give the names of that many warehouses."""
+    """Return the names of that many warehouses."""
     return [f"wh-{number:02d}" for number in range(count)]
 
 
 def adjusts(skus: Iterable[str], warehouses: Iterable[str], *, prefix: str = "a") -> Iterator[Request]:
-    """Give the commands that put stock into every warehouse of every SKU."""
+    """Return the commands that put stock into every warehouse of every SKU."""
     warehouses = list(warehouses)
     number = 0
     for warehouse in warehouses:
@@ -58,7 +58,7 @@ def adjusts(skus: Iterable[str], warehouses: Iterable[str], *, prefix: str = "a"
 
 
 def mix(skus: list[str], count: int, *, prefix: str = "m", maturity: int = 0) -> Iterator[Request]:
-    """Give 60 % reserve, 30 % commit, 10 % release; each commit or release ends one of the reservations.
+    """Return 60 % reserve, 30 % commit, 10 % release; each commit or release ends one of the reservations.
 
     Args:
         skus: what is reserved, at random.

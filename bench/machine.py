@@ -5,11 +5,11 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ops.kafka_runtime import KAFKA_VERSION
+from ops.kafka.runtime import KAFKA_VERSION
 
 
 def describe() -> dict[str, object]:
-    """Give what a reader needs to judge a figure: processor, cores, memory, versions, date."""
+    """Return what a reader needs to judge a figure: processor, cores, memory, versions, date."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "cpu": _cpu_model(),

@@ -55,7 +55,7 @@ def _run(stage: Stage, rows: int, commands: int, label: str, watcher: Watcher) -
 
 
 def tables(document: Document) -> list[Table]:
-    """Give the tables for the screen."""
+    """Return the tables for the screen."""
     medians = document["medians"]
     rows = [
         ("after recovery", medians["recovered_mb"]),

@@ -72,12 +72,12 @@ class Pace:
 
     @property
     def skipped(self) -> int:
-        """Give how many requests come first that do not count."""
+        """Return how many requests come first that do not count."""
         return math.ceil(self.rate * self.warm_up_s)
 
     @property
     def count(self) -> int:
-        """Give how many requests there are in all."""
+        """Return how many requests there are in all."""
         return self.skipped + math.ceil(self.rate * self.seconds)
 
 
@@ -143,7 +143,7 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 def summary(taken: Sequence[float]) -> dict[str, Any]:
-    """Give the percentiles of latencies, in ms, and how many requests got no answer; such count as infinitely late."""
+    """Return the percentiles of latencies (ms), and how many requests got no answer; those count as infinitely late."""
     in_order = sorted(taken)
 
     def percentile(share: float) -> float | None:

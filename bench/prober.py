@@ -39,12 +39,12 @@ class Probes:
     answered_at: dict[int, float] = field(default_factory=dict)
 
     def silence(self, since: float, until: float) -> tuple[float, float]:
-        """Give the longest stretch without an answer between two times, as (its begin, its end)."""
+        """Return the longest stretch without an answer between two times, as (its begin, its end)."""
         arrivals = sorted(at for at in self.answered_at.values() if since < at < until)
         return max(itertools.pairwise([since, *arrivals, until]), key=lambda pair: pair[1] - pair[0])
 
     def took_s(self, since: float, until: float) -> list[float]:
-        """Give how long each probe sent between two times waited for its answer, at least until the second."""
+        """Return how long each probe sent between two times waited for its answer, at least until the second."""
         return [
             self.answered_at.get(number, until) - at for number, at in enumerate(self.sent_at) if since < at < until
         ]
@@ -69,7 +69,7 @@ class Prober:
         self.partitions = [Probes(_sku_of(number)) for number in range(PARTITIONS)]
 
     async def put_stock(self) -> None:
-        """Give every probed SKU a row, so that a query finds something."""
+        """Return every probed SKU a row, so that a query finds something."""
         for request in adjusts([probes.sku for probes in self.partitions], ["main"], prefix="probe-stock"):
             await self._send(request)
 

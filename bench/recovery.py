@@ -110,13 +110,13 @@ def _faust(stage: Stage, rows: int, runs: int, watcher: Watcher) -> list[dict[st
 
 
 def _faust_rows(count: int) -> Iterator[tuple[int, bytes, bytes]]:
-    """Give rows as its stock table writes them: key and value as JSON, on the partition of the SKU."""
+    """Return rows as its stock table writes them: key and value as JSON, on the partition of the SKU."""
     for sku in load.sku_names(count):
         yield partition_of(sku, PARTITIONS), encode(sku), encode({"on_hand": 1_000_000, "reserved": 3})
 
 
 def tables(document: Document) -> list[Table]:
-    """Give the tables for the screen."""
+    """Return the tables for the screen."""
     labels = {
         "bare_read_stock": "bare read, stock rows",
         "holdfast_stock": "Holdfast, stock rows",

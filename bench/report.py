@@ -62,12 +62,12 @@ class Table:
 
 
 def median(values: Sequence[float], digits: int = 3) -> float:
-    """Give the middle one of some values, rounded."""
+    """Return the middle one of some values, rounded."""
     return round(statistics.median(values), digits)
 
 
 def ratio(part: float, whole: float, digits: int = 3) -> float | None:
-    """Give part / whole, rounded; None when there is no whole."""
+    """Return part / whole, rounded; None when there is no whole."""
     return round(part / whole, digits) if whole else None
 
 

@@ -2,10 +2,10 @@
 
 
 def topic_names(name: str) -> tuple[str, str, str]:
-    """Give the topics of an app of this name: commands, results, stock changes."""
+    """Return the topics of an app of this name: commands, results, stock changes."""
     return f"{name}-commands", f"{name}-results", f"{name}-stock-changes"
 
 
 def changelog_names(name: str) -> tuple[str, str]:
-    """Give the topics behind its tables, as Faust names them: stock, reservations."""
+    """Return the topics behind its tables, as Faust names them: stock, reservations."""
     return f"{name}-stock-changelog", f"{name}-reservations-changelog"

@@ -159,7 +159,7 @@ def _mix(stage: Stage, scale: Scale, options: Options, watcher: Watcher) -> dict
 
 
 def _faust(stage: Stage, scale: Scale) -> Callable[[], dict[str, Any]]:
-    """Give the run of plain Faust on topics, a group and tables of its own."""
+    """Return the run of plain Faust on topics, a group and tables of its own."""
 
     def run() -> dict[str, Any]:
         data_dir = stage.new_folder("faust")
@@ -173,7 +173,7 @@ def _faust(stage: Stage, scale: Scale) -> Callable[[], dict[str, Any]]:
 
 
 def _kafka_streams(stage: Stage, commands: int, threads: int) -> Callable[[], dict[str, Any]]:
-    """Give the run of Kafka Streams on Holdfast's commands; its group, stores and outputs are its own."""
+    """Return the run of Kafka Streams on Holdfast's commands; its group, stores and outputs are its own."""
 
     def run() -> dict[str, Any]:
         data_dir = stage.new_folder("kafka-streams")
@@ -199,7 +199,7 @@ def _one_sku(stage: Stage, scale: Scale, runs: int, watcher: Watcher) -> dict[st
 
 
 def _spread(stage: Stage, scale: Scale, runs: int, watcher: Watcher) -> dict[str, Any]:
-    """Give every SKU a row in each of many warehouses, then run the mix on them: two steps, timed apart."""
+    """Return every SKU a row in each of many warehouses, then run the mix on them: two steps, timed apart."""
     skus, warehouses = load.sku_names(scale.spread_skus), load.warehouse_names(scale.spread_warehouses)
     adjusted, mixed = [], []
     for run in range(1, runs + 1):
@@ -216,7 +216,7 @@ def _spread(stage: Stage, scale: Scale, runs: int, watcher: Watcher) -> dict[str
 
 
 def tables(document: Document) -> list[Table]:
-    """Give the tables for the screen."""
+    """Return the tables for the screen."""
     medians, scale = document["medians"], document["scale"]
     spread = f"{scale['spread_skus']:,} SKUs x {scale['spread_warehouses']} warehouses"
     labels = {

@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
 from aiokafka.protocol.offset import OffsetRequest
 
-from ops.topics import ensure_topics
+from ops.kafka.topics import ensure_topics
 from schemas.topics import TOPICS
 
 PARTITIONS = 4
@@ -36,7 +36,7 @@ class LogEnds:
         await self._client.close()
 
     async def of(self, topic: str) -> list[int]:
-        """Give the last stable offset of each partition.
+        """Return the last stable offset of each partition.
 
         Raises:
             KafkaError: the broker refuses.
@@ -62,7 +62,7 @@ class LogEnds:
 
 
 async def ends_of(bootstrap: str, topic: str) -> list[int]:
-    """Give the last stable offset of each partition of a topic."""
+    """Return the last stable offset of each partition of a topic."""
     async with LogEnds(bootstrap) as ends:
         return await ends.of(topic)
 

@@ -70,7 +70,7 @@ class AvailabilityView:
         self._entries.clear()
 
     def seq_of(self, sku: str) -> int:
-        """Give the sequence number of the last change of a SKU that was applied; 0 when there was none."""
+        """Return the sequence number of the last change of a SKU that was applied; 0 when there was none."""
         entry = self._entries.get(sku)
         return entry.cells[0] if entry is not None else 0
 
@@ -94,7 +94,7 @@ class AvailabilityView:
             self._wake(change.sku, cells[0])
 
     def available(self, sku: str) -> Available:
-        """Give what a SKU has available, its rows by warehouse id."""
+        """Return what a SKU has available, its rows by warehouse id."""
         entry = self._entries.get(sku)
         if entry is None:
             return Available(sku, 0, [], 0, None)

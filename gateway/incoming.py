@@ -13,7 +13,7 @@ HttpRequest = Request[Any, Any, Any]
 
 
 def header(request: HttpRequest, name: bytes) -> bytes | None:
-    """Give a header's value; `name` in lower case, as ASGI has them."""
+    """Return a header's value; `name` in lower case, as ASGI has them."""
     # Litestar would build a mapping of all headers first; three look-ups cost less.
     return next((value for key, value in request.scope["headers"] if key == name), None)
 
@@ -71,18 +71,18 @@ class Query:
                 raise Refused(Code.INVALID_FIELD, detail=f"The route has no parameter {name}.", field=name)
 
     def all(self, name: str) -> list[str]:
-        """Give all values of a parameter."""
+        """Return all values of a parameter."""
         return [value for key, value in self._pairs if key == name]
 
     def one(self, name: str) -> str | None:
-        """Give the value of a parameter that may stand once at most."""
+        """Return the value of a parameter that may stand once at most."""
         values = self.all(name)
         if len(values) > 1:
             raise Refused(Code.INVALID_FIELD, detail=f"The parameter {name} may be given once.", field=name)
         return values[0] if values else None
 
     def needed(self, name: str) -> str:
-        """Give the value of a parameter that must be there, once."""
+        """Return the value of a parameter that must be there, once."""
         value = self.one(name)
         if value is None:
             raise Refused(Code.INVALID_FIELD, detail=f"The parameter {name} is needed.", field=name)

@@ -51,7 +51,7 @@ class Metrics:
             Gauge(f"holdfast_gateway_{name}", text, registry=self._registry).set_function(value)
 
     def observer(self, route: str) -> Observe:
-        """Give the function that notes an answered request of a route: when it began (`perf_counter`), its status."""
+        """Return the function that notes an answered request of a route: when it began (`perf_counter`), its status."""
         observe_latency = self._latency.labels(route).observe
         counts: dict[int, Counter] = {}
 

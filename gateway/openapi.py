@@ -315,7 +315,7 @@ def _schemas() -> dict[str, Schema]:
 
 
 def _body_of(command: Schema, optional: set[str]) -> Schema:
-    """Give a command's schema as a body: without `type`, and what path and header give may be left out."""
+    """Return a command's schema as a body: without `type`, and what path and header give may be left out."""
     properties = {name: schema for name, schema in command["properties"].items() if name != "type"}
     required = [name for name in command["required"] if name not in optional]
     return {**command, "title": f"{command['title']}Body", "properties": properties, "required": required}

@@ -160,7 +160,7 @@ class Refused(Exception):
 
     @property
     def status(self) -> int:
-        """Give the HTTP status."""
+        """Return the HTTP status."""
         return STATUS_OF[self.code]
 
     def body(self) -> bytes:

@@ -34,7 +34,7 @@ class Reply:
 
 
 def refusal(error: Refused, retry_after_s: int) -> Reply:
-    """Give the answer to a request that was refused."""
+    """Return the answer to a request that was refused."""
     status = error.status
     headers: Headers = [_PROBLEM]
     if status in _COME_BACK:
@@ -48,10 +48,10 @@ def refusal(error: Refused, retry_after_s: int) -> Reply:
 
 
 def document(status: int, body: bytes, command_id: str) -> Reply:
-    """Give a result of the ledger, as it came."""
+    """Return a result of the ledger, as it came."""
     return Reply(status, body, [JSON, (b"idempotency-key", command_id.encode())])
 
 
 def problem(status: int, body: bytes, command_id: str) -> Reply:
-    """Give a problem document about a command."""
+    """Return a problem document about a command."""
     return Reply(status, body, [_PROBLEM, (b"idempotency-key", command_id.encode())])

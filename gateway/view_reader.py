@@ -46,7 +46,7 @@ class ViewReader:
 
     @property
     def lag_ms(self) -> int:
-        """Give the milliseconds since the view was last known to hold everything that was published; 0 when it does."""
+        """Return the milliseconds since the view last held all that was published; 0 while it does."""
         if self._in_step_at is None:
             return 0
         age = time.monotonic() - self._in_step_at

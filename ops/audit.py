@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.progress import TaskID
 
-from audit.page import to_html
 from audit.problems import CannotAudit
-from audit.report import Report, render, to_json
+from audit.report.page import to_html
+from audit.report.report import Report, render, to_json
 from audit.run import Progress, audit
-from ops.cluster import connect
+from ops.kafka.cluster import connect
 from ops.problems import FOUND_WRONG, CannotDo
 from ops.screen import progress, say
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ops.import_command import import_file
+from ops.importing.command import import_file
 from ops.options import (
     BROKER_PORT,
     DEFAULT_BOOTSTRAP,
@@ -67,7 +67,7 @@ def demo(
 
     Example: `holdfast demo --keep`
     """
-    from ops.demo import run_demo
+    from ops.demo.run import run_demo
 
     raise typer.Exit(run_demo(keep=keep, seed=seed, as_json=as_json))
 
@@ -84,7 +84,7 @@ def broker(
 
     Example: `holdfast broker --data-dir /var/lib/holdfast/broker`
     """
-    from ops.foreground import serve_broker
+    from ops.kafka.foreground import serve_broker
 
     raise typer.Exit(serve_broker(data_dir=data_dir, host=host, port=port))
 
@@ -103,7 +103,7 @@ def topics(
 
     Example: `holdfast topics --partitions 24 --replication 3`
     """
-    from ops.topic_list import topics as run
+    from ops.kafka.topic_list import topics as run
 
     asyncio.run(run(bootstrap=bootstrap, partitions=partitions, replication=replication, as_json=as_json))
 
@@ -126,7 +126,7 @@ def worker(
     """
     from agents.config import WorkerConfig
     from agents.worker import run
-    from ops.topic_list import make_topics
+    from ops.kafka.topic_list import make_topics
 
     asyncio.run(make_topics(bootstrap, partitions, timeout_s=SERVICE_PATIENCE_S))
     config = WorkerConfig(bootstrap=bootstrap, partitions=partitions, data_dir=data_dir, standbys=standbys)
@@ -160,7 +160,7 @@ def gateway(
     """
     from gateway.config import GatewayConfig
     from gateway.server import run
-    from ops.topic_list import make_topics
+    from ops.kafka.topic_list import make_topics
 
     asyncio.run(make_topics(bootstrap, partitions, timeout_s=SERVICE_PATIENCE_S))
     config = GatewayConfig(
@@ -283,7 +283,7 @@ def doctor(
 
     Example: `holdfast doctor --bootstrap kafka-1:9092`
     """
-    from ops.doctor import doctor as run
+    from ops.kafka.doctor import doctor as run
 
     raise typer.Exit(asyncio.run(run(bootstrap=bootstrap, partitions=partitions, data_dir=data_dir, as_json=as_json)))
 

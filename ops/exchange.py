@@ -11,7 +11,7 @@ from typing import Self
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from ops.cluster import connect
+from ops.kafka.cluster import connect
 from ops.problems import CannotDo, kafka_at, no_topic
 from schemas import codec
 from schemas.commands import Query, SkuCommand
@@ -135,7 +135,7 @@ class Fence:
 
     @property
     def silent(self) -> list[int]:
-        """Give the partitions that have not answered."""
+        """Return the partitions that have not answered."""
         return sorted(self._open.values())
 
     async def put_up(self) -> None:
@@ -191,7 +191,7 @@ async def exchange(bootstrap: str, *, batch_bytes: int = DEFAULT_BATCH_BYTES) ->
 
 
 async def count_of(bootstrap: str, topic: str) -> int:
-    """Give the number of partitions of a topic.
+    """Return the number of partitions of a topic.
 
     Raises:
         CannotDo: it does not exist, or no Kafka answers.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from audit.past import moment_of, stock_at
 from audit.problems import CannotAudit
-from ops.cluster import connect
+from ops.kafka.cluster import connect
 from ops.problems import FOUND_WRONG, CannotDo
 from ops.screen import print_json, progress, say
 from ops.stock import print_reservation, print_rows

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -10,18 +9,14 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from ops.child import die_with_parent
 from ops.problems import CannotDo
 
-_PR_SET_PDEATHSIG = 1
 _STOP_TIMEOUT_S = 8.0
 _SHOWN_LINES = 15
 _WATCH_S = 0.2
 
 T = TypeVar("T")
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Service:
@@ -44,7 +39,7 @@ class Service:
 
     @property
     def pid(self) -> int | None:
-        """Give the process id, None when it does not run."""
+        """Return the process id, None when it does not run."""
         return self._process.pid if self._process and self._process.returncode is None else None
 
     async def start(self, timeout_s: float) -> str:
@@ -67,7 +62,7 @@ class Service:
                 stderr=log,
                 # In a session of its own it gets no Ctrl-C: whoever started it stops it, in the right order.
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         try:
             async with asyncio.timeout(timeout_s):
@@ -85,11 +80,11 @@ class Service:
         raise CannotDo(f"{self.name} ended with {await process.wait()} before it was ready. {self.log_tail()}")
 
     def ended_by_itself(self) -> int | None:
-        """Give the return code of a process that ended although nobody asked it to; None otherwise."""
+        """Return the return code of a process that ended although nobody asked it to; None otherwise."""
         return None if self._process is None or self._is_to_end else self._process.returncode
 
     def log_tail(self) -> str:
-        """Give the end of its log, with where it is."""
+        """Return the end of its log, with where it is."""
         lines = self.log_file.read_text(errors="replace").splitlines()[-_SHOWN_LINES:]
         return f"The end of {self.log_file}:\n" + "\n".join(lines)
 

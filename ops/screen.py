@@ -18,7 +18,7 @@ def say(line: str) -> None:
 
 
 def print_json(document: object) -> None:
-    """Give a program one JSON document: one line on standard output, at once."""
+    """Return a program one JSON document: one line on standard output, at once."""
     sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
     sys.stdout.flush()
 
@@ -39,7 +39,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
 
 
 def cell_text(cell: object) -> str:
-    """Give the text of a table's cell: thousands apart, yes and no for truths, a dash for nothing."""
+    """Return the text of a table's cell: thousands apart, yes and no for truths, a dash for nothing."""
     if cell is None:
         return "-"
     if isinstance(cell, bool):

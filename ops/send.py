@@ -198,7 +198,7 @@ def _print_line(text: str) -> None:
 
 
 async def numbered_lines(source: BinaryIO) -> AsyncIterator[tuple[int, bytes]]:
-    """Give the lines of a stream as they come, each with its number, without those that are empty."""
+    """Return the lines of a stream as they come, each with its number, without those that are empty."""
     rest = b""
     number = 0
     async for chunk in _chunks(source):

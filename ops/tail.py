@@ -70,7 +70,7 @@ def _nobody_reads() -> bool:
 
 
 def result_line(value: bytes, sku: str | None, as_json: bool) -> str | None:
-    """Give the line for a result, None when it is about another SKU."""
+    """Return the line for a result, None when it is about another SKU."""
     result = codec.result_decoder.decode(value)
     if sku is not None and result.sku != sku:
         return None
@@ -78,7 +78,7 @@ def result_line(value: bytes, sku: str | None, as_json: bool) -> str | None:
 
 
 def change_line(value: bytes, sku: str | None, as_json: bool) -> str | None:
-    """Give the line for a stock change, None when it is about another SKU."""
+    """Return the line for a stock change, None when it is about another SKU."""
     change = codec.stock_change_decoder.decode(value)
     if sku is not None and change.sku != sku:
         return None

@@ -142,5 +142,5 @@ def field_of(error: Exception) -> str:
 
 
 def content_of(command: SkuCommand) -> dict[str, object]:
-    """Give a command's JSON object without what is absent, as a caller would write it."""
+    """Return a command's JSON object without what is absent, as a caller would write it."""
     return {k: v for k, v in msgspec.to_builtins(command).items() if v is not None}

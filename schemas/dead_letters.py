@@ -31,7 +31,7 @@ class DeadLetter(msgspec.Struct):
         return cls(key, value, reason, partition, offset)
 
     def headers(self) -> list[tuple[str, bytes]]:
-        """Give the Kafka headers of the record."""
+        """Return the Kafka headers of the record."""
         return [
             ("reason", self.reason.encode()),
             ("partition", b"%d" % self.partition),

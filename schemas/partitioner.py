@@ -23,5 +23,5 @@ def murmur2(data: bytes) -> int:
 
 @lru_cache(maxsize=1 << 16)
 def partition_of(sku: str, partitions: int) -> int:
-    """Give the partition (0 .. partitions - 1) of `inventory.commands` that owns the SKU."""
+    """Return the partition (0 .. partitions - 1) of `inventory.commands` that owns the SKU."""
     return (murmur2(sku.encode()) & 0x7FFFFFFF) % partitions

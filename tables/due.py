@@ -101,7 +101,7 @@ class Expiries:
         self._update()
 
     def writes(self, suffix: int, now_ms: int) -> list[Item]:
-        """Give what is to be written with this transaction: new entries, and the end of buckets that are done.
+        """Return what is to be written with this transaction: new entries, and the end of buckets that are done.
 
         Args:
             suffix: tells this transaction's rows from all others', e.g. its offset in the changelog.
@@ -157,7 +157,7 @@ class Forgetting:
             keys.append(key)
 
     def due(self, now_ms: int, limit: int) -> Iterator[bytes]:
-        """Give keys whose minute is over, in whole transactions' worth, until `limit` is passed."""
+        """Return keys whose minute is over, in whole transactions' worth, until `limit` is passed."""
         if now_ms < self.next_at:
             return
         stop = _bucket_key(self._KIND, now_ms // FORGET_BUCKET_MS)
@@ -171,7 +171,7 @@ class Forgetting:
                 return
 
     def writes(self, suffix: int) -> list[Item]:
-        """Give what is to be written with this transaction; see `Expiries.writes`."""
+        """Return what is to be written with this transaction; see `Expiries.writes`."""
         items: list[Item] = [
             (_bucket_key(self._KIND, bucket, suffix), _encode(keys)) for bucket, keys in self._fresh.items()
         ]

@@ -79,7 +79,7 @@ class Ledger:
     # What the core reads.
 
     def sku(self, sku: str) -> Sku | None:
-        """Give the SKU's stock, None when it has no row at all."""
+        """Return the SKU's stock, None when it has no row at all."""
         found = self._skus.young.get(sku) or self._skus.find_old(sku)
         if found is None:
             found = self._changed_skus.get(sku) or self._load_sku(sku)
@@ -97,7 +97,7 @@ class Ledger:
         return Sku(seq, rows) if rows else None
 
     def reservation(self, key: bytes) -> Reservation | None:
-        """Give a reservation row by its key, as old as it may be."""
+        """Return a reservation row by its key, as old as it may be."""
         found = self._reservations.young.get(key) or self._reservations.find_old(key)
         if found is None:
             if key in self._overlay:
@@ -109,7 +109,7 @@ class Ledger:
         return found
 
     def seen(self, key: bytes) -> Seen | None:
-        """Give a seen command's row by its key, as old as it may be."""
+        """Return a seen command's row by its key, as old as it may be."""
         value = self._new_seen.get(key) or self._store.get(key)
         return None if value is None else decode_seen(value)
 
@@ -166,7 +166,7 @@ class Ledger:
                 self._reservations.discard(key)
 
     def pending(self) -> list[Item]:
-        """Give the rows of this transaction as the changelog and the store take them, one per key."""
+        """Return the rows of this transaction as the changelog and the store take them, one per key."""
         rows: list[Item] = [(key, None if row is None else encode_row(row)) for key, row in self._overlay.items()]
         rows += self._new_seen.items()
         self._pending = rows
@@ -198,7 +198,7 @@ class Ledger:
 
 
 def checkpoint_of(store: Store) -> Checkpoint | None:
-    """Give up to where a store follows its changelog; None for an empty store."""
+    """Return how far a store follows its changelog; None for an empty store."""
     value = store.get(_CHECKPOINT_KEY)
     return None if value is None else _decode_checkpoint(value)
 
@@ -242,7 +242,7 @@ def _note_due_times(rows: Mapping[bytes, bytes | None], expiries: Expiries, forg
 
 
 def wall_clock_ms() -> int:
-    """Give the time of day (ms): for the age of a checkpoint only, never for a decision."""
+    """Return the time of day (ms): for the age of a checkpoint only, never for a decision."""
     return time.time_ns() // 1_000_000
 
 

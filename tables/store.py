@@ -14,10 +14,10 @@ class Store(Protocol):
     """An ordered map from bytes to bytes."""
 
     def get(self, key: bytes) -> bytes | None:
-        """Give the value of a key, None when there is none."""
+        """Return the value of a key, None when there is none."""
 
     def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Give the items with `start <= key < stop`, in order. Nothing may be written meanwhile."""
+        """Return the items with `start <= key < stop`, in order. Nothing may be written meanwhile."""
 
     def write(self, items: Iterable[Item]) -> None:
         """Put all items (a value of None removes the key) or, after a crash, none of them."""

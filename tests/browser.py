@@ -11,7 +11,7 @@ _SCRIPTS_MS = 10_000  # of the page's own clock, which runs as fast as it can
 
 
 def dom_of(url: str, profile: Path) -> str:
-    """Give a page's document as it stands when its scripts are done.
+    """Return a page's document as it stands when its scripts are done.
 
     Args:
         url: the page; `http:` or `file:`.

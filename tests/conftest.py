@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import HealthCheck, settings
 
-from ops.broker import SHORT_LIVED, Broker
-from ops.kafka_runtime import KAFKA_VERSION
+from ops.kafka.broker import SHORT_LIVED, Broker
+from ops.kafka.runtime import KAFKA_VERSION
 
 # The machines that run this are shared: how long an example takes says nothing.
 settings.register_profile("holdfast", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -16,7 +16,7 @@ settings.load_profile("holdfast")
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory):
-    """Give a Kafka that all tests share; its only promised attribute is `.bootstrap`.
+    """Return a Kafka that all tests share; its only promised attribute is `.bootstrap`.
 
     An external one when `HOLDFAST_BOOTSTRAP` is set, a container when `HOLDFAST_TEST_BROKER=testcontainers`, else the
     embedded one.

@@ -25,7 +25,7 @@ READY_WITHIN_S = 40.0
 
 @contextlib.contextmanager
 def worker_starter(kind=None):
-    """Give a function that starts workers, as `kind` (`Worker`) does; none of them outlives the block."""
+    """Return a function that starts workers, as `kind` (`Worker`) does; none of them outlives the block."""
     started = []
 
     def start(*args, **options):
@@ -130,7 +130,7 @@ class Traffic:
         self.earlier, self.holds = [], []
 
     def command(self, number):
-        """Give one command as a document."""
+        """Return one command as a document."""
         common = {"command_id": f"{self.seed}-{number}", "sku": self.rng.choice(self.names)}
         if number < len(self.names):
             return self.adjust(common | {"sku": self.names[number]}, 50)
@@ -166,7 +166,7 @@ class Traffic:
         return command | {"quantity": 1} if self.rng.random() < 0.3 else command
 
     def poison(self, command, partition):
-        """Give (partition, value) of records that a careless client might write beside a command; mostly none."""
+        """Return (partition, value) of records that a careless client might write beside a command; mostly none."""
         chance = self.rng.random()
         if chance < 0.01:
             yield partition, b"{not json" + b"x" * self.rng.choice([1, 200_000])
@@ -177,7 +177,7 @@ class Traffic:
 
 
 def commands(seed, count, *, skus=40):
-    """Give (SKU, partition, value bytes) of `count` commands and some poison between them."""
+    """Return (SKU, partition, value bytes) of `count` commands and some poison between them."""
     traffic = Traffic(seed, skus)
     for number in range(count):
         command = traffic.command(number)

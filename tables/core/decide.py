@@ -189,7 +189,7 @@ def _accepted(
 
 
 def _of_command(rows: Rows, command: SkuCommand, record: Record) -> bytes | None:
-    """Give the JSON of the result that a query asks for; `null` when that command is not remembered."""
+    """Return the JSON of the result that a query asks for; `null` when that command is not remembered."""
     asked = getattr(command, "of_command_id", None)
     if asked is None:
         return None

@@ -29,13 +29,13 @@ class Rows(Protocol):
     """What the core reads: the ledger as it stands before the command."""
 
     def sku(self, sku: str) -> Sku | None:
-        """Give the SKU's stock, None when it has no row at all."""
+        """Return the SKU's stock, None when it has no row at all."""
 
     def reservation(self, key: bytes) -> Reservation | None:
-        """Give a reservation row by its key, as old as it may be."""
+        """Return a reservation row by its key, as old as it may be."""
 
     def seen(self, key: bytes) -> Seen | None:
-        """Give a seen command's row by its key, as old as it may be."""
+        """Return a seen command's row by its key, as old as it may be."""
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ Allocations = tuple[tuple[str, int], ...]
 def find_hold(
     rows: Rows, sku: Sku | None, command: HoldCommand, now_ms: int
 ) -> tuple[Sku, bytes, Reservation] | Refusal:
-    """Give the SKU, and the command's reservation with its key, while it is held; or why there is none."""
+    """Return the SKU, and the command's reservation with its key, while it is held; or why there is none."""
     if sku is None:
         return Refusal(Code.UNKNOWN_SKU)
     key = reservation_key(command.sku, command.reservation_id)
@@ -49,7 +49,7 @@ def take(allocations: Iterable[tuple[str, int]], quantity: int) -> list[tuple[st
 
 
 def without(allocations: Allocations, taken: Iterable[tuple[str, int]]) -> Allocations:
-    """Give the allocations less what was taken; those that hold nothing are gone."""
+    """Return the allocations less what was taken; those that hold nothing are gone."""
     less = dict(taken)
     return tuple(
         (warehouse, held - less.get(warehouse, 0)) for warehouse, held in allocations if held > less.get(warehouse, 0)

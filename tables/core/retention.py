@@ -9,14 +9,14 @@ CLOSED_RESERVATION_MS = 7 * 24 * _HOUR_MS
 
 
 def remembered_until(row: Seen | Reservation) -> int | None:
-    """Give the time (ms) at which the row is forgotten; None while a reservation is held."""
+    """Return the time (ms) at which the row is forgotten; None while a reservation is held."""
     if isinstance(row, Seen):
         return row.at + DEDUPLICATION_WINDOW_MS
     return None if row.closed_at is None else row.closed_at + CLOSED_RESERVATION_MS
 
 
 def find_seen(rows: Rows, key: bytes, now_ms: int) -> Seen | None:
-    """Give the row of a command that is still remembered."""
+    """Return the row of a command that is still remembered."""
     seen = rows.seen(key)
     if seen is None or seen.at + DEDUPLICATION_WINDOW_MS <= now_ms:
         return None
@@ -24,7 +24,7 @@ def find_seen(rows: Rows, key: bytes, now_ms: int) -> Seen | None:
 
 
 def find_reservation(rows: Rows, key: bytes, now_ms: int) -> Reservation | None:
-    """Give a reservation that is still known, in whatever state."""
+    """Return a reservation that is still known, in whatever state."""
     reservation = rows.reservation(key)
     if reservation is None or reservation.closed_at is None:
         return reservation

@@ -119,17 +119,17 @@ decode_position = msgspec.msgpack.Decoder(Position).decode
 
 
 def stock_key(sku: str, warehouse: str) -> bytes:
-    """Give the key of a stock row."""
+    """Return the key of a stock row."""
     return f"S{sku}\0{warehouse}".encode()
 
 
 def reservation_key(sku: str, reservation_id: str) -> bytes:
-    """Give the key of a reservation."""
+    """Return the key of a reservation."""
     return f"R{sku}\0{reservation_id}".encode()
 
 
 def seen_key(sku: str, command_id: str) -> bytes:
-    """Give the key of a seen command."""
+    """Return the key of a seen command."""
     return f"C{sku}\0{command_id}".encode()
 
 
@@ -171,7 +171,7 @@ _CONTENT: dict[type, Callable[[Any], tuple[object, ...]]] = {
 
 
 def content_of(command: SkuCommand) -> bytes:
-    """Give a command's content as bytes: its fields in order, defaults filled in, without who sent it and when.
+    """Return a command's content as bytes: its fields in order, defaults filled in, without who sent it and when.
 
     A digest would save 30 bytes a command and cost 0.7 us; this way two contents are equal exactly when they are.
     """

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents import batches
-from agents.deciding import fold
-from audit.model import Model
-from audit.report import PartitionReport
-from audit.rows import Ledger as Published
-from audit.rows import compare_rows
+from agents.fold import fold
+from audit.comparison.rows import Ledger as Published
+from audit.comparison.rows import compare_rows
+from audit.model.oracle import Model
+from audit.report.report import PartitionReport
 from schemas.topics import CHANGELOG, DEAD_LETTERS, RESULTS, STOCK_CHANGES
 from tables.core.rows import POSITION_KEY, Position, encode_row
 from tables.ledger import Ledger, load

@@ -47,7 +47,7 @@ class App:
 
 
 async def tick(partition, times=1):
-    """Give what was recovered after so many ticks, one right after the other."""
+    """Return what was recovered after so many ticks, one right after the other."""
     consumer = object.__new__(BatchConsumer)
     consumer.app, consumer.partitions = App(), {3: partition}
     consumer._beside, consumer._asking, consumer._ask_at = set(), set(), {}

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import msgspec
 
 from audit.checkpoint import State
-from audit.compare import OUTPUTS, ModelComparison, compare_partition
-from audit.digest import Digest
-from audit.model import Model
-from audit.report import PartitionReport
-from audit.rows import Ledger
-from audit.trimmed import TrimmedComparison
+from audit.comparison.compare import OUTPUTS, ModelComparison, compare_partition
+from audit.comparison.digest import Digest
+from audit.comparison.rows import Ledger
+from audit.comparison.trimmed import TrimmedComparison
+from audit.model.oracle import Model
+from audit.report.report import PartitionReport
 from schemas.codec import encode
 from schemas.dead_letters import DeadLetter
 from schemas.results import Result

@@ -7,8 +7,8 @@ import pytest
 
 from audit import CannotAudit, audit
 from audit.checkpoint import MANIFEST, Mark, Writer, fingerprint, read_manifest, read_state
-from audit.digest import Digest
-from audit.rows import POSITION
+from audit.comparison.digest import Digest
+from audit.comparison.rows import POSITION
 from schemas.topics import COMMANDS, RESULTS, STOCK_CHANGES
 from tests.audit.ledger import Log, Published
 from tests.audit.test_run import FakeKafka, install
@@ -32,7 +32,7 @@ def do_some(log, start, count, at=0):
 
 @pytest.fixture
 def two_visits(monkeypatch, tmp_path):
-    """Give a function that audits the cluster as it is at the first visit, and as it is at the second."""
+    """Return a function that audits the cluster as it is at the first visit, and as it is at the second."""
     log = Log()
     do_some(log, 0, 30)
     first = Published(log)

@@ -16,7 +16,7 @@ T0 = 1_764_000_000_000
 
 @pytest.fixture
 def busy(log, published):
-    """Give what a ledger published for 30 commands of all kinds.
+    """Return what a ledger published for 30 commands of all kinds.
 
     Offsets 0 and 1 stock warehouses; 2 to 21 reserve (`r2` ..), 22 expires them all, 23 is malformed, 24 invalid,
     25 replays 3, 26 to 29 commit, release, extend and query what is refused.
@@ -275,7 +275,7 @@ async def test_an_altered_row(busy, key, place, value):
 
 @pytest.fixture
 def asked(log, published):
-    """Give what a ledger published for a query of an earlier result (c1) and of one that is not known (c2)."""
+    """Return what a ledger published for a query of an earlier result (c1) and of one that is not known (c2)."""
     log.stocked(a=5)
     log.do("query", of_command_id="c0")
     log.do("query", of_command_id="no")

@@ -185,7 +185,7 @@ def test_a_ttl_of_zero_never_expires(log):
 
 @pytest.fixture
 def split(log):
-    """Give a log with a reservation of 9 split over a (2), b (3) and c (4); the SKU's sequence is 6."""
+    """Return a log with a reservation of 9 split over a (2), b (3) and c (4); the SKU's sequence is 6."""
     log.stocked(a=2, b=3, c=4).do("reserve", reservation_id="r", quantity=9, ttl_ms=0)
     return log
 

@@ -9,7 +9,7 @@ T0 = 1_764_000_000_000
 
 
 def rows(log, prefix):
-    """Give the rows of one kind, decoded; the content of a remembered command as None."""
+    """Return the rows of one kind, decoded; the content of a remembered command as None."""
     found = {key: msgspec.msgpack.decode(row) for key, row in log.model.rows() if key.startswith(prefix)}
     return {key: [row[0], None, *row[2:]] if prefix[:1] == b"C" else row for key, row in found.items()}
 

@@ -5,8 +5,8 @@ import re
 import msgspec
 import pytest
 
-from audit.page import to_html
-from audit.report import Compared, Difference, Digested, Digests, Invariant, PartitionReport, sum_up
+from audit.report.page import to_html
+from audit.report.report import Compared, Difference, Digested, Digests, Invariant, PartitionReport, sum_up
 from tests.browser import dom_of
 
 DIGEST = "5c" * 32
@@ -14,7 +14,7 @@ DIGEST = "5c" * 32
 
 @pytest.fixture
 def make():
-    """Give a function that makes a report of two partitions, with differences or without."""
+    """Return a function that makes a report of two partitions, with differences or without."""
 
     def make(*, differences=0, invariant_holds=True, note=None):
         partitions = [
@@ -54,7 +54,7 @@ def make():
 
 
 def shown(page):
-    """Give the words of a page."""
+    """Return the words of a page."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.partition("<body>")[2]))
 
 

@@ -13,7 +13,7 @@ from tests.audit.test_run import FakeKafka, install
 
 @pytest.fixture
 def kafka(monkeypatch):
-    """Give a cluster with eight commands, a second apart: see the table of the test below."""
+    """Return a cluster with eight commands, a second apart: see the table of the test below."""
     log = Log()
     log.do("adjust", at=0, warehouse="a", delta=10, reason="receipt")
     log.do("reserve", at=1000, reservation_id="r", quantity=4, ttl_ms=2500)

@@ -18,7 +18,7 @@ from schemas.topics import CHANGELOG, TOPICS
 
 
 def batch(base, deltas, *, producer=-1, control=None):
-    """Give the bytes of a record batch: records at base + deltas, of a transaction when it has a producer."""
+    """Return the bytes of a record batch: records at base + deltas, of a transaction when it has a producer."""
     transactional = int(producer >= 0)
     builder = DefaultRecordBatchBuilder(2, 0, transactional, producer, 0, 0, 1 << 20)
     for delta in deltas:
@@ -148,7 +148,7 @@ class FakeConsumer:
 
 @pytest.fixture
 def consumers(monkeypatch):
-    """Give a list to which a test adds the consumers that are to be made, in their order, and one for the client."""
+    """Return a list to which a test adds the consumers that are to be made, in their order, and one for the client."""
     made = []
 
     async def make(_bootstrap, **_):

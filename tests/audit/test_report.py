@@ -4,7 +4,7 @@ import json
 
 from rich.console import Console
 
-from audit.report import Compared, Difference, PartitionReport, render, sum_up, to_json
+from audit.report.report import Compared, Difference, PartitionReport, render, sum_up, to_json
 
 
 def part(**fields):

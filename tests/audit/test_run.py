@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from audit import CannotAudit, audit
 from audit import run as run_module
-from audit.rows import POSITION, Ledger
+from audit.comparison.rows import POSITION, Ledger
 from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, RESULTS, STOCK_CHANGES
 from tests.audit.ledger import Source
 

@@ -13,7 +13,7 @@ START = 10
 
 @pytest.fixture
 def trimmed(log, published):
-    """Give what a ledger published for 30 commands, of which the first ten are gone.
+    """Return what a ledger published for 30 commands, of which the first ten are gone.
 
     Offset 3 and 12 are malformed, 15 replays 5, 16 replays 11, 20 expires what was reserved at 4 to 8, 25 ff. commit.
     """

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from ops.broker import SHORT_LIVED, Broker
+from ops.importing.tally import Tally
+from ops.kafka.broker import SHORT_LIVED, Broker
+from ops.kafka.topics import ensure_topics
 from ops.processes import Services
-from ops.tally import Tally
-from ops.topics import ensure_topics
 from tests.harness import PARTITIONS, assert_audit_equal
 
 LINES = 8_000
@@ -28,7 +28,7 @@ def kafka(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def orders(tmp_path_factory):
-    """Give a file of order lines as a shop has them: popular SKUs, spaces in ids, cancellations, write-offs."""
+    """Return a file of order lines as a shop has them: popular SKUs, spaces in ids, cancellations, write-offs."""
     rng = random.Random(3)
     rows = ["order_id,sku,quantity,ordered_at,country"]
     for number in range(LINES):

@@ -5,8 +5,8 @@ import functools
 
 import pytest
 
-from ops.broker import SHORT_LIVED, Broker
-from ops.topics import ensure_topics
+from ops.kafka.broker import SHORT_LIVED, Broker
+from ops.kafka.topics import ensure_topics
 from tests.harness import PARTITIONS, worker_starter
 
 

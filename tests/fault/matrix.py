@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from ops.broker import Broker
-from ops.topics import ensure_topics
+from ops.kafka.broker import Broker
+from ops.kafka.topics import ensure_topics
 from tests.harness import PARTITIONS, CommittedReader, Worker, assert_audit_equal, commands, send
 
 COMMIT = [*(f"commit.{step}" for step in range(1, 6)), "commit.done"]
@@ -70,12 +70,12 @@ class Outcome(msgspec.Struct):
 
 
 def all_cells():
-    """Give the 304 cells, those of one action and procedure side by side."""
+    """Return the 304 cells, those of one action and procedure side by side."""
     return [Cell(*cell) for cell in itertools.product(ACTIONS, COMMIT + RECOVER + REVOKE, DISKS)]
 
 
 def spread():
-    """Give one cell for each action and step, the disks in turn: a quarter of the matrix that leaves no step out."""
+    """Return one cell for each action and step, the disks in turn: a quarter of the matrix that leaves no step out."""
     disks = list(DISKS)
     return [
         Cell(action, step, disks[(row + number) % len(disks)])
@@ -234,7 +234,7 @@ async def run_cells(cells, seed, say):
 
 
 def table(outcomes):
-    """Give the outcomes as Markdown: a table for each action, a row for each step, a column for each disk."""
+    """Return the outcomes as Markdown: a table for each action, a row for each step, a column for each disk."""
     found = {}
     for outcome in outcomes:  # of a cell that ran more than once, a failure is what counts
         if found.get(outcome.cell, outcome).good:

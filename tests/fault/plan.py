@@ -32,7 +32,7 @@ class Fault:
 
 
 def plan(seed, seconds, *, partitions):
-    """Give the faults of a soak in order of time."""
+    """Return the faults of a soak in order of time."""
     rng = random.Random(seed)
     slots_free_at, broker_free_at = [0.0] * SLOTS, 0.0
     deck, faults, at_s = [], [], _FIRST_AT_S

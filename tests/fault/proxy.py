@@ -15,7 +15,7 @@ from enum import Enum, IntEnum
 from pathlib import Path
 from typing import Self
 
-from ops.broker import Broker, free_port
+from ops.kafka.broker import Broker, free_port
 
 _HOST = "127.0.0.1"
 _LINGER_S = 5.0
@@ -71,7 +71,7 @@ class Exchange:
 
     @property
     def end_txn_error(self) -> int:
-        """Give the error code in the answer to an EndTxn."""
+        """Return the error code in the answer to an EndTxn."""
         assert self.api == Api.END_TXN
         assert self.answer is not None
         # Correlation id, from v3 on tagged fields of the header (none: one byte), throttle time, error code.
@@ -146,7 +146,7 @@ class Proxy:
 
     @property
     def bootstrap(self) -> str:
-        """Give `HOST:PORT` for clients."""
+        """Return `HOST:PORT` for clients."""
         return f"{_HOST}:{self.port}"
 
     async def __aenter__(self) -> Self:
@@ -171,7 +171,7 @@ class Proxy:
         self._rules.clear()
 
     def rule_for(self, of: str, exchange: Exchange) -> Rule | None:
-        """Give the rule that hits a frame."""
+        """Return the rule that hits a frame."""
         hit = next((rule for rule in self._rules if rule.takes(of, exchange)), None)
         if hit is not None and hit.then is not None and len(hit.hits) == hit.times:
             self.add(hit.then)
@@ -306,5 +306,5 @@ class ProxiedBroker(Broker):
         )
 
     def proxy(self) -> Proxy:
-        """Give a proxy before it; one at a time may listen."""
+        """Return a proxy before it; one at a time may listen."""
         return Proxy(self._proxy_port, self._proxied_port)

@@ -26,8 +26,8 @@ from aiokafka.errors import KafkaError
 from agents.batches import TransactionOutput
 from agents.transactions import TransactionClient, TransactionError
 from audit.run import audit
-from ops.broker import Broker
-from ops.topics import ensure_topics
+from ops.kafka.broker import Broker
+from ops.kafka.topics import ensure_topics
 from schemas.topics import GROUP, RESULTS
 from tests.fault.load import Load, move_group_offsets
 from tests.fault.plan import SLOTS, plan
@@ -344,7 +344,7 @@ def _more(one, other):
 
 
 def show(verdict):
-    """Give the verdict as text."""
+    """Return the verdict as text."""
     lines = [f"seed {verdict.seed}, {verdict.seconds:.0f} s", "", "faults injected"]
     lines += [f"  {count:6,}  {kind}" for kind, count in verdict.faults.items()]
     lines += ["", "records written"]

@@ -77,7 +77,7 @@ class Player:
         client._connections |= await client._connections_to([place])
 
     async def read(self, topic):
-        """Give what a committed reader gets to see by now, and whether it reaches the end of the log."""
+        """Return what a committed reader gets to see by now, and whether it reaches the end of the log."""
         reader = LogReader(self._bootstrap, topic, 0, client_id="test", fetch_bytes=1 << 20, wait_ms=100)
         self._open.append(reader)
         await reader.start()

@@ -14,8 +14,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from agents.batches import TransactionOutput
 from agents.transactions import TransactionClient, TransactionError
-from ops.broker import Broker
-from ops.topics import ensure_topics
+from ops.kafka.broker import Broker
+from ops.kafka.topics import ensure_topics
 from schemas.topics import CHANGELOG, COMMANDS, RESULTS, TOPICS
 from tables.core.rows import POSITION_KEY
 from tests.harness import PARTITIONS, CommittedReader, assert_audit_equal, commands, send, worker_starter
@@ -246,7 +246,7 @@ async def delete(bootstrap, topic):
 
 
 async def at_work(kafka, start_worker, data_dir):
-    """Give a worker on a new cluster that has decided 200 commands."""
+    """Return a worker on a new cluster that has decided 200 commands."""
     await ensure_topics(kafka.bootstrap, PARTITIONS)
     worker = start_worker(kafka, data_dir)
     await worker.ready()

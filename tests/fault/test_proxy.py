@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from agents.wire import ProduceResponse
-from ops.topics import ensure_topics
+from ops.kafka.topics import ensure_topics
 from tests.fault.proxy import ANSWER, REQUEST, Action, Api, ProxiedBroker, Rule
 from tests.harness import PARTITIONS, CommittedReader, Worker, assert_audit_equal, commands, send
 

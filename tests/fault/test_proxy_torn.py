@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from audit.run import audit
-from ops.topics import ensure_topics
+from ops.kafka.topics import ensure_topics
 from schemas.topics import RESULTS
 from tests.fault.control import VARIABLE, ControlWorker
 from tests.fault.proxy import ANSWER, REQUEST, Action, Api, ProxiedBroker, Rule

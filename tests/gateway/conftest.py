@@ -89,7 +89,7 @@ def ledger():
 
 @pytest.fixture
 async def gateway(ledger):
-    """Give a gateway over the fake ledger, its view empty and complete."""
+    """Return a gateway over the fake ledger, its view empty and complete."""
     gateway = Gateway(GatewayConfig(partitions=PARTITIONS, request_timeout_s=0.2), ledger)
     gateway.reader.complete.set()
     return gateway
@@ -178,7 +178,7 @@ async def scripted_ledger(bootstrap: str):
 
 @pytest.fixture
 def helpers():
-    """Give the makers of documents, and of scripted ledgers, to the test modules."""
+    """Return the makers of documents, and of scripted ledgers, to the test modules."""
     return Helpers
 
 

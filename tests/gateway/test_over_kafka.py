@@ -10,7 +10,7 @@ import pytest
 
 from gateway.app import Gateway
 from gateway.config import GatewayConfig
-from ops.topics import ensure_topics
+from ops.kafka.topics import ensure_topics
 from schemas.partitioner import partition_of
 
 

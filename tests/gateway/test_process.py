@@ -10,8 +10,8 @@ import pytest
 
 from gateway.app import Gateway
 from gateway.config import GatewayConfig
-from ops.broker import Broker, free_port
-from ops.topics import ensure_topics
+from ops.kafka.broker import Broker, free_port
+from ops.kafka.topics import ensure_topics
 
 CODE = """
 import sys

@@ -6,15 +6,15 @@ import pytest
 from model_worker import ModelWorker
 from typer.testing import CliRunner
 
-from ops.broker import free_port
 from ops.cli import app
-from ops.topics import ensure_topics, partition_count
+from ops.kafka.broker import free_port
+from ops.kafka.topics import ensure_topics, partition_count
 from schemas.topics import COMMANDS
 
 
 @pytest.fixture(scope="session")
 def cluster(broker):
-    """Give the address of a Kafka whose topics exist, and their partition count."""
+    """Return the address of a Kafka whose topics exist, and their partition count."""
     count = asyncio.run(partition_count(broker.bootstrap, COMMANDS)) or 4
     asyncio.run(ensure_topics(broker.bootstrap, count))
     return broker.bootstrap, count
@@ -22,26 +22,26 @@ def cluster(broker):
 
 @pytest.fixture(scope="session")
 def bootstrap(cluster):
-    """Give the address of a Kafka whose topics exist."""
+    """Return the address of a Kafka whose topics exist."""
     return cluster[0]
 
 
 @pytest.fixture
 def answering(cluster):
-    """Give the address of a Kafka whose commands are answered, as a worker would."""
+    """Return the address of a Kafka whose commands are answered, as a worker would."""
     with ModelWorker(*cluster):
         yield cluster[0]
 
 
 @pytest.fixture
 def nowhere():
-    """Give an address at which nothing listens."""
+    """Return an address at which nothing listens."""
     return f"127.0.0.1:{free_port()}"
 
 
 @pytest.fixture
 def holdfast(monkeypatch):
-    """Give a function that runs the command line and returns its exit code, output and errors."""
+    """Return a function that runs the command line and returns its exit code, output and errors."""
     for name in ("HOLDFAST_BOOTSTRAP", "HOLDFAST_PARTITIONS", "HOLDFAST_DATA_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "200")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from audit.model import Model
+from audit.model.oracle import Model
 from schemas.topics import COMMANDS, RESULTS, STOCK_CHANGES
 
 

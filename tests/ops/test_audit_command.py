@@ -8,8 +8,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from audit.run import Progress
 from ops.audit import Rate
-from ops.broker import Broker
-from ops.topics import ensure_topics
+from ops.kafka.broker import Broker
+from ops.kafka.topics import ensure_topics
 from schemas.partitioner import partition_of
 from schemas.topics import RESULTS
 from tests.harness import PARTITIONS, Worker, commands, send

@@ -6,8 +6,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from ops.broker import Broker
-from ops.topics import ensure_topics, partition_count
+from ops.kafka.broker import Broker
+from ops.kafka.topics import ensure_topics, partition_count
 from schemas.topics import COMMANDS, RESULTS, TOPICS
 
 

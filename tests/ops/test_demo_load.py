@@ -6,8 +6,8 @@ from itertools import islice
 
 import pytest
 
-from ops.demo_http import HttpTimes
-from ops.demo_load import SKUS, WAREHOUSES, DemoLoad
+from ops.demo.http_times import HttpTimes
+from ops.demo.load import SKUS, WAREHOUSES, DemoLoad
 from schemas.codec import decode_command
 
 

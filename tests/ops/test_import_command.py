@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from model_worker import ModelWorker
 
-from ops.order_lines import Step
-from ops.tally import Tally
+from ops.importing.order_lines import Step
+from ops.importing.tally import Tally
 
 SAMPLE = Path(__file__).parent / "data/orders.csv"
 
@@ -20,7 +20,7 @@ def name():
 
 @pytest.fixture
 def sample(tmp_path, name):
-    """Give the sample with SKUs of its own: the ledger of the shared cluster knows those of other tests."""
+    """Return the sample with SKUs of its own: the ledger of the shared cluster knows those of other tests."""
     header, *lines = SAMPLE.read_text().splitlines()
     fields = [line.split(",") for line in lines]
     file = tmp_path / "orders.csv"

@@ -6,8 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from ops.order_files import digest_of, open_orders
-from ops.order_lines import Columns, MissingColumn, OrderLine, Planner, Rules, Unusable, check_rules, identifier, place
+from ops.importing.order_files import digest_of, open_orders
+from ops.importing.order_lines import (
+    Columns,
+    MissingColumn,
+    OrderLine,
+    Planner,
+    Rules,
+    Unusable,
+    check_rules,
+    identifier,
+    place,
+)
 from ops.problems import CannotDo
 from schemas.codec import decode_command
 from schemas.commands import Adjust, Reserve

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.cluster import GroupState, TopicState
-from ops.doctor import MAX_LAG, check_data_dir, check_features, check_group, check_topic
+from ops.kafka.cluster import GroupState, TopicState
+from ops.kafka.doctor import MAX_LAG, check_data_dir, check_features, check_group, check_topic
 from schemas.topics import CHANGELOG, COMMANDS, TOPICS
 
 

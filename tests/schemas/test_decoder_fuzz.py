@@ -9,7 +9,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agents.deciding import fold
+from agents.fold import fold
 from schemas.codec import Unreadable, decode_command, result_decoder
 from schemas.codes import Code
 from schemas.commands import IDENTIFIER_PATTERN, SKU_PATTERN, Tick

@@ -25,19 +25,19 @@ class Leaders:
         self._moved: set[Place] = set()
 
     def add(self, place: Place, leader: int) -> None:
-        """Give a new partition its leader."""
+        """Return a new partition its leader."""
         self._leaders[place] = leader
 
     def of(self, place: Place) -> int:
-        """Give the leader, `NOBODY` when there is none at the moment, or no such partition."""
+        """Return the leader, `NOBODY` when there is none at the moment, or no such partition."""
         return self._leaders.get(place, NOBODY)
 
     def all(self) -> dict[Place, int]:
-        """Give all of them, as a client learns them."""
+        """Return all of them, as a client learns them."""
         return dict(self._leaders)
 
     def not_led(self, node: int, places: Iterable[Place]) -> set[Place]:
-        """Give those of some partitions that a node does not lead."""
+        """Return those of some partitions that a node does not lead."""
         return {place for place in places if self.of(place) != node}
 
     def move(self, place: Place, gap_s: float, told: Callable[[], None]) -> bool:

@@ -67,7 +67,7 @@ class Log:
         return self._producers.get(producer_id, (-1, -1, -1))[0]
 
     def producers(self) -> list[tuple[Any, ...]]:
-        """Give all producers as DescribeProducers does."""
+        """Return all producers as DescribeProducers does."""
         return [
             (producer_id, epoch, sequence, -1, 0, self._open.get(producer_id, -1), {})
             for producer_id, (epoch, sequence, _) in self._producers.items()
@@ -83,7 +83,7 @@ class Log:
         return next(later, None)
 
     def last_committed(self) -> int:
-        """Give the offset of the last record that a committed reader sees, -1 without any."""
+        """Return the offset of the last record that a committed reader sees, -1 without any."""
         for batch in reversed(self.batches):
             if batch.marker is None and (batch.producer_id < 0 or self.outcome_of(batch.base)):
                 return batch.end - 1
@@ -144,7 +144,7 @@ class Log:
             tell()
 
     def fetch(self, position: int, *, committed: bool, max_bytes: int) -> Fetched:
-        """Give whole batches from the one that holds a position on, at least one if there is any."""
+        """Return whole batches from the one that holds a position on, at least one if there is any."""
         stable = self.stable
         if not 0 <= position <= self.end:
             return Fetched(OFFSET_OUT_OF_RANGE, self.end, stable, [], b"")

@@ -96,7 +96,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             return task.result()
 
     def unretrieved(self) -> list[BaseException]:
-        """Give the errors that tasks ended with and nobody asked for."""
+        """Return the errors that tasks ended with and nobody asked for."""
         # What a dead process has not asked for, it could not.
         living = (task for task, process in zip(self.tasks, self._owners, strict=True) if not process or process.alive)
         return [task.exception() for task in living if task.done() and task._log_traceback]  # type: ignore[misc]

@@ -137,7 +137,7 @@ class Network:
             self._calls[node].clear()
 
     def delay(self) -> float:
-        """Give the time one way takes, in seconds."""
+        """Return the time one way takes, in seconds."""
         chance = self._random.random()
         if chance < self.weather.slow:
             return self._random.uniform(0.01, 1.0)

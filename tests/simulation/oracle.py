@@ -8,9 +8,9 @@ from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.record.memory_records import MemoryRecords
 
-from audit.model import Model
-from audit.report import PartitionReport
-from audit.rows import Ledger, compare_rows
+from audit.comparison.rows import Ledger, compare_rows
+from audit.model.oracle import Model
+from audit.report.report import PartitionReport
 from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, RESULTS, STOCK_CHANGES
 from tests.simulation.cluster import Cluster
 from tests.simulation.disks import Drive
@@ -29,7 +29,7 @@ def committed(log: Log) -> list[Any]:
 
 
 def last_rows(cluster: Cluster, partition: int) -> dict[bytes, bytes]:
-    """Give the last value of every key of a changelog."""
+    """Return the last value of every key of a changelog."""
     values: dict[bytes, bytes | None] = {}
     for record in committed(cluster.logs[CHANGELOG, partition]):
         values[record.key] = record.value
@@ -37,7 +37,7 @@ def last_rows(cluster: Cluster, partition: int) -> dict[bytes, bytes]:
 
 
 def position(cluster: Cluster, partition: int) -> int | None:
-    """Give the next command's offset, as the changelog has it."""
+    """Return the next command's offset, as the changelog has it."""
     return Ledger.of(last_rows(cluster, partition)).next_offset
 
 

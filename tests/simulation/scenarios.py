@@ -79,7 +79,7 @@ def batch(*values: bytes) -> Any:
 
 
 async def error_of(attempt: Awaitable[Any]) -> str | None:
-    """Give the kind of an error, and its number."""
+    """Return the kind of an error, and its number."""
     try:
         await attempt
     except TransactionError as error:

@@ -16,7 +16,7 @@ from tests.simulation.scenarios import SCENARIOS, Player
 
 @pytest.fixture(scope="module")
 def two_topics(broker):
-    """Give two topics of its own to each scenario."""
+    """Return two topics of its own to each scenario."""
     names = {scenario: [f"{uuid.uuid4().hex[:12]}-{n}" for n in range(2)] for scenario in SCENARIOS}
 
     async def create():

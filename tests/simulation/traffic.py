@@ -10,7 +10,7 @@ _WAREHOUSES = ("a", "b")
 
 
 def skus_of(partition: int, partitions: int) -> list[str]:
-    """Give a few SKUs that belong to a partition."""
+    """Return a few SKUs that belong to a partition."""
     names = (f"sku{number}" for number in range(1000))
     found = (name for name in names if partition_of(name, partitions) == partition)
     return [next(found) for _ in range(3)]

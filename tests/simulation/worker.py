@@ -140,5 +140,5 @@ class Worker:
         return partition is not None and partition.is_open
 
     def drive_of(self, number: int) -> Drive:
-        """Give what this worker's disk holds of a partition."""
+        """Return what this worker's disk holds of a partition."""
         return self.disk.drives[self.app.worker_config.store_path(number)]

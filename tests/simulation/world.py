@@ -119,7 +119,7 @@ class World:
         self.trace.append(f"{self.loop.time():10.4f}  {who:<34} {what}")
 
     def wall_ms(self) -> int:
-        """Give the time of day of all machines, brokers included."""
+        """Return the time of day of all machines, brokers included."""
         return _T0_MS + self.clock_offset_ms + int(self.loop.time() * 1000)
 
     def _reaches_group(self, process: Process) -> bool:
@@ -157,7 +157,7 @@ class World:
         return worker
 
     def owner_of(self, number: int) -> Worker | None:
-        """Give the only live worker that has the partition open; None when there is none, or more."""
+        """Return the only live worker that has the partition open; None when there is none, or more."""
         owners = [w for w in self.workers.values() if w.process.alive and w.has_open(number)]
         return owners[0] if len(owners) == 1 else None
 

@@ -19,7 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agents.deciding import fold
+from agents.fold import fold
 from schemas.topics import CHANGELOG, DEAD_LETTERS, RESULTS, STOCK_CHANGES
 from tables.core.rows import (
     POSITION_KEY,
@@ -89,14 +89,14 @@ class Life:
         self.reopen()
 
     def published(self):
-        """Give key and value of all that was published, topic by topic, wherever the transactions ended."""
+        """Return key and value of all that was published, topic by topic, wherever the transactions ended."""
         return {
             topic: [(r.key, r.value) for written in self.written if topic in written for r in read(written[topic])]
             for topic in PUBLISHED
         }
 
     def rows(self):
-        """Give the ledger's rows as they stand: the changelog after compaction, without the tombstones."""
+        """Return the ledger's rows as they stand: the changelog after compaction, without the tombstones."""
         return {key: value for key, value in {k: v for _, k, v in self.changelog}.items() if value is not None}
 
 
@@ -351,7 +351,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 def rows_of(written):
-    """Give the rows that a transaction wrote to the changelog, without its tombstones."""
+    """Return the rows that a transaction wrote to the changelog, without its tombstones."""
     return [(row.key, row.value) for row in read(written[CHANGELOG]) if row.value is not None]
 
 
@@ -360,7 +360,7 @@ TestLedgerMachine.settings = settings(max_examples=200, stateful_step_count=50)
 
 
 def log_of_a_partition(count):
-    """Give records of partition 0 of 4, with all that careless clients do, and time that jumps and goes back."""
+    """Return records of partition 0 of 4, with all that careless clients do, and time that jumps and goes back."""
     steps = [0, 0, 0, 3, 250, 20, -70]
     at, found = T0, []
     for _, partition, value in commands(17, 4 * count, skus=12):
@@ -371,7 +371,7 @@ def log_of_a_partition(count):
 
 
 def digest(count):
-    """Give a hash of every byte that a log makes a partition write."""
+    """Return a hash of every byte that a log makes a partition write."""
     life = Life(partitions=4, cached_rows=50).run(log_of_a_partition(count), 100)
     found = hashlib.sha256()
     for written in life.written:

@@ -52,7 +52,7 @@ def functions_of(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]
 
 
 def imports_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Give line and module of every import of a file, wherever in it the import stands."""
+    """Return line and module of every import of a file, wherever in it the import stands."""
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)

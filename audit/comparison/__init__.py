@@ -1,0 +1,1 @@
+"""The comparison of everything published with the model."""

@@ -1,0 +1,124 @@
+"""Owns the checks of stock changes among themselves, for when the log that tells what to expect is not all there."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from audit.comparison.changes import difference_of, oversold
+from audit.comparison.formats import change_key, show_document
+from audit.comparison.rows import Ledger, read_row, show_key
+from audit.comparison.streams import Record
+from audit.model.documents import QUANTITIES, Json
+from audit.report.report import Difference, PartitionReport, What
+from schemas.codec import stock_change_decoder
+
+
+class ChangeChecks:
+    """Takes the records of `inventory.stock-changes` as a `Stream` does, and checks each when it comes.
+
+    Each SKU's sequence has no gap, each row's quantities follow from those before and the difference, no reserve makes
+    what is available negative, and each stock row of the ledger is what its last change says.
+
+    Args:
+        report: where differences are added.
+        ledger: its stock rows are compared with the changes that made them.
+        compactable_until: records up to this time (ms) may have been compacted away.
+        head_missing: the topic has lost its beginning.
+    """
+
+    def __init__(self, report: PartitionReport, ledger: Ledger, *, compactable_until: int, head_missing: bool) -> None:
+        self.report = report
+        self.compactable_until = compactable_until
+        self.compared = self.rows_compared = 0
+        self.wanted_done = self.found_done = False
+        self.found: list[Record] = []
+        self._head_missing = head_missing
+        self._began_at: int | None = None  # time of the topic's first record
+        self._last_of_row: dict[str, Json] = {}
+        self._last_of_sku: dict[str, tuple[int, int]] = {}  # seq, time of the record
+        self._rows = {
+            key[1:].decode().replace("\0", "/"): (key, read_row(value))
+            for key, value in ledger.rows.items()
+            if key[:1] == b"S" and value is not None
+        }
+
+    @property
+    def hungry(self) -> bool:
+        """Whether there is more to read."""
+        return not self.found_done
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Check records that were read from the topic."""
+        for record in records:
+            self.compared += 1
+            change = show_document(record)
+            if self._began_at is None:
+                self._began_at = record.timestamp
+                # Compaction does not move a log's start, but it leaves a gap before the first record.
+                self._head_missing = self._head_missing or record.offset > 0
+            try:
+                stock_change_decoder.decode(record.value or b"")
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                self._say("altered", record, change, f"a stock change: {error}")
+            else:
+                self._check(record, change)
+
+    def match(self) -> None:
+        """Do nothing: each record was checked when it came."""
+
+    def finish(self) -> None:
+        """Say which stock rows no change accounts for; the topic has come to its end."""
+        for name, (key, row) in self._rows.items():
+            last = self._last_of_row.get(name)
+            # A later change than the row's: the row is of an earlier moment, and its own change may be gone.
+            if last is None or not last["seq"] > row[1]:
+                self._say_row("lost", key, row, last)
+
+    def _check(self, record: Record, change: Json) -> None:
+        after, seq, key = change["after"], change["seq"], change_key(change)
+        if record.key != key.encode():
+            self._say("altered", record, change, f"the key {key}")
+        self._check_sequence(record, change)
+        available = after["on_hand"] - after["reserved"] - after["safety_stock"]
+        if after["available"] != available or change["shortfall"] != (after["reserved"] > after["on_hand"]):
+            self._say("altered", record, change, {"available": available})
+        if oversold(change):
+            self.report.oversold += 1
+            self._say("oversold", record, change, None)
+        self._check_difference(record, change, key)
+        self._last_of_row[key] = change
+        if key in self._rows and self._rows[key][1][1] == seq:
+            row_key, row = self._rows.pop(key)
+            self.rows_compared += 1
+            if row[2:] != [after[name] for name in QUANTITIES]:
+                self._say_row("altered", row_key, row, change)
+
+    def _check_sequence(self, record: Record, change: Json) -> None:
+        sku, seq = change["sku"], change["seq"]
+        last, since = self._last_of_sku.get(sku, (0, self._began_at or 0))
+        if seq <= last:
+            self._say("doubled", record, change, {"seq": last + 1})
+            return
+        unknown = (last == 0 and self._head_missing) or since <= self.compactable_until
+        if seq != last + 1 and not unknown:
+            self._say("lost", record, change, {"seq": last + 1})
+        self._last_of_sku[sku] = (seq, record.timestamp)
+
+    def _check_difference(self, record: Record, change: Json, key: str) -> None:
+        before = self._last_of_row.get(key)
+        if before is None or before["seq"] >= change["seq"] or before["at"] <= self.compactable_until:
+            return
+        delta = change["delta"]
+        expected = {name: before["after"][name] + delta.get(name, 0) for name in QUANTITIES}
+        if any(expected[name] != change["after"][name] for name in QUANTITIES):
+            self._say("altered", record, change, {"after": expected})
+
+    def _say(self, what: What, record: Record, change: Any, expected: Any) -> None:
+        self.report.add(difference_of(self.report.partition, what, record, change, expected))
+
+    def _say_row(self, what: What, key: bytes, row: Any, change: Json | None) -> None:
+        difference = Difference(
+            kind="row", what=what, partition=self.report.partition, key=show_key(key), expected=change, found=row
+        )
+        self.report.add(difference)

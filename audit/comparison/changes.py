@@ -1,0 +1,126 @@
+"""Owns what is particular to stock changes: their topic is compacted, and they show an oversell by themselves."""
+
+from typing import Any
+
+from audit.comparison.digest import Digest
+from audit.comparison.formats import STOCK_CHANGE, show_document
+from audit.comparison.streams import Entry, Record, Stream, document_of, parse
+from audit.model.documents import Json
+from audit.report.report import Difference, PartitionReport, What
+
+# `min.compaction.lag.ms` of the topic: a younger record cannot have been compacted away.
+COMPACTION_LAG_MS = 7 * 24 * 60 * 60 * 1000
+
+
+def oversold(change: Any) -> bool:
+    """Whether a stock change is a reserve that made what is available negative."""
+    try:
+        return bool(change["cause"]["type"] == "reserve" and change["after"]["available"] < 0)
+    except (TypeError, KeyError):
+        return False
+
+
+class ChangeStream(Stream):
+    """Matches stock changes; one that is missing may have been compacted away when it is old and a later one is there.
+
+    Args:
+        report: where differences are added.
+        position: the ledger's.
+        head_missing: the topic has lost its beginning.
+        compactable_until: records up to this time (ms) may have been compacted away.
+        digest: see `Stream`.
+        next_offset: see `Stream`.
+    """
+
+    def __init__(
+        self,
+        report: PartitionReport,
+        position: int,
+        *,
+        head_missing: bool,
+        compactable_until: int,
+        digest: Digest | None = None,
+        next_offset: int = 0,
+    ) -> None:
+        super().__init__(
+            STOCK_CHANGE, report, position, head_missing=head_missing, digest=digest, next_offset=next_offset
+        )
+        self.compactable_until = compactable_until
+        self.compacted = 0
+        # Missing changes by key, until a later one is seen: how many, and the last of them.
+        self._awaiting: dict[bytes | None, tuple[int, Entry]] = {}
+
+    def finish(self) -> None:
+        """Say what is left over; a missing change that no later one of its row follows was not compacted away."""
+        super().finish()
+        for count, entry in self._awaiting.values():
+            super()._lose(entry)
+            self.report.difference_count += count - 1
+            self.lost += count - 1
+        if self.compacted:
+            self.report.note(f"{self.compacted} stock changes have been compacted away")
+
+    def _matched(self, key: bytes) -> None:
+        if self._awaiting and key in self._awaiting:
+            self.compacted += self._awaiting.pop(key)[0]
+
+    def _all_matched(self, keys_and_values: list[tuple[bytes, bytes]]) -> None:
+        if self._awaiting:
+            for key, _ in keys_and_values:
+                self._matched(key)
+
+    def _part(self) -> bool:
+        document = document_of(self.wanted[0][2])
+        if document["at"] <= self.compactable_until and _follows(parse(self.found[0].value), document):
+            self._lose(self.wanted.pop(0))
+            return True
+        return super()._part()
+
+    def _lose(self, entry: Entry) -> None:
+        document = document_of(entry[2])
+        if document["at"] > self.compactable_until:
+            super()._lose(entry)
+            return
+        self._digest_expected(entry)
+        count = self._awaiting[entry[1]][0] if entry[1] in self._awaiting else 0
+        self._awaiting[entry[1]] = (count + 1, entry)
+
+    def _alter(self, entry: Entry, record: Record) -> None:
+        super()._alter(entry, record)
+        self._check_oversold(entry[0], record)
+
+    def _double(self, record: Record) -> None:
+        super()._double(record)
+        self._check_oversold(None, record)
+
+    def _check_oversold(self, offset: int | None, record: Record) -> None:
+        change = show_document(record)
+        if oversold(change):
+            self.report.oversold += 1
+            self.report.add(difference_of(self.report.partition, "oversold", record, change, None, offset))
+
+
+def _follows(found: Any, document: Json) -> bool:
+    """Whether a record that was found can be one that comes after a change that is missing."""
+    try:
+        return bool(
+            found["at"] >= document["at"] and (found["sku"], found["seq"]) != (document["sku"], document["seq"])
+        )
+    except (TypeError, KeyError):
+        return False
+
+
+def difference_of(
+    partition: int, what: What, record: Record, found: Any, expected: Any, offset: int | None = None
+) -> Difference:
+    """Report one record of the topic."""
+    return Difference(
+        kind="stock_change",
+        what=what,
+        partition=partition,
+        offset=offset,
+        record_offset=record.offset,
+        key=(record.key or b"").decode(errors="backslashreplace"),
+        expected=expected,
+        found=found,
+    )

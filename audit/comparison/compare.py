@@ -1,0 +1,245 @@
+"""Owns the comparison of one partition: its commands through the model, everything published against what that says."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from audit.checkpoint import State, fingerprint
+from audit.comparison.changes import COMPACTION_LAG_MS, ChangeStream
+from audit.comparison.formats import DEAD_LETTER, RESULT
+from audit.comparison.invariants import check_oversold, check_sequence, check_state
+from audit.comparison.rows import POSITION, Ledger, compare_rows, digest_rows
+from audit.comparison.streams import Record, Stream
+from audit.model.oracle import Model
+from audit.model.parts import Outputs
+from audit.report.report import Compared, Difference, Digested, Digests, PartitionReport
+from schemas.topics import DEAD_LETTERS, RESULTS, STOCK_CHANGES
+
+OUTPUTS = (RESULTS, STOCK_CHANGES, DEAD_LETTERS)
+
+
+class Source(Protocol):
+    """One partition of one topic, to be read once from its beginning to an end that was fixed beforehand."""
+
+    done: bool
+
+    async def read(self) -> Sequence[Record]:
+        """Return the next records, possibly none; `done` is true with the last."""
+
+
+class Output(Protocol):
+    """What takes the records of one output topic: `Stream`, or `ChangeChecks`."""
+
+    wanted_done: bool
+    found_done: bool
+
+    @property
+    def found(self) -> Iterable[Record]:
+        """The records not yet compared."""
+
+    @property
+    def hungry(self) -> bool:
+        """Whether more records should be read before `match`."""
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Take records."""
+
+    def match(self) -> None:
+        """Compare as far as can be decided."""
+
+    def finish(self) -> None:
+        """Say what is left over."""
+
+
+class Comparison(Protocol):
+    """What `compare_partition` feeds: `ModelComparison`, or `TrimmedComparison` when the log has lost its beginning."""
+
+    position: int
+    outputs: Mapping[str, Output]
+
+    def apply(self, commands: Sequence[Record]) -> int | None:
+        """Take commands; the last one's offset, or None without any."""
+
+    def finish(self) -> None:
+        """Compare what is left, and complete the report; everything has been read."""
+
+
+async def compare_partition(
+    comparison: Comparison,
+    commands: Source,
+    outputs: Mapping[str, Source],
+    progress: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Read all sources side by side through a comparison, in memory that does not grow with the logs.
+
+    Commands beyond the ledger's position are read only as far as outputs of them are there already: a running ledger
+    has gone on since its position was read.
+
+    Args:
+        comparison: completed on return.
+        commands: of `inventory.commands`.
+        outputs: by topic.
+        progress: called with the offset up to which commands are compared.
+    """
+    passed = False
+    while not (commands.done or (passed and _all_matched(comparison))):
+        last = comparison.apply(await commands.read())
+        if last is not None:
+            passed = last >= comparison.position
+            progress(last + 1)
+        await _match_outputs(comparison, outputs)
+    for output in comparison.outputs.values():
+        output.wanted_done = True
+    await _match_outputs(comparison, outputs)
+    for output in comparison.outputs.values():
+        output.finish()
+    comparison.finish()
+
+
+async def _match_outputs(comparison: Comparison, sources: Mapping[str, Source]) -> None:
+    for topic, output in comparison.outputs.items():
+        source = sources[topic]
+        output.found_done = source.done
+        output.match()
+        while output.hungry:
+            output.add(await source.read())
+            output.found_done = source.done
+            output.match()
+
+
+def _all_matched(comparison: Comparison) -> bool:
+    return all(output.found_done and not output.found for output in comparison.outputs.values())
+
+
+class ModelComparison:
+    """Compares a partition with what the model makes of it: from its beginning, or from where an earlier audit ended.
+
+    Args:
+        report: of the partition; completed by `finish`.
+        state: the model that stands where the commands begin, and the digests so far.
+        ledger: the changelog's last values.
+        heads_missing: the output topics that have lost their beginning.
+        now_ms: the time of day, to know what may have been compacted away.
+        next_offsets: output topic -> where reading it begins.
+        at_position: called with the model when it stands where the ledger stands.
+    """
+
+    def __init__(
+        self,
+        report: PartitionReport,
+        state: State,
+        ledger: Ledger,
+        *,
+        heads_missing: Iterable[str] = (),
+        now_ms: int,
+        next_offsets: Mapping[str, int] | None = None,
+        at_position: Callable[[Model], None] | None = None,
+    ) -> None:
+        self.report = report
+        self.position = ledger.next_offset or 0
+        self.last_command: str | None = None  # see `fingerprint`
+        self._ledger = ledger
+        self._model = model = state.model
+        self._at_position = at_position
+        self._commands = 0
+        self._rows: int | None = None  # compared when the model stands where the ledger stands
+        self._rows_digest = Digested()
+        self._sequences = self._skus = 0
+        begins = next_offsets or {}
+        missing = frozenset(heads_missing)
+        self.results = Stream(
+            RESULT,
+            report,
+            self.position,
+            head_missing=RESULTS in missing,
+            digest=state.results,
+            next_offset=begins.get(RESULTS, 0),
+        )
+        self.letters = Stream(
+            DEAD_LETTER,
+            report,
+            self.position,
+            head_missing=DEAD_LETTERS in missing,
+            next_offset=begins.get(DEAD_LETTERS, 0),
+        )
+        self.changes = ChangeStream(
+            report,
+            self.position,
+            head_missing=STOCK_CHANGES in missing,
+            compactable_until=now_ms - COMPACTION_LAG_MS,
+            digest=state.stock_changes,
+            next_offset=begins.get(STOCK_CHANGES, 0),
+        )
+        self.outputs: Mapping[str, Any] = {
+            RESULTS: self.results,
+            STOCK_CHANGES: self.changes,
+            DEAD_LETTERS: self.letters,
+        }
+        model.publish_to(Outputs(self.results.wanted, self.changes.wanted, self.letters.wanted))
+
+    def apply(self, commands: Sequence[Record]) -> int | None:
+        """Take commands through the model; what it expects waits in the streams."""
+        if not commands:
+            return None
+        fold, position = self._model.fold, self.position
+        before = commands if commands[-1].offset < position else [it for it in commands if it.offset < position]
+        for record in before:
+            fold(record.offset, record.timestamp, record.key, record.value)
+        if before:
+            last = before[-1]
+            self._commands += len(before)
+            self.last_command = fingerprint(last.offset, last.timestamp, last.value)
+        if len(before) < len(commands):
+            self._compare_rows()
+            for record in commands[len(before) :]:
+                fold(record.offset, record.timestamp, record.key, record.value)
+        return commands[-1].offset
+
+    def finish(self) -> None:
+        """Compare the rows if that is still to be done, and write down the counts."""
+        self._compare_rows()
+        report = self.report
+        report.lost += self.results.lost
+        report.doubled += self.results.doubled
+        report.compared = Compared(
+            commands=self._commands,
+            results=self.results.compared,
+            stock_changes=self.changes.compared,
+            dead_letters=self.letters.compared,
+            rows=self._rows or 0,
+        )
+        changes = self.changes.digest
+        report.digests = Digests(
+            results=Digested(self.results.digest.count, self.results.digest.hexdigest()),
+            stock_changes=Digested(changes.count, changes.hexdigest()),
+            rows=self._rows_digest,
+        )
+        report.invariants.append(check_sequence(changes.count, self._sequences, self._skus))
+        report.invariants.append(check_oversold(report.oversold, self.changes.compared))
+
+    def _compare_rows(self) -> None:
+        if self._rows is not None:
+            return
+        model, report = self._model, self.report
+        self._rows = compare_rows(model, self._ledger, report)
+        rows = digest_rows(model)
+        self._rows_digest = Digested(rows.count, rows.hexdigest())
+        report.invariants = check_state(model)
+        self._skus = len(model.items)
+        self._sequences = sum(item.seq for item in model.items.values())
+        if self._at_position is not None:
+            self._at_position(model)
+        if self._ledger.next_offset is None:
+            return
+        self._rows += 1
+        expected, found = ([self.position, now_ms] for now_ms in (model.now, self._ledger.now_ms))
+        if expected != found:
+            report.add(
+                Difference(
+                    kind="row",
+                    what="altered",
+                    partition=report.partition,
+                    key=POSITION.decode(),
+                    expected=expected,
+                    found=found,
+                )
+            )

@@ -1,0 +1,141 @@
+"""Owns how results, stock changes and dead letters are compared, told apart and shown."""
+
+from collections.abc import Hashable
+from typing import Any
+
+from audit.comparison.streams import Format, Record, canonical, parse
+from audit.model.documents import Json
+
+_UNREADABLE = "unreadable"  # in place of an identity, with the record's own offset
+
+
+def result_id(result: Json) -> Hashable:
+    """Tell one result from all others; only replays of the same command are alike."""
+    reservation = result["reservation"] if result["type"] == "expire" else None
+    expired = reservation["reservation_id"] if reservation else None
+    return result["offset"], result["sku"], result["command_id"], expired, result["replayed"]
+
+
+def change_id(change: Json) -> Hashable:
+    """Tell one stock change from all others."""
+    return change["sku"], change["seq"]
+
+
+def change_key(change: Json) -> str:
+    """Return the key of a stock change's record."""
+    return f"{change['sku']}/{change['warehouse']}"
+
+
+def _alike_result(result: Json, record: Record) -> bool:
+    if _id_found(result_id, record) == (_UNREADABLE, record.offset):
+        return True
+    found = parse(record.value)
+    same_command = result["command_id"] is not None and found["command_id"] == result["command_id"]
+    return same_command or bool(found["offset"] == result["offset"])
+
+
+def _alike_change(change: Json, record: Record) -> bool:
+    if _id_found(change_id, record) == (_UNREADABLE, record.offset):
+        return True
+    found, cause = parse(record.value).get("cause"), change["cause"]
+    if not isinstance(found, dict):
+        return True
+    return all(found.get(name) == cause.get(name) for name in ("type", "command_id", "reservation_id"))
+
+
+def _alike_letter(letter: Json, record: Record) -> bool:
+    return record.value == letter["value"] or _letter_offset(record) is None
+
+
+def _id_found(identify: Any, record: Record) -> Hashable:
+    try:
+        identity: Hashable = identify(parse(record.value))
+        hash(identity)
+    except (TypeError, KeyError):
+        return _UNREADABLE, record.offset
+    return identity
+
+
+def _same_result(result: Json, record: Record) -> bool:
+    if record.key != result["sku"].encode():
+        return False
+    return canonical(parse(record.value)) == canonical(result)
+
+
+def _same_change(change: Json, record: Record) -> bool:
+    if record.key != change_key(change).encode():
+        return False
+    return canonical(parse(record.value)) == canonical(change)
+
+
+def _same_letter(letter: Json, record: Record) -> bool:
+    headers = sorted((name, str(letter[name]).encode()) for name in ("reason", "partition", "offset"))
+    return record.key == letter["key"] and record.value == letter["value"] and sorted(record.headers) == headers
+
+
+def _letter_offset(record: Record) -> int | None:
+    text = dict(record.headers).get("offset", b"")
+    return int(text) if text.isdigit() else None
+
+
+def _letter_id(record: Record) -> Hashable:
+    offset = _letter_offset(record)
+    return (_UNREADABLE, record.offset) if offset is None else offset
+
+
+def _show_letter(record: Record) -> Json:
+    shown = {name: value.decode(errors="backslashreplace") for name, value in dict(record.headers).items()}
+    return {"key": record.key, "value": record.value, **shown}
+
+
+def _result_offset(record: Record) -> int | None:
+    document = parse(record.value)
+    offset = document.get("offset") if isinstance(document, dict) else None
+    return offset if isinstance(offset, int) else None
+
+
+def is_replay(record: Record) -> bool:
+    """Whether a result is the second, or a later, answer to a command."""
+    document = parse(record.value)
+    return isinstance(document, dict) and document.get("replayed") is True
+
+
+def show_document(record: Record) -> Any:
+    """Return a record's JSON, or its bytes when it is none."""
+    document = parse(record.value)
+    return record.value if document is None else document
+
+
+RESULT = Format(
+    kind="result",
+    same=_same_result,
+    wanted_id=result_id,
+    found_id=lambda record: _id_found(result_id, record),
+    alike=_alike_result,
+    key=lambda result: str(result["sku"]),
+    show=show_document,
+    offset=_result_offset,
+    repeats=is_replay,
+)
+STOCK_CHANGE = Format(
+    kind="stock_change",
+    same=_same_change,
+    wanted_id=change_id,
+    found_id=lambda record: _id_found(change_id, record),
+    alike=_alike_change,
+    key=change_key,
+    show=show_document,
+    offset=lambda _: None,
+    repeats=lambda _: False,
+)
+DEAD_LETTER = Format(
+    kind="dead_letter",
+    same=_same_letter,
+    wanted_id=lambda letter: letter["offset"],
+    found_id=_letter_id,
+    alike=_alike_letter,
+    key=lambda letter: (letter["key"] or b"").decode(errors="backslashreplace"),
+    show=_show_letter,
+    offset=_letter_offset,
+    repeats=lambda _: False,
+)

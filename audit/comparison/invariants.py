@@ -1,0 +1,59 @@
+"""Owns what must be true of a partition's state, whatever the commands were."""
+
+from audit.model.documents import QUANTITIES, Hold
+from audit.model.oracle import Model
+from audit.report.report import Invariant
+
+
+def check_state(model: Model) -> list[Invariant]:
+    """Check the state of the model; the ledger's rows are the same unless the report says otherwise."""
+    rows = [(sku, warehouse, row) for sku, item in model.items.items() for warehouse, row in item.rows.items()]
+    negative = [
+        f"{sku}/{warehouse} {name} {getattr(row, name)}"
+        for sku, warehouse, row in rows
+        for name in QUANTITIES
+        if getattr(row, name) < 0
+    ]
+    short = sum(row.reserved > row.on_hand for _, _, row in rows)
+    held: dict[tuple[str, str], int] = {}
+    for key, hold in model.holds.items():
+        if isinstance(hold, Hold):
+            sku = key.partition("\0")[0]
+            for warehouse, quantity in hold.allocations:
+                held[sku, warehouse] = held.get((sku, warehouse), 0) + quantity
+    wrong = [
+        f"{sku}/{warehouse} reserved {row.reserved}, held {held.get((sku, warehouse), 0)}"
+        for sku, warehouse, row in rows
+        if row.reserved != held.pop((sku, warehouse), 0)
+    ] + [f"{sku}/{warehouse} no row, held {quantity}" for (sku, warehouse), quantity in held.items()]
+    return [
+        Invariant(
+            "no bucket is negative",
+            holds=not negative,
+            checked=len(rows),
+            note="; ".join(negative[:3]) or (f"{short} rows in flagged shortfall" if short else ""),
+        ),
+        Invariant(
+            "reserved is the sum of what open reservations hold",
+            holds=not wrong,
+            checked=len(rows),
+            note="; ".join(wrong[:3]),
+        ),
+    ]
+
+
+def check_sequence(published: int, sequences: int, skus: int) -> Invariant:
+    """Check that there are as many stock changes as the SKUs' sequence numbers say, so that none has a gap.
+
+    Args:
+        published: stock changes that were published, each in its place.
+        sequences: the sum of all SKUs' sequence numbers.
+        skus: how many they are.
+    """
+    note = "" if published == sequences else f"{published} stock changes, but the sequences count {sequences}"
+    return Invariant("every SKU's sequence is without a gap", holds=published == sequences, checked=skus, note=note)
+
+
+def check_oversold(oversold: int, changes: int) -> Invariant:
+    """Say whether a reserve made available negative."""
+    return Invariant("no reserve made available negative", holds=oversold == 0, checked=changes, note="")

@@ -1,0 +1,149 @@
+"""Owns the comparison of the ledger's rows, as its changelog has them, with those of the model."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from audit.comparison.digest import Digest
+from audit.comparison.streams import canonical, parse
+from audit.model.documents import ROW_VERSION, encode_row
+from audit.model.oracle import CLOSED_MS, SEEN_MS, Model
+from audit.report.report import Difference, PartitionReport
+
+POSITION = b"P"
+# Places in decoded rows, the version counted.
+_FINGERPRINT, _AT, _RESERVATION_ID, _RESERVATION, _OF_COMMAND = 1, 5, 7, 8, 12
+_CLOSED_AT = 9
+
+_decode = msgspec.msgpack.Decoder().decode
+_position_decoder = msgspec.msgpack.Decoder(tuple[int, int, int, Any])
+
+
+class Ledger(NamedTuple):
+    """The last value of every key of a partition's changelog, and what its position row says.
+
+    Args:
+        rows: without the position row; None is a row that was removed.
+        next_offset: the first command that is not applied, None before the first transaction.
+        now_ms: the partition's clock.
+        incarnation: which life of the ledger this is.
+        end: the changelog's offset up to which this was read.
+    """
+
+    rows: dict[bytes, bytes | None]
+    next_offset: int | None
+    now_ms: int
+    incarnation: Any = None
+    end: int = 0
+
+    @classmethod
+    def of(cls, values: dict[bytes, bytes | None], end: int = 0) -> "Ledger":
+        """Read the position row out of a changelog's last values; it is taken out of them.
+
+        Raises:
+            ValueError: the position row is not laid out as documented.
+        """
+        value = values.pop(POSITION, None)
+        if value is None:
+            return cls(values, None, 0, None, end)
+        try:
+            version, next_offset, now_ms, incarnation = _position_decoder.decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"the ledger's position row cannot be read: {value!r}") from error
+        if version != ROW_VERSION:
+            raise ValueError(f"the ledger's position row has version {version}; this audit knows {ROW_VERSION}")
+        return cls(values, next_offset, now_ms, incarnation, end)
+
+
+def compare_rows(model: Model, ledger: Ledger, report: PartitionReport) -> int:
+    """Compare the ledger's rows with those of the model; differences are added to the report. Uses up the rows.
+
+    When the model kept which rows were touched, only those are compared, and those that the changelog tells of.
+
+    Returns:
+        How many rows were compared.
+    """
+    compared = 0
+    for key, row in model.rows() if model.touched is None else _touched(model, model.touched):
+        compared += 1
+        value = ledger.rows.pop(key, None)
+        if value != row and (value is None or not _same_but_for_the_ledgers_own(row, value)):
+            what = "lost" if value is None else "altered"
+            report.add(_difference(report.partition, what, key, row, value))
+    for key, value in ledger.rows.items():
+        row_or_none = model.row(key)
+        if value == row_or_none or (value is not None and row_or_none is None and _is_over(key, value, ledger.now_ms)):
+            continue
+        compared += 1
+        what = "doubled" if row_or_none is None else "lost" if value is None else "altered"
+        report.add(_difference(report.partition, what, key, row_or_none, value))
+    ledger.rows.clear()
+    return compared
+
+
+def digest_rows(model: Model) -> Digest:
+    """Return the digest of the rows as the log demands them, each as key, line feed and value, in the model's order."""
+    digest = Digest()
+    for number, (key, value) in enumerate(model.rows()):
+        digest.pending.append(key + b"\n" + value)
+        if number % 1024 == 0:
+            digest.fold()
+    digest.fold()
+    return digest
+
+
+def _touched(model: Model, keys: Iterable[str]) -> Iterable[tuple[bytes, bytes]]:
+    for name in keys:
+        key = name.encode()
+        if (row := model.row(key)) is not None:
+            yield key, row
+
+
+def read_row(value: bytes) -> Any:
+    """Decode a row; bytes that are no msgpack are given as they are."""
+    try:
+        return _decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return value
+
+
+def show_key(key: bytes) -> str:
+    r"""Return a row's key in print, its NUL as `\0`."""
+    return key.decode(errors="backslashreplace").replace("\0", "\\0")
+
+
+def _same_but_for_the_ledgers_own(row: bytes, value: bytes) -> bool:
+    """Compare a remembered command without what the audit cannot know or need not: see the comments."""
+    expected, found = read_row(row), read_row(value)
+    if len(expected) != _OF_COMMAND + 1 or not isinstance(found, list) or len(found) != len(expected):
+        return False
+    expected[_FINGERPRINT] = found[_FINGERPRINT] = None  # the core's own business
+    if found[_RESERVATION] is None:
+        found[_RESERVATION_ID] = None  # names the reservation shown; without one it says nothing
+    of_command, found[_OF_COMMAND] = found[_OF_COMMAND], None
+    expected_of_command, expected[_OF_COMMAND] = expected[_OF_COMMAND], None
+    if of_command or expected_of_command:
+        if not (of_command and expected_of_command):
+            return False
+        if canonical(parse(of_command)) != canonical(parse(expected_of_command)):
+            return False
+    return encode_row(found) == encode_row(expected)
+
+
+def _is_over(key: bytes, value: bytes, now_ms: int) -> bool:
+    """Whether the row's time is over by the ledger's clock: it may still be there, and is none of the state."""
+    row = read_row(value)
+    try:
+        if key[:1] == b"C":
+            return bool(row[_AT] + SEEN_MS <= now_ms)
+        if key[:1] == b"R":
+            return bool(row[_CLOSED_AT] is not None and row[_CLOSED_AT] + CLOSED_MS <= now_ms)
+    except (TypeError, LookupError):
+        return False  # not laid out as documented: let it be reported
+    return False
+
+
+def _difference(partition: int, what: Any, key: bytes, expected: bytes | None, found: bytes | None) -> Difference:
+    both = [None if value is None else read_row(value) for value in (expected, found)]
+    return Difference(kind="row", what=what, partition=partition, key=show_key(key), expected=both[0], found=both[1])

@@ -1,0 +1,145 @@
+"""Owns what can be checked of a partition whose log has lost its beginning: its state cannot be rebuilt any more."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from audit.comparison.change_checks import ChangeChecks
+from audit.comparison.changes import COMPACTION_LAG_MS
+from audit.comparison.compare import Output
+from audit.comparison.formats import DEAD_LETTER, RESULT
+from audit.comparison.rows import Ledger
+from audit.comparison.streams import Record, Stream, parse
+from audit.model.documents import Json
+from audit.report.report import Compared, PartitionReport
+from schemas.codec import Unreadable, decode_command
+from schemas.commands import Tick
+from schemas.topics import DEAD_LETTERS, RESULTS, STOCK_CHANGES
+
+
+def _same(answer: Json, record: Record) -> bool:
+    result = parse(record.value)
+    try:
+        answers = result["offset"] == answer["offset"] or result["replayed"] is True
+        return bool(answers and _found_id(record) == _wanted_id(answer) and record.key == answer["sku"].encode())
+    except (TypeError, KeyError):
+        return False
+
+
+def _wanted_id(answer: Json) -> tuple[Any, Any]:
+    return answer["sku"], answer["command_id"]
+
+
+def _found_id(record: Record) -> tuple[Any, Any]:
+    result = parse(record.value)
+    try:
+        return result["sku"], result["command_id"]
+    except (TypeError, KeyError):
+        return "unreadable", record.offset
+
+
+# A result is known by the command that it answers; what it says cannot be computed without the state.
+_ANSWER = RESULT._replace(same=_same, wanted_id=_wanted_id, found_id=_found_id)
+
+
+class _Results(Stream):
+    """Matches results with commands one to one; leaves out those of lost commands, and expiries."""
+
+    def add(self, records: Iterable[Record]) -> None:
+        start = self.report.log_start
+        for record in records:
+            result = parse(record.value)
+            if isinstance(result, dict):
+                unsolicited = result.get("command_id") is None and result.get("type") == "expire"
+                offset = result.get("offset")
+                earlier = isinstance(offset, int) and offset < start and result.get("replayed") is not True
+                if unsolicited or earlier:
+                    continue
+            self.found.append(record)
+
+
+class _Letters(Stream):
+    """Matches dead letters; leaves out those of lost commands."""
+
+    def add(self, records: Iterable[Record]) -> None:
+        for record in records:
+            offset = self.format.offset(record)
+            if offset is None or offset >= self.report.log_start:
+                self.found.append(record)
+
+
+class TrimmedComparison:
+    """Checks results and dead letters against the commands that are left, and stock changes among themselves.
+
+    Args:
+        report: of the partition; completed by `finish`.
+        ledger: the changelog's last values.
+        heads_missing: the output topics that have lost their beginning.
+        now_ms: the time of day, to know what may have been compacted away.
+    """
+
+    def __init__(
+        self, report: PartitionReport, ledger: Ledger, *, heads_missing: Iterable[str] = (), now_ms: int
+    ) -> None:
+        self.report = report
+        self.position = ledger.next_offset or 0
+        self._commands = 0
+        missing = frozenset(heads_missing)
+        # Results of replays at the new beginning may be those of commands before it: the first other one is certain.
+        self._results = _Results(_ANSWER, report, self.position, head_missing=True)
+        self._letters = _Letters(DEAD_LETTER, report, self.position, head_missing=DEAD_LETTERS in missing)
+        self._changes = ChangeChecks(
+            report,
+            ledger,
+            compactable_until=now_ms - COMPACTION_LAG_MS,
+            head_missing=STOCK_CHANGES in missing,
+        )
+        self.outputs: Mapping[str, Output] = {
+            RESULTS: self._results,
+            STOCK_CHANGES: self._changes,
+            DEAD_LETTERS: self._letters,
+        }
+        report.note(
+            f"the log begins at offset {report.log_start}: the state cannot be rebuilt from it. Checked instead: "
+            "a result for every command, the sequence and arithmetic of stock changes, and stock rows against them"
+        )
+
+    def apply(self, commands: Sequence[Record]) -> int | None:
+        """Take commands; which result each must have waits in the streams."""
+        offset = None
+        for record in commands:
+            offset = record.offset
+            self._commands += offset < self.position
+            try:
+                command = decode_command(record.value)
+            except Unreadable as unreadable:
+                code, field = unreadable.code.value, unreadable.field
+                letter = {
+                    "key": record.key,
+                    "value": record.value,
+                    "reason": code if field is None else f"{code}:{field}",
+                    "partition": self.report.partition,
+                    "offset": offset,
+                }
+                self._letters.wanted.append((offset, record.key, letter))
+                if unreadable.sku is not None:
+                    self._expect(offset, unreadable.command_id, unreadable.sku)
+            else:
+                if not isinstance(command, Tick):
+                    self._expect(offset, command.command_id, command.sku)
+        return offset
+
+    def finish(self) -> None:
+        """Write down the counts."""
+        self.report.lost += self._results.lost
+        self.report.doubled += self._results.doubled
+        self.report.compared = Compared(
+            commands=self._commands,
+            results=self._results.compared,
+            stock_changes=self._changes.compared,
+            dead_letters=self._letters.compared,
+            rows=self._changes.rows_compared,
+        )
+
+    def _expect(self, offset: int, command_id: str | None, sku: str) -> None:
+        answer = {"sku": sku, "command_id": command_id, "offset": offset}
+        self._results.wanted.append((offset, sku.encode(), answer))

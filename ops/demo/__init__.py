@@ -1,0 +1,1 @@
+"""The demo: a load, faults, an audit, and what a person reads of them."""

@@ -1,0 +1,171 @@
+"""Owns `holdfast demo`: everything on one machine, a load, a `kill -9` in the middle, an audit, and what came of it."""
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.audit import audited
+from ops.demo.drive import HTTP_PER_S, KAFKA_PER_S, PATIENCE_S, Drive
+from ops.demo.http_times import HttpLoad
+from ops.demo.load import DemoLoad
+from ops.demo.report import DemoReport, print_report
+from ops.exchange import exchange
+from ops.importing.importer import BATCH_BYTES
+from ops.kafka.broker import SHORT_LIVED, Broker
+from ops.kafka.cluster import connect
+from ops.kafka.topic_list import make_topics
+from ops.problems import FOUND_WRONG, CannotDo
+from ops.processes import Service, Services
+from ops.screen import say
+from schemas.topics import COMMANDS, GROUP
+
+PARTITIONS = 4
+BURST_COMMANDS = 50_000
+CALM_S = 6.0
+FAULT_S = 9.0
+KILL_AFTER_S = 2.0
+READY_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Running:
+    """The services of the demo once they are ready; `instance` names a worker in the group."""
+
+    services: Services
+    worker: Service
+    instance: str
+    url: str
+
+
+def run_demo(*, keep: bool, seed: int, as_json: bool) -> int:
+    """Run the demo and print its summary.
+
+    Args:
+        keep: whether to leave everything running after the summary, until Ctrl-C.
+        seed: what the load is made of.
+        as_json: whether to print the summary as JSON.
+
+    Returns:
+        The exit code: 1 when anything was lost, doubled, oversold or not as the audit demands.
+
+    Raises:
+        CannotDo: something did not start, or nobody answered; the logs are kept.
+    """
+    # SIGTERM as Ctrl-C: both leave through the `finally` below.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    home = Path(tempfile.mkdtemp(prefix="holdfast-demo-"))
+    broker = Broker(home / "broker", say=say, java_flags=SHORT_LIVED)
+    logs_wanted = True
+    try:
+        _start(broker)
+        report = asyncio.run(_Demo(broker.bootstrap, home, seed).run(keep=keep, as_json=as_json))
+        logs_wanted = not report.ok
+    except KeyboardInterrupt:
+        logs_wanted = False
+        raise
+    finally:
+        broker.stop()
+        if logs_wanted:
+            say(f"the logs are kept in {home}")
+        else:
+            shutil.rmtree(home, ignore_errors=True)
+    return 0 if report.ok else FOUND_WRONG
+
+
+def _start(broker: Broker) -> None:
+    began = time.monotonic()
+    try:
+        broker.start()
+    except RuntimeError as error:
+        raise CannotDo(str(error)) from error
+    say(f"Kafka runs at {broker.bootstrap} ({time.monotonic() - began:.1f} s)")
+
+
+class _Demo:
+    """One demo on a running broker."""
+
+    def __init__(self, bootstrap: str, home: Path, seed: int) -> None:
+        self._bootstrap = bootstrap
+        self._home = home
+        self._seed = seed
+
+    async def run(self, *, keep: bool, as_json: bool) -> DemoReport:
+        await make_topics(self._bootstrap, PARTITIONS, timeout_s=READY_TIMEOUT_S)
+        async with Services(self._home) as services:
+            running = await self._start(services)
+            report = await services.beside(self._drive(running))
+            print_report(report, as_json=as_json)
+            if keep:
+                await self._keep(running)
+        return report
+
+    async def _start(self, services: Services) -> _Running:
+        began = time.monotonic()
+        workers = [self._worker(services, name, name) for name in ("worker-1", "worker-2")]
+        gateway = services.service("gateway", "gateway", *self._cluster(), "--port", "0")
+        first, _, url = await asyncio.gather(*(one.start(READY_TIMEOUT_S) for one in (*workers, gateway)))
+        say(f"two workers and a gateway run ({time.monotonic() - began:.1f} s)")
+        return _Running(services=services, worker=workers[0], instance=first.split()[1], url=url.split()[0])
+
+    def _worker(self, services: Services, name: str, data_dir: str) -> Service:
+        return services.service(name, "worker", *self._cluster(), "--data-dir", str(self._home / data_dir))
+
+    def _cluster(self) -> tuple[str, ...]:
+        return ("--bootstrap", self._bootstrap, "--partitions", str(PARTITIONS))
+
+    async def _drive(self, running: _Running) -> DemoReport:
+        held = await self._partitions_of(running.instance)
+        http, load = HttpLoad(running.url, self._seed), DemoLoad(self._seed)
+        async with exchange(self._bootstrap, batch_bytes=BATCH_BYTES) as link, Drive(link, load) as drive:
+            await drive.open()
+            say(f"{BURST_COMMANDS:,} commands as fast as it goes")
+            burst_s = await drive.burst(BURST_COMMANDS)
+            say(f"{KAFKA_PER_S:,} commands/s over Kafka and {HTTP_PER_S:.0f} requests/s over HTTP")
+            fault = await drive.steady(http, FAULT_S, lambda: self._kill_and_restart(running, drive, held))
+            say("the same load, undisturbed")
+            # Last, because a Java that has just started is slow until it has compiled what it runs.
+            calm = await drive.steady(http, CALM_S)
+        say("auditing: an independent model replays the log")
+        return DemoReport(
+            tally=drive.tally,
+            burst_commands=BURST_COMMANDS,
+            burst_s=burst_s,
+            calm=calm,
+            fault=fault,
+            served_again_s=drive.served_again_s,
+            audit=await audited(self._bootstrap, wait_s=PATIENCE_S),
+        )
+
+    async def _partitions_of(self, instance: str) -> list[int]:
+        """Wait until both workers have partitions; give those of one of them."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        async with connect(self._bootstrap) as cluster:
+            while True:
+                members = (await cluster.group(GROUP, COMMANDS)).members
+                if len(members) > 1 and all(members.values()) and sum(map(len, members.values())) == PARTITIONS:
+                    return next(held for member, held in members.items() if instance in member)
+                if time.monotonic() > deadline:
+                    raise CannotDo(f"the workers do not share the partitions: {members}")
+                await asyncio.sleep(0.1)
+
+    async def _kill_and_restart(self, running: _Running, drive: Drive, held: list[int]) -> None:
+        await asyncio.sleep(KILL_AFTER_S)
+        say(f"kill -9 of the worker that holds partitions {held}, in the middle of it")
+        await running.worker.kill()
+        drive.watch(held)
+        # On the same disk: it takes the place of the killed one, and the other worker does not notice.
+        again = self._worker(running.services, "worker-1-again", "worker-1")
+        began = time.monotonic()
+        await again.start(READY_TIMEOUT_S)
+        say(f"another worker took over its place ({time.monotonic() - began:.1f} s)")
+
+    async def _keep(self, running: _Running) -> None:
+        say(f"everything stays up until Ctrl-C:\n  {running.url}/docs\n  {running.url}/metrics")
+        say(f"  HOLDFAST_BOOTSTRAP={self._bootstrap} holdfast tail stock-changes\n  the logs are in {self._home}")
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()

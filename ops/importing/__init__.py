@@ -1,0 +1,1 @@
+"""Imports: files of orders into commands, and what became of them."""

@@ -1,0 +1,235 @@
+"""Owns `holdfast import`: a file of order lines goes through the ledger, and each command's result is counted."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.progress import Progress
+
+from ops.bulk import BulkSender
+from ops.exchange import Exchange, Fence, Follower, exchange
+from ops.importing.order_files import OrderFile, open_orders
+from ops.importing.order_lines import Columns, MissingColumn, OrderLine, Planner, Rules, Step, Unusable
+from ops.importing.tally import Tally
+from ops.problems import CannotDo, kafka_at, no_kafka
+from ops.screen import progress, say
+from schemas.partitioner import partition_of
+from schemas.topics import COMMANDS
+
+# Commands without an answer: four times what a worker takes into a batch of every partition, and about 30 MB here.
+MAX_UNANSWERED = 100_000
+BATCH_BYTES = 256 * 1024
+_SHOWN_COMPLAINTS = 10
+_LINES_A_CHUNK = 200
+# At a recorded pace a command may wait this long for company in its batch.
+_PACE_STEP_S = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportPlan:
+    """What to import, and how.
+
+    Args:
+        path: the file.
+        columns: which column holds what.
+        rules: how lines become commands.
+        speed: how many times faster than recorded; None as fast as it goes.
+        max_lines: how many lines to import; None all.
+        timeout_s: how long to wait without any result before giving up.
+    """
+
+    path: Path
+    columns: Columns
+    rules: Rules
+    speed: float | None = None
+    max_lines: int | None = None
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportReport:
+    """What became of an import."""
+
+    name: str
+    lines: int
+    unusable_lines: int
+    seconds: float
+    tally: Tally
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether every line was a command, and every command was answered exactly once."""
+        return self.unusable_lines == 0 and self.tally.exactly_once
+
+    def as_json(self) -> dict[str, object]:
+        """Return the report as a JSON object."""
+        tally = self.tally
+        return {
+            "name": self.name,
+            "lines": self.lines,
+            "unusable_lines": self.unusable_lines,
+            "commands": tally.commands,
+            "accepted": tally.accepted,
+            "refused": dict(sorted(tally.refused.items())),
+            "follow_on": tally.follow_on,
+            "replayed": tally.replayed,
+            "missing": tally.unanswered,
+            "doubled": tally.doubled,
+            "units_asked": tally.units_asked,
+            "units_allocated": tally.units_allocated,
+            "fill_rate": tally.fill_rate,
+            "seconds": round(self.seconds, 3),
+            "commands_per_s": round(tally.commands / self.seconds) if self.seconds else None,
+            "ok": self.ok,
+        }
+
+
+async def import_orders(plan: ImportPlan, *, bootstrap: str) -> ImportReport:
+    """Send a file's commands and wait for all their results.
+
+    Args:
+        plan: what and how.
+        bootstrap: `HOST:PORT,...` of the brokers.
+
+    Returns:
+        The count.
+
+    Raises:
+        CannotDo: the file cannot be read, Kafka or the workers are away, or no result came for too long. Running the
+            same import again then goes on where it stopped, because what was applied is not applied again.
+    """
+    with open_orders(plan.path) as orders, kafka_at(bootstrap), progress() as bar:
+        try:
+            pick = plan.columns.picker(orders.header)
+        except MissingColumn as error:
+            raise CannotDo(f"{plan.path}: {error}. Say which one to take, as `--sku-column`.") from error
+        async with exchange(bootstrap, batch_bytes=BATCH_BYTES) as link:
+            try:
+                return await _Import(plan, orders, pick, link, bar).run()
+            except TimeoutError:
+                raise no_kafka(bootstrap) from None
+
+
+class _Import:
+    """One run: reads, sends, and counts what comes back."""
+
+    def __init__(
+        self, plan: ImportPlan, orders: OrderFile, pick: Callable[[list[str]], OrderLine], link: Exchange, bar: Progress
+    ) -> None:
+        self._plan = plan
+        self._orders = orders
+        self._pick = pick
+        self._link = link
+        self._bar = bar
+        self._tally = Tally(prefix=f"{plan.rules.name}:")
+        self._planner = Planner(plan.rules)
+        self._sender = BulkSender(link.producer, COMMANDS, link.partitions, patience_s=plan.timeout_s)
+        self._fence = Fence(link)
+        self._counting = False
+        self._lines = 0
+        self._unusable = 0
+        self._pace = _Pace(plan.speed) if plan.speed else None
+
+    def _take(self, value: bytes) -> bool:
+        if self._counting:
+            return self._tally.take(value) or self._fence.take(value)
+        # Before the first fence a result may be the rest of an earlier, broken-off run; it shows that things move.
+        self._fence.take(value)
+        return True
+
+    async def run(self) -> ImportReport:
+        task = self._bar.add_task("waiting for the workers", total=self._orders.size, note="")
+        async with Follower(self._link.results, self._take) as follower:
+            await self._pass_fence(follower, "nothing was imported. Start one with `holdfast worker`")
+            self._counting = True
+            began = time.monotonic()
+            self._bar.update(task, description=f"importing {self._orders.path.name}")
+            for steps, wait_s in self._chunks():
+                await self._send(steps)
+                await self._room(follower)
+                note = f"{self._tally.answered:,} of {self._tally.commands:,} commands answered"
+                self._bar.update(task, completed=self._orders.position, note=note)
+                if wait_s:
+                    await self._sender.flush()
+                await asyncio.sleep(wait_s)
+            await self._sender.flush()
+            # Its answers show that all results are here, those that came twice included.
+            await self._pass_fence(follower, self._advice())
+        return ImportReport(
+            name=self._plan.rules.name,
+            lines=self._lines,
+            unusable_lines=self._unusable,
+            seconds=time.monotonic() - began,
+            tally=self._tally,
+        )
+
+    async def _pass_fence(self, follower: Follower, advice: str) -> None:
+        await self._fence.put_up()
+        if not await follower.until(lambda: not self._fence.silent, self._plan.timeout_s):
+            raise CannotDo(
+                f"no worker answered for partitions {self._fence.silent} within {self._plan.timeout_s:g} s; {advice}."
+            )
+
+    def _advice(self) -> str:
+        return (
+            f"{self._tally.unanswered:,} of {self._tally.commands:,} commands have no result. See `holdfast doctor`, "
+            "then run the same import again: what was applied is not applied twice"
+        )
+
+    async def _room(self, follower: Follower) -> None:
+        if self._tally.unanswered <= MAX_UNANSWERED:
+            return
+        if not await follower.until(lambda: self._tally.unanswered <= MAX_UNANSWERED, self._plan.timeout_s):
+            raise CannotDo(f"no result within {self._plan.timeout_s:g} s; {self._advice()}.")
+
+    def _chunks(self) -> Iterator[tuple[list[Step], float]]:
+        """Return commands that are due now, and the seconds to wait before the next are."""
+        steps: list[Step] = []
+        for row in self._orders.rows():
+            if self._lines == self._plan.max_lines:
+                break
+            self._lines += 1
+            line_steps = self._steps(row)
+            wait_s = self._pace.ahead_s(line_steps[-1].at) if self._pace and line_steps else 0.0
+            if wait_s > _PACE_STEP_S or self._lines % _LINES_A_CHUNK == 0:
+                yield steps, wait_s
+                steps = []
+            steps.extend(line_steps)
+        yield steps, 0.0
+
+    def _steps(self, row: list[str]) -> list[Step]:
+        try:
+            return self._planner.steps(self._lines, self._pick(row))
+        except Unusable as error:
+            self._unusable += 1
+            if self._unusable <= _SHOWN_COMPLAINTS:
+                say(f"{self._orders.path}, line {self._orders.line}: {error}")
+            return []
+
+    async def _send(self, steps: list[Step]) -> None:
+        self._tally.sent(steps)
+        partitions = self._link.partitions
+        offer = self._sender.offer
+        for step in steps:
+            partition = partition_of(step.sku, partitions)
+            if not offer(partition, step.sku.encode(), step.value):
+                await self._sender.ship(partition)
+                offer(partition, step.sku.encode(), step.value)
+
+
+class _Pace:
+    """Holds sending back to a multiple of the recorded time."""
+
+    def __init__(self, factor: float) -> None:
+        self._factor = factor
+        self._began = time.monotonic()
+        self._first_at: int | None = None
+
+    def ahead_s(self, at: int) -> float:
+        """Return how long it takes until a recorded time (ms) is reached; 0 when it is past."""
+        if self._first_at is None:
+            self._first_at, self._began = at, time.monotonic()
+        due_s = (at - self._first_at) / 1000 / self._factor
+        return max(0.0, due_s - (time.monotonic() - self._began))

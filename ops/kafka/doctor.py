@@ -1,0 +1,158 @@
+"""Owns `holdfast doctor`: checks of everything the service stands on, each with what to do when it fails."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ops.kafka.cluster import Cluster, GroupState, TopicState, connect
+from ops.kafka.runtime import KAFKA_VERSION, cache_dir
+from ops.problems import FOUND_WRONG, CannotDo
+from ops.screen import print_json, print_table, say
+from schemas.topics import COMMANDS, GROUP, TOPICS
+
+NEEDED_TRANSACTION_VERSION = 2
+# A million commands are half a minute of one worker's time: less may well be a load that just came in.
+MAX_LAG = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was looked at. `data` holds for programs what `found` says to people."""
+
+    name: str
+    ok: bool
+    found: str
+    to_do: str = ""
+    data: dict[str, object] = field(default_factory=dict)
+
+
+async def doctor(*, bootstrap: str, partitions: int, data_dir: Path, as_json: bool) -> int:
+    """Run all checks and print them.
+
+    Returns:
+        The exit code: 1 when a check failed.
+    """
+    checks = [check_data_dir(data_dir), check_runtime()]
+    try:
+        async with connect(bootstrap) as cluster:
+            checks.append(Check(name="Kafka", ok=True, found=f"answers at {bootstrap}"))
+            checks.extend(await check_cluster(cluster, partitions))
+    except CannotDo as problem:
+        checks.append(Check(name="Kafka", ok=False, found=f"no answer at {bootstrap}", to_do=str(problem)))
+    healthy = all(check.ok for check in checks)
+    if as_json:
+        print_json({"ok": healthy, "checks": [asdict(check) for check in checks]})
+    else:
+        rows = [("ok" if check.ok else "FAILED", check.name, check.found) for check in checks]
+        print_table(("", "check", "found"), rows)
+        for check in checks:
+            if not check.ok:
+                say(f"{check.name}: {check.to_do}")
+    return 0 if healthy else FOUND_WRONG
+
+
+async def check_cluster(cluster: Cluster, partitions: int) -> list[Check]:
+    """Check what a running Kafka says of itself, of the topics and of the workers."""
+    states = await cluster.topics(TOPICS)
+    checks = [check_features(await cluster.features())]
+    checks.extend(check_topic(name, states.get(name), partitions) for name in TOPICS)
+    if COMMANDS in states:
+        ends = await cluster.ends(COMMANDS, range(states[COMMANDS].partitions))
+        checks.extend(check_group(await cluster.group(GROUP, COMMANDS), ends))
+    return checks
+
+
+def check_data_dir(data_dir: Path) -> Check:
+    """Check that this process may write where it keeps its data, without making anything that stays."""
+    nearest = next(folder for folder in (data_dir.absolute(), *data_dir.absolute().parents) if folder.exists())
+    try:
+        with tempfile.NamedTemporaryFile(dir=nearest, prefix=".holdfast-doctor-"):
+            pass
+    except OSError as error:
+        return Check(
+            name="data directory",
+            ok=False,
+            found=f"{data_dir} cannot be written ({error.strerror})",
+            to_do=f"make {nearest} writable, or set HOLDFAST_DATA_DIR to another directory",
+        )
+    where = "" if nearest == data_dir.absolute() else ", made when it is needed"
+    return Check(name="data directory", ok=True, found=f"{data_dir} can be written{where}")
+
+
+def check_runtime() -> Check:
+    """Check the Kafka that `holdfast broker` and `holdfast demo` start. It need not be there yet."""
+    home = cache_dir() / f"kafka-{KAFKA_VERSION}"
+    if (home / "classpath").exists():
+        return Check(name="embedded Kafka", ok=True, found=f"Kafka {KAFKA_VERSION} is in {home}")
+    nearest = next(folder for folder in home.parents if folder.exists())
+    if os.access(nearest, os.W_OK):
+        return Check(name="embedded Kafka", ok=True, found="not fetched yet; the first `holdfast broker` does")
+    return Check(
+        name="embedded Kafka",
+        ok=False,
+        found=f"{home} cannot be made",
+        to_do="set HOLDFAST_CACHE_DIR to a directory that can be written",
+    )
+
+
+def check_features(features: dict[str, int]) -> Check:
+    """Check that the cluster speaks the transactions the ledger is written for (KIP-890)."""
+    level = features.get("transaction.version", 0)
+    upgrade = f"kafka-features.sh upgrade --feature transaction.version={NEEDED_TRANSACTION_VERSION}"
+    return Check(
+        name="transactions",
+        ok=level >= NEEDED_TRANSACTION_VERSION,
+        found=f"transaction.version {level}",
+        data=dict(features),
+        to_do="" if level >= NEEDED_TRANSACTION_VERSION else f"use Kafka 4.0 or later and run `{upgrade}`",
+    )
+
+
+def check_topic(name: str, state: TopicState | None, partitions: int) -> Check:
+    """Check one topic's partition count and configuration against the contract."""
+    if state is None:
+        return Check(name=name, ok=False, found="does not exist", to_do="make all topics with `holdfast topics`")
+    if state.partitions != partitions:
+        return Check(
+            name=name,
+            ok=False,
+            found=f"{state.partitions} partitions, not {partitions}",
+            to_do=f"set HOLDFAST_PARTITIONS to {state.partitions}, or use a fresh cluster: the count never changes",
+        )
+    wrong = {key: value for key, value in TOPICS[name].items() if state.configs.get(key) != value}
+    if wrong:
+        found = ", ".join(f"{key} is {state.configs.get(key)}" for key in wrong)
+        wanted = ",".join(f"{key}={value}" for key, value in wrong.items())
+        alter = f"`kafka-configs.sh --alter --entity-type topics --entity-name {name} --add-config {wanted}`"
+        return Check(name=name, ok=False, found=found, to_do=alter)
+    found = f"{state.partitions} partitions, configured as the contract says"
+    return Check(name=name, ok=True, found=found, data={"partitions": state.partitions, "configs": state.configs})
+
+
+def check_group(group: GroupState, ends: dict[int, int]) -> Iterator[Check]:
+    """Check that every partition has a worker, and that none lies far behind.
+
+    The lag is what the group's offsets say. Workers write those down now and then, so a busy partition looks further
+    behind than it is.
+    """
+    held = sorted(partition for partitions in group.members.values() for partition in partitions)
+    orphans = sorted(set(ends) - set(held))
+    members = "; ".join(f"{name}: {partitions}" for name, partitions in sorted(group.members.items()))
+    yield Check(
+        name="workers",
+        ok=not orphans,
+        found=f"{len(group.members)} in group {GROUP} ({group.state or 'unknown'}) {members}".rstrip(),
+        to_do=f"no worker holds partitions {orphans}: start one with `holdfast worker`" if orphans else "",
+        data={"state": group.state, "members": group.members},
+    )
+    for partition, end in sorted(ends.items()):
+        lag = end - group.positions.get(partition, 0)
+        yield Check(
+            name=f"lag of partition {partition}",
+            ok=lag <= MAX_LAG,
+            found=f"{lag:,} commands (end {end:,})",
+            to_do="" if lag <= MAX_LAG else "add workers, or look at the log of the one that holds it",
+            data={"partition": partition, "lag": lag, "end": end},
+        )
