@@ -5,21 +5,22 @@ from typing import Any
 
 from msgspec import UNSET
 
-from schemas.codec import Unreadable, encode, result_decoder
+from schemas.codec import Unreadable, encode
 from schemas.codes import Code
 from schemas.commands import Adjust, Commit, Extend, Query, Release, Reserve, SkuCommand
 from schemas.partitioner import partition_of
-from schemas.results import Allocation, ReservationView, Result, StockView
-from schemas.stock_changes import Cause, Quantities, StockChange
+from schemas.results import Result
+from schemas.stock_changes import Cause
 from tables.core.adjust import adjust
 from tables.core.commit import commit
-from tables.core.decision import Decision, Outcome, Record, Refusal, Rows, Sku, StockRows
+from tables.core.decision import Decision, Outcome, Record, Refusal, Rows, Sku
 from tables.core.extend import extend
 from tables.core.query import query
 from tables.core.release import expire, release
 from tables.core.reserve import reserve
 from tables.core.retention import find_seen
-from tables.core.rows import Reservation, Seen, Stock, content_of, seen_key
+from tables.core.rows import Seen, content_of, seen_key
+from tables.core.views import decode_of_command, reservation_view, result_of, write_out
 
 Rule = Callable[[Rows, Sku | None, Any, int], Outcome | Refusal]
 
@@ -94,7 +95,7 @@ def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Deci
         return None
     cause = Cause("expire", None, reservation_id)
     # What is held is never nothing, so some row changes.
-    views, published, shortfall = _write_out(sku_id, outcome.stock, outcome.deltas, record.now_ms, cause)
+    views, published, shortfall = write_out(sku_id, outcome.stock, outcome.deltas, record.now_ms, cause)
     result = Result(
         None,
         "expire",
@@ -102,7 +103,7 @@ def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Deci
         "accepted",
         None,
         False,
-        _reservation_view(reservation_id, outcome.reservation),
+        reservation_view(reservation_id, outcome.reservation),
         views,
         shortfall,
         published[-1].seq,
@@ -113,29 +114,6 @@ def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Deci
     row = rows.sku(sku_id)
     key = outcome.reservation_key
     return Decision(sku_id, result, row, outcome.stock, published, reservation_id, outcome.reservation, key)
-
-
-def result_of(seen: Seen, command_id: str, sku: str, partition: int, *, replayed: bool = False) -> Result:
-    """Write out a remembered command's result, as it was published the first time."""
-    return Result(
-        command_id,
-        seen.type,
-        sku,
-        "accepted" if seen.code is None else "rejected",
-        None if seen.code is None else Code(seen.code),
-        replayed,
-        _reservation_view(seen.reservation_id, seen.reservation),
-        [_stock_view(warehouse, row) for warehouse, row in seen.stock],
-        any(row.reserved > row.on_hand for _, row in seen.stock),
-        seen.seq,
-        seen.at,
-        partition,
-        seen.offset,
-        UNSET,
-        UNSET if seen.requested is None else seen.requested,
-        UNSET if seen.available is None else seen.available,
-        UNSET if seen.of_command is None else _decode_of_command(seen.of_command),
-    )
 
 
 def _accepted(
@@ -160,7 +138,7 @@ def _accepted(
         of_command = _of_command(rows, command, record)
     stock = outcome.stock
     cause = Cause(type_, command_id, reservation_id, reason, reference, command.actor, command.source)
-    views, published, shortfall = _write_out(sku_id, stock, outcome.deltas, now_ms, cause)
+    views, published, shortfall = write_out(sku_id, stock, outcome.deltas, now_ms, cause)
     if published:
         changed, seq = stock, published[-1].seq
     else:
@@ -173,7 +151,7 @@ def _accepted(
         "accepted",
         None,
         False,
-        None if reservation is None else _reservation_view(reservation_id, reservation),
+        None if reservation is None else reservation_view(reservation_id, reservation),
         views,
         shortfall,
         seq,
@@ -182,7 +160,7 @@ def _accepted(
         offset,
     )
     if of_command is not None:
-        result.of_command = _decode_of_command(of_command)
+        result.of_command = decode_of_command(of_command)
     return Decision(
         sku_id, result, sku, changed, published, reservation_id, reservation, outcome.reservation_key, seen, key
     )
@@ -199,10 +177,6 @@ def _of_command(rows: Rows, command: SkuCommand, record: Record) -> bytes | None
     result = result_of(seen, asked, command.sku, record.partition)
     result.of_command = UNSET  # a query about a query about a query would grow without end
     return encode(result)
-
-
-def _decode_of_command(document: bytes) -> Result | None:
-    return None if document == b"null" else result_decoder.decode(document)
 
 
 def _seq(rows: Rows, sku_id: str) -> int:
@@ -236,55 +210,3 @@ def _refused(command_id: str, type_: str | None, sku: str, code: Code, seq: int,
         record.offset,
     )
     return Decision(sku, result)
-
-
-def _stock_view(warehouse: str, row: Stock) -> StockView:
-    return StockView(
-        warehouse,
-        row.on_hand,
-        row.reserved,
-        row.damaged,
-        row.safety_stock,
-        row.inbound,
-        row.on_hand - row.reserved - row.safety_stock,
-    )
-
-
-def _write_out(
-    sku: str, stock: StockRows, deltas: tuple[dict[str, int], ...], now_ms: int, cause: Cause
-) -> tuple[list[StockView], list[StockChange], bool]:
-    """Write out rows for the result and, when they change, for the stock changes; and whether any has a shortfall."""
-    views: list[StockView] = []
-    changes: list[StockChange] = []
-    any_shortfall = False
-    for number, (warehouse, row) in enumerate(stock):
-        on_hand, reserved, damaged = row.on_hand, row.reserved, row.damaged
-        safety_stock, inbound = row.safety_stock, row.inbound
-        available = on_hand - reserved - safety_stock
-        shortfall = reserved > on_hand
-        views.append(StockView(warehouse, on_hand, reserved, damaged, safety_stock, inbound, available))
-        if deltas:
-            after = Quantities(on_hand, reserved, damaged, safety_stock, inbound, available)
-            changes.append(StockChange(sku, warehouse, row.seq, now_ms, cause, deltas[number], after, shortfall))
-        if shortfall:
-            any_shortfall = True
-    return views, changes, any_shortfall
-
-
-def _reservation_view(reservation_id: str | None, row: Reservation | None) -> ReservationView | None:
-    if row is None or reservation_id is None:
-        return None
-    allocations = []
-    for warehouse, quantity in row.allocations:  # a comprehension is a function call in Python 3.11
-        allocations.append(Allocation(warehouse, quantity))
-    return ReservationView(
-        reservation_id,
-        row.state,
-        row.quantity,
-        row.committed,
-        row.released,
-        allocations,
-        row.channel,
-        row.order_id,
-        row.expires_at,
-    )

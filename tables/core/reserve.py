@@ -58,6 +58,7 @@ def allocate(candidates: Mapping[str, Stock], quantity: int) -> tuple[tuple[str,
         quantity: units to place.
     """
     for warehouse, row in candidates.items():
+        # A copy of `Stock.available`: the property is a call, made for each reserve.
         if row.on_hand - row.reserved - row.safety_stock >= quantity:
             return ((warehouse, quantity),)
     allocations = []

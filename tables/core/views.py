@@ -1,0 +1,92 @@
+"""Owns the views: how rows are written out in results and in stock changes."""
+
+from msgspec import UNSET
+
+from schemas.codec import result_decoder
+from schemas.codes import Code
+from schemas.results import Allocation, ReservationView, Result, StockView
+from schemas.stock_changes import Cause, Quantities, StockChange
+from tables.core.decision import StockRows
+from tables.core.rows import Reservation, Seen, Stock
+
+
+def result_of(seen: Seen, command_id: str, sku: str, partition: int, *, replayed: bool = False) -> Result:
+    """Write out a remembered command's result, as it was published the first time."""
+    return Result(
+        command_id,
+        seen.type,
+        sku,
+        "accepted" if seen.code is None else "rejected",
+        None if seen.code is None else Code(seen.code),
+        replayed,
+        reservation_view(seen.reservation_id, seen.reservation),
+        [_stock_view(warehouse, row) for warehouse, row in seen.stock],
+        any(row.shortfall for _, row in seen.stock),
+        seen.seq,
+        seen.at,
+        partition,
+        seen.offset,
+        UNSET,
+        UNSET if seen.requested is None else seen.requested,
+        UNSET if seen.available is None else seen.available,
+        UNSET if seen.of_command is None else decode_of_command(seen.of_command),
+    )
+
+
+def _stock_view(warehouse: str, row: Stock) -> StockView:
+    return StockView(
+        warehouse,
+        row.on_hand,
+        row.reserved,
+        row.damaged,
+        row.safety_stock,
+        row.inbound,
+        row.available,
+    )
+
+
+def write_out(
+    sku: str, stock: StockRows, deltas: tuple[dict[str, int], ...], now_ms: int, cause: Cause
+) -> tuple[list[StockView], list[StockChange], bool]:
+    """Write out rows for the result and, when they change, for the stock changes; and whether any has a shortfall."""
+    views: list[StockView] = []
+    changes: list[StockChange] = []
+    any_shortfall = False
+    for number, (warehouse, row) in enumerate(stock):
+        on_hand, reserved, damaged = row.on_hand, row.reserved, row.damaged
+        safety_stock, inbound = row.safety_stock, row.inbound
+        # Copies of `Stock.available` and `Stock.shortfall`: properties are calls, made for each row of each command.
+        available = on_hand - reserved - safety_stock
+        shortfall = reserved > on_hand
+        views.append(StockView(warehouse, on_hand, reserved, damaged, safety_stock, inbound, available))
+        if deltas:
+            after = Quantities(on_hand, reserved, damaged, safety_stock, inbound, available)
+            changes.append(StockChange(sku, warehouse, row.seq, now_ms, cause, deltas[number], after, shortfall))
+        if shortfall:
+            any_shortfall = True
+    return views, changes, any_shortfall
+
+
+def reservation_view(reservation_id: str | None, row: Reservation | None) -> ReservationView | None:
+    """Return a reservation as callers see it; None when there is none to show."""
+    if row is None or reservation_id is None:
+        return None
+    allocations = []
+    for warehouse, quantity in row.allocations:  # a comprehension is a function call in Python 3.11
+        allocations.append(Allocation(warehouse, quantity))
+    return ReservationView(
+        reservation_id,
+        row.state,
+        row.quantity,
+        row.committed,
+        row.released,
+        allocations,
+        row.channel,
+        row.order_id,
+        row.expires_at,
+    )
+
+
+def decode_of_command(document: bytes) -> Result | None:
+    """Return the result that a query asked for, from its JSON; None when that command is not remembered."""
+    return None if document == b"null" else result_decoder.decode(document)
