@@ -21,12 +21,12 @@ from tables.core.rows import (
     Row,
     Seen,
     Stock,
-    content_of,
     encode_row,
     reservation_key,
     seen_key,
     stock_key,
 )
+from tables.core.rules import content_of
 
 WAREHOUSES = 20
 

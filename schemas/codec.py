@@ -7,19 +7,7 @@ import msgspec
 
 from schemas.characters import PLAIN, Checker
 from schemas.codes import Code
-from schemas.commands import (
-    Adjust,
-    Command,
-    Commit,
-    Extend,
-    Identifier,
-    Query,
-    Release,
-    Reserve,
-    Sku,
-    SkuCommand,
-    Tick,
-)
+from schemas.commands import COMMAND_TYPES, Command, Identifier, Sku, SkuCommand
 from schemas.results import Result
 from schemas.stock_changes import StockChange
 
@@ -66,7 +54,7 @@ class _Readable(msgspec.Struct):
 
 _LONGEST_OUTLINE = 200
 
-_CHECKERS = {kind: Checker(kind) for kind in (Adjust, Reserve, Commit, Release, Extend, Query, Tick)}
+_CHECKERS = {kind: Checker(kind) for kind in COMMAND_TYPES}
 _CHECK_IDS = Checker(_Readable)
 
 

@@ -4,7 +4,7 @@ Null is the same as absent everywhere, so every optional field is `X | None`; it
 uses it. Unknown fields, wrong types and values out of range are refused by the decoder (`schemas/codec.py`).
 """
 
-from typing import Annotated, Literal, final
+from typing import Annotated, Literal, cast, final, get_args
 
 import msgspec
 from msgspec import Meta
@@ -122,3 +122,12 @@ class Tick(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field="
 
 SkuCommand = Adjust | Reserve | Commit | Release | Extend | Query
 Command = SkuCommand | Tick
+
+# Whoever needs every type of command takes it from here, so that a type that joins the union is forgotten nowhere.
+SKU_COMMAND_TYPES: tuple[type[SkuCommand], ...] = get_args(SkuCommand)
+COMMAND_TYPES: tuple[type[Command], ...] = get_args(Command)
+
+
+def tag_of(command_type: type[msgspec.Struct]) -> str:
+    """Return what a command of this type says in its field `type`."""
+    return cast("str", command_type.__struct_config__.tag)

@@ -6,6 +6,7 @@ from schemas.codes import Code
 from schemas.commands import Adjust, Bucket
 from tables.core.decision import Outcome, Refusal, Rows, Sku
 from tables.core.rows import Stock
+from tables.core.rule import Rule
 
 # With more rows a query's result would outgrow a record batch (about 150 bytes a row, 1 MiB a batch).
 MAX_WAREHOUSES = 1_000
@@ -46,3 +47,11 @@ def _with_bucket(row: Stock, seq: int, bucket: Bucket, quantity: int) -> Stock:
         case "safety_stock":
             return Stock(seq, row.on_hand, row.reserved, row.damaged, quantity, row.inbound)
     assert_never(bucket)
+
+
+def _content(c: Adjust) -> tuple[object, ...]:
+    bucket = c.bucket or "on_hand"
+    return ("adjust", c.warehouse, c.delta, c.count, bucket, c.reason, c.reference, c.expected_on_hand)
+
+
+RULE = Rule(Adjust, adjust, content=_content, cause=("reason", "reference"))

@@ -5,6 +5,7 @@ from schemas.commands import Commit
 from tables.core.decision import Outcome, Refusal, Rows, Sku
 from tables.core.holds import find_hold, take, without
 from tables.core.rows import Reservation, Stock
+from tables.core.rule import Rule
 
 
 def commit(rows: Rows, sku: Sku | None, command: Commit, now_ms: int) -> Outcome | Refusal:
@@ -43,3 +44,6 @@ def commit(rows: Rows, sku: Sku | None, command: Commit, now_ms: int) -> Outcome
         now_ms if ends else None,
     )
     return Outcome(tuple(stock), tuple(deltas), command.reservation_id, reservation, key)
+
+
+RULE = Rule(Commit, commit, content=lambda c: ("commit", c.reservation_id, c.quantity))

@@ -1,37 +1,22 @@
 """Owns the way from a command to its decision: place, idempotency, the rule, and what is remembered."""
 
-from collections.abc import Callable
 from typing import Any
 
 from msgspec import UNSET
 
 from schemas.codec import Unreadable, encode
 from schemas.codes import Code
-from schemas.commands import Adjust, Commit, Extend, Query, Release, Reserve, SkuCommand
+from schemas.commands import SkuCommand
 from schemas.partitioner import partition_of
 from schemas.results import Result
 from schemas.stock_changes import Cause
-from tables.core.adjust import adjust
-from tables.core.commit import commit
 from tables.core.decision import Decision, Outcome, Record, Refusal, Rows, Sku
-from tables.core.extend import extend
-from tables.core.query import query
-from tables.core.release import expire, release
-from tables.core.reserve import reserve
+from tables.core.release import expire
 from tables.core.retention import find_seen
-from tables.core.rows import Seen, content_of, seen_key
+from tables.core.rows import Seen, encode_row, seen_key
+from tables.core.rule import Rule
+from tables.core.rules import RULES
 from tables.core.views import decode_of_command, reservation_view, result_of, write_out
-
-Rule = Callable[[Rows, Sku | None, Any, int], Outcome | Refusal]
-
-RULES: dict[type, tuple[str, Rule]] = {
-    Adjust: ("adjust", adjust),
-    Reserve: ("reserve", reserve),
-    Commit: ("commit", commit),
-    Release: ("release", release),
-    Extend: ("extend", extend),
-    Query: ("query", query),
-}
 
 
 def decide(rows: Rows, command: SkuCommand, record: Record) -> Decision:
@@ -47,26 +32,29 @@ def decide(rows: Rows, command: SkuCommand, record: Record) -> Decision:
     """
     sku_id = command.sku
     command_id = command.command_id
-    type_, rule = RULES[type(command)]
+    rule = RULES[type(command)]
     sku = rows.sku(sku_id)
     # A SKU that has rows here is in the right place: none ever gets its first row in another partition.
     if sku is None and partition_of(sku_id, record.partitions) != record.partition:
-        return _refused(command_id, type_, sku_id, Code.WRONG_PARTITION, 0, record)
+        return _refused(command_id, rule.type, sku_id, Code.WRONG_PARTITION, 0, record)
     seq = 0 if sku is None else sku.seq
-    content = content_of(command)
+    content_of = rule.content
+    content = encode_row(content_of(command))
     key = seen_key(sku_id, command_id)
     seen = find_seen(rows, key, record.now_ms)
     if seen is not None:
         if seen.content != content:
-            return _refused(command_id, type_, sku_id, Code.IDEMPOTENCY_MISMATCH, seq, record)
+            return _refused(command_id, rule.type, sku_id, Code.IDEMPOTENCY_MISMATCH, seq, record)
         return Decision(sku_id, result_of(seen, command_id, sku_id, record.partition, replayed=True))
 
-    outcome = rule(rows, sku, command, record.now_ms)
+    apply = rule.decide
+    outcome = apply(rows, sku, command, record.now_ms)
+    of_command = None if rule.asks_for is None else _of_command(rows, command, rule.asks_for, record)
     if type(outcome) is Refusal:
-        seen = _seen_refusal(outcome, content, type_, seq, record, _of_command(rows, command, record))
+        seen = _seen_refusal(outcome, content, rule.type, seq, record, of_command)
         result = result_of(seen, command_id, sku_id, record.partition)
         return Decision(sku_id, result, seen=seen, seen_key=key)
-    return _accepted(rows, sku, command, type_, content, key, outcome, record)
+    return _accepted(rule, sku, command, content, key, outcome, of_command, record)
 
 
 def refuse_unreadable(rows: Rows, unreadable: Unreadable, record: Record) -> Decision | None:
@@ -117,27 +105,22 @@ def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Deci
 
 
 def _accepted(
-    rows: Rows,
+    rule: Rule[Any],
     sku: Sku | None,
     command: SkuCommand,
-    type_: str,
     content: bytes,
     key: bytes,
     outcome: Outcome,
+    of_command: bytes | None,
     record: Record,
 ) -> Decision:
-    sku_id, command_id = command.sku, command.command_id
+    sku_id, command_id, type_ = command.sku, command.command_id, rule.type
     reservation_id, reservation = outcome.reservation_id, outcome.reservation
     offset, now_ms = record.offset, record.now_ms
-    reason = reference = of_command = None
-    if type_ == "adjust":
-        reason, reference = command.reason, command.reference  # type: ignore[union-attr]
-    elif type_ == "release":
-        reason = command.reason  # type: ignore[union-attr]
-    elif type_ == "query":
-        of_command = _of_command(rows, command, record)
     stock = outcome.stock
-    cause = Cause(type_, command_id, reservation_id, reason, reference, command.actor, command.source)
+    cause = Cause(type_, command_id, reservation_id, None, None, command.actor, command.source)
+    for name in rule.cause:
+        setattr(cause, name, getattr(command, name))
     views, published, shortfall = write_out(sku_id, stock, outcome.deltas, now_ms, cause)
     if published:
         changed, seq = stock, published[-1].seq
@@ -166,9 +149,9 @@ def _accepted(
     )
 
 
-def _of_command(rows: Rows, command: SkuCommand, record: Record) -> bytes | None:
-    """Return the JSON of the result that a query asks for; `null` when that command is not remembered."""
-    asked = getattr(command, "of_command_id", None)
+def _of_command(rows: Rows, command: SkuCommand, field: str, record: Record) -> bytes | None:
+    """Return the JSON of the result that a command asks for; `null` when what it names there is not remembered."""
+    asked = getattr(command, field)
     if asked is None:
         return None
     seen = find_seen(rows, seen_key(command.sku, asked), record.now_ms)

@@ -5,6 +5,7 @@ import msgspec
 from schemas.commands import Extend
 from tables.core.decision import Outcome, Refusal, Rows, Sku
 from tables.core.holds import find_hold
+from tables.core.rule import Rule
 
 
 def extend(rows: Rows, sku: Sku | None, command: Extend, now_ms: int) -> Outcome | Refusal:
@@ -17,3 +18,6 @@ def extend(rows: Rows, sku: Sku | None, command: Extend, now_ms: int) -> Outcome
     _, key, held = found
     expires_at = now_ms + command.ttl_ms if command.ttl_ms else None
     return Outcome((), (), command.reservation_id, msgspec.structs.replace(held, expires_at=expires_at), key)
+
+
+RULE = Rule(Extend, extend, content=lambda c: ("extend", c.reservation_id, c.ttl_ms))

@@ -5,6 +5,7 @@ from schemas.commands import Query
 from tables.core.decision import Outcome, Refusal, Rows, Sku
 from tables.core.retention import find_reservation
 from tables.core.rows import reservation_key
+from tables.core.rule import Rule
 
 
 def query(rows: Rows, sku: Sku | None, command: Query, now_ms: int) -> Outcome | Refusal:
@@ -17,3 +18,6 @@ def query(rows: Rows, sku: Sku | None, command: Query, now_ms: int) -> Outcome |
         if reservation is None:
             return Refusal(Code.UNKNOWN_RESERVATION)
     return Outcome(tuple(sku.stock.items()), (), command.reservation_id, reservation)
+
+
+RULE = Rule(Query, query, content=lambda c: ("query", c.reservation_id, c.of_command_id), asks_for="of_command_id")

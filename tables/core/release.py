@@ -7,6 +7,7 @@ from schemas.commands import Release
 from tables.core.decision import Outcome, Refusal, Rows, Sku
 from tables.core.holds import find_hold, take, without
 from tables.core.rows import Reservation, Stock, reservation_key
+from tables.core.rule import Rule
 
 
 def release(rows: Rows, sku: Sku | None, command: Release, now_ms: int) -> Outcome | Refusal:
@@ -66,3 +67,6 @@ def _give_back(
         now_ms if ends else None,
     )
     return Outcome(tuple(stock), tuple(deltas), reservation_id, reservation, key)
+
+
+RULE = Rule(Release, release, content=lambda c: ("release", c.reservation_id, c.quantity, c.reason), cause=("reason",))

@@ -7,6 +7,7 @@ from schemas.commands import DEFAULT_CHANNEL, DEFAULT_TTL_MS, Reserve
 from tables.core.decision import Outcome, Refusal, Rows, Sku
 from tables.core.retention import find_reservation
 from tables.core.rows import Reservation, Stock, reservation_key
+from tables.core.rule import Rule
 
 
 def reserve(rows: Rows, sku: Sku | None, command: Reserve, now_ms: int) -> Outcome | Refusal:
@@ -71,3 +72,12 @@ def allocate(candidates: Mapping[str, Stock], quantity: int) -> tuple[tuple[str,
             if not left:
                 return tuple(allocations)
     return ()
+
+
+def _content(c: Reserve) -> tuple[object, ...]:
+    channel = c.channel or DEFAULT_CHANNEL
+    ttl_ms = DEFAULT_TTL_MS if c.ttl_ms is None else c.ttl_ms
+    return ("reserve", c.reservation_id, c.quantity, channel, c.warehouse, ttl_ms, c.order_id)
+
+
+RULE = Rule(Reserve, reserve, content=_content)

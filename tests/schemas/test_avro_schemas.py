@@ -9,20 +9,13 @@ import msgspec
 import pytest
 from msgspec import inspect as shape
 
-from schemas.commands import Adjust, Commit, Extend, Query, Release, Reserve, Tick
+from schemas.commands import COMMAND_TYPES, tag_of
 from schemas.dead_letters import DeadLetter
 from schemas.results import Result
 from schemas.stock_changes import StockChange
 
 AVRO = Path(__file__).parents[2] / "schemas" / "avro"
-MESSAGES = {
-    "adjust": Adjust,
-    "reserve": Reserve,
-    "commit": Commit,
-    "release": Release,
-    "extend": Extend,
-    "query": Query,
-    "tick": Tick,
+MESSAGES = {tag_of(kind): kind for kind in COMMAND_TYPES} | {
     "result": Result,
     "stock_change": StockChange,
     "dead_letter": DeadLetter,

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.characters import PLAIN
-from schemas.codec import Unreadable, decode_command
+from schemas.codec import Unreadable, content_of, decode_command, encode
 from schemas.codes import Code
-from schemas.commands import IDENTIFIER_PATTERN, PLACE_PATTERN, Reserve, Tick
+from schemas.commands import COMMAND_TYPES, IDENTIFIER_PATTERN, PLACE_PATTERN, Reserve, Tick, tag_of
+from tests.examples import EXAMPLES, SKU_EXAMPLES, name_of, write
 
 RESERVE = {"type": "reserve", "command_id": "c-1", "sku": "85123A", "reservation_id": "r-1", "quantity": 3}
 ADJUST = {"type": "adjust", "command_id": "c-1", "sku": "S", "warehouse": "leeds", "delta": 5, "reason": "receipt"}
@@ -26,6 +27,28 @@ def refusal(document):
 def test_a_command_is_read_with_its_optional_fields_absent():
     command = decode_command(json.dumps(RESERVE).encode())
     assert command == Reserve(command_id="c-1", sku="85123A", reservation_id="r-1", quantity=3)
+
+
+@pytest.mark.parametrize("document", EXAMPLES, ids=name_of)
+def test_every_type_of_command_is_read(document):
+    command = decode_command(write(document))
+    assert type(command) in COMMAND_TYPES
+    assert tag_of(type(command)) == document["type"]
+    assert {name: getattr(command, name) for name in document if name != "type"} == {
+        name: value for name, value in document.items() if name != "type"
+    }
+
+
+@pytest.mark.parametrize("document", EXAMPLES, ids=name_of)
+def test_the_strings_of_every_type_of_command_are_checked_when_one_is_not_plain(document):
+    assert decode_command(write(document, actor="shop:1, Ä")).actor == "shop:1, Ä"
+    assert refusal(write(document, actor="line\nbreak")).field == "actor"
+
+
+@pytest.mark.parametrize("document", SKU_EXAMPLES, ids=name_of)
+def test_what_a_command_is_written_as_is_read_as_the_same_command(document):
+    command = decode_command(write(document))
+    assert decode_command(encode(content_of(command))) == command
 
 
 def test_null_is_the_same_as_absent():

@@ -18,20 +18,9 @@ from schemas.topics import DEAD_LETTERS, RESULTS
 from tables.core.rows import Position
 from tables.ledger import Ledger
 from tables.store import MemoryStore
+from tests.examples import EXAMPLES
 
-VALID = [
-    {"type": "adjust", "command_id": "c", "sku": "S", "warehouse": "w", "delta": 5, "reason": "receipt"},
-    {"type": "adjust", "command_id": "c", "sku": "S", "warehouse": "w", "count": 5, "reason": "damage",
-     "bucket": "damaged", "expected_on_hand": 0, "reference": "note"},
-    {"type": "reserve", "command_id": "c", "sku": "S", "reservation_id": "r", "quantity": 3, "channel": "web",
-     "warehouse": "w", "ttl_ms": 7, "order_id": "o"},
-    {"type": "commit", "command_id": "c", "sku": "S", "reservation_id": "r", "quantity": 1},
-    {"type": "release", "command_id": "c", "sku": "S", "reservation_id": "r", "reason": "changed"},
-    {"type": "extend", "command_id": "c", "sku": "S", "reservation_id": "r", "ttl_ms": 9},
-    {"type": "query", "command_id": "c", "sku": "S", "reservation_id": "r", "of_command_id": "b"},
-    {"type": "tick", "issued_at": 1, "actor": "anna", "source": "pos"},
-]  # fmt: skip
-FIELDS = sorted({name for document in VALID for name in document} | {"field", "code", "", "$", "layout", "Type"})
+FIELDS = sorted({name for document in EXAMPLES for name in document} | {"field", "code", "", "$", "layout", "Type"})
 
 # JSON texts, and what some take for JSON.
 NUMBERS = ["0", "-0", "-1", "1.0", "1e0", "1e999", "-1e999", "1E+2", "0.1", "01", "+1", "1_0", "0x1", ".5", "5.",
@@ -60,7 +49,7 @@ texts = st.sampled_from(NUMBERS + STRINGS + OTHERS + DEEP) | st.text(max_size=9)
 @st.composite
 def documents(draw):
     """Write a valid command out, with some fields changed, doubled, added or missing."""
-    base = draw(st.sampled_from(VALID))
+    base = draw(st.sampled_from(EXAMPLES))
     members = [(name, json.dumps(value)) for name, value in base.items()]
     for name, text in draw(st.lists(st.tuples(st.sampled_from([*base, *FIELDS]), texts), max_size=3)):
         match draw(st.sampled_from(["replace", "double", "add", "drop"])):
@@ -132,7 +121,7 @@ def outcomes(record, *, partitions=1):
     """Fold one record over a ledger with stock and a hold; give its results and its dead letters."""
     ledger = Ledger(MemoryStore())
     ledger.position = Position(0, 0, "one life")
-    before = [VALID[0] | {"command_id": "a"}, VALID[2] | {"command_id": "b", "ttl_ms": 0}]
+    before = [EXAMPLES[0] | {"command_id": "a"}, EXAMPLES[2] | {"command_id": "b", "ttl_ms": 0}]
     records = [
         SimpleNamespace(offset=offset, timestamp=1, key=b"S", value=json.dumps(document).encode())
         for offset, document in enumerate(before)
@@ -193,7 +182,7 @@ def test_a_megabyte_of_strings_without_an_end_does_not_hold_the_partition_up(val
     assert refused.value.code is Code.MALFORMED
 
 
-@given(st.sampled_from(VALID), st.data())
+@given(st.sampled_from(EXAMPLES), st.data())
 def test_of_a_field_that_comes_twice_the_last_one_counts_for_command_and_refusal_alike(document, data):
     name = data.draw(st.sampled_from(sorted(document.keys() - {"type"})))
     other = data.draw(texts)
@@ -203,7 +192,7 @@ def test_of_a_field_that_comes_twice_the_last_one_counts_for_command_and_refusal
     assert meaning(doubled.encode()) == meaning(single.encode())
 
 
-@pytest.mark.parametrize("document", VALID, ids=lambda document: document["type"])
+@pytest.mark.parametrize("document", EXAMPLES, ids=lambda document: document["type"])
 def test_a_command_that_says_two_types_is_none(document):
     other = "query" if document["type"] != "query" else "tick"
     doubled = json.dumps(document)[:-1] + f', "type": "{other}"}}'

@@ -1,0 +1,62 @@
+"""Owns the form in which a command's rule is declared: all that the core has to know of one type of command."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from schemas.commands import SkuCommand, tag_of
+from schemas.stock_changes import Cause
+from tables.core.decision import Outcome, Refusal, Rows, Sku
+
+# Where a command belongs, and who sent it when: not content, so the same command sent again may say otherwise.
+_NOT_CONTENT = frozenset({"command_id", "sku", "issued_at", "actor", "source"})
+
+C = TypeVar("C", bound=SkuCommand)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(Generic[C]):
+    """One type of command: its rule, and what is remembered and published of it.
+
+    Args:
+        command_type: the type of the commands that it decides.
+        decide: gives the outcome from the ledger as it stands, the SKU's rows (None when it has none), the command and
+            the clock of the log (ms).
+        content: gives the type and the command's own fields, defaults filled in. They are stored in this order, and
+            compared byte for byte when the id is used again: a new field goes to the end.
+        cause: the command's fields that its stock changes carry, beside those that every command has.
+        asks_for: the field that names an earlier command whose result is shown.
+
+    Attributes:
+        type: what the command says in its field `type`.
+
+    Raises:
+        TypeError: a field is missing in `content`, or one of the named fields is unknown.
+    """
+
+    command_type: type[C]
+    decide: Callable[[Rows, Sku | None, C, int], Outcome | Refusal]
+    content: Callable[[C], tuple[object, ...]]
+    cause: tuple[str, ...] = ()
+    asks_for: str | None = None
+    type: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Check the declaration against the fields of the command."""
+        object.__setattr__(self, "type", tag_of(self.command_type))
+        name, fields = self.command_type.__name__, self.command_type.__struct_fields__
+        expected = [self.type, *(each for each in fields if each not in _NOT_CONTENT)]
+        given = self.content(_FieldNames())  # type: ignore[arg-type] # has each field that it is asked for
+        if given[:1] != (self.type,) or sorted(map(str, given)) != sorted(expected):
+            raise TypeError(f"the content of {name} must be its type and own fields {expected}, not {list(given)}")
+        unknown = {*self.cause, *([self.asks_for] if self.asks_for else [])} - {*fields}
+        unknown |= {*self.cause} - {*Cause.__struct_fields__}
+        if unknown:
+            raise TypeError(f"the rule of {name} names fields that the command or `Cause` has not: {sorted(unknown)}")
+
+
+class _FieldNames:
+    """Stands for a command, to learn which fields are read of it: the value of each field is the field's name."""
+
+    def __getattr__(self, name: str) -> str:
+        return name

@@ -1,0 +1,43 @@
+"""Owns the examples of commands, one or more for each type: what holds of every command is tested with these."""
+
+import json
+
+from schemas.commands import COMMAND_TYPES, SKU_COMMAND_TYPES, tag_of
+
+# Every field of a type is given in one of its examples; each differs from its default.
+EXAMPLES = [
+    {"type": "adjust", "command_id": "c", "sku": "S", "warehouse": "w", "delta": 5, "reason": "receipt"},
+    {"type": "adjust", "command_id": "c", "sku": "S", "warehouse": "w", "count": 5, "reason": "damage",
+     "bucket": "damaged", "expected_on_hand": 0, "reference": "note"},
+    {"type": "reserve", "command_id": "c", "sku": "S", "reservation_id": "r", "quantity": 3, "channel": "web",
+     "warehouse": "w", "ttl_ms": 7, "order_id": "o"},
+    {"type": "commit", "command_id": "c", "sku": "S", "reservation_id": "r", "quantity": 1},
+    {"type": "release", "command_id": "c", "sku": "S", "reservation_id": "r", "quantity": 1, "reason": "changed"},
+    {"type": "extend", "command_id": "c", "sku": "S", "reservation_id": "r", "ttl_ms": 9},
+    {"type": "query", "command_id": "c", "sku": "S", "reservation_id": "r", "of_command_id": "b"},
+    {"type": "tick", "issued_at": 1, "actor": "anna", "source": "pos"},
+]  # fmt: skip
+_SENDER = {"issued_at", "actor", "source"}
+
+
+def _check_examples() -> None:
+    for kind in COMMAND_TYPES:
+        tag = tag_of(kind)
+        given = {name for document in EXAMPLES if document["type"] == tag for name in document}
+        missing = {*kind.__struct_fields__} - given - (_SENDER if kind in SKU_COMMAND_TYPES else set())
+        if missing:
+            raise TypeError(f"tests/examples.py has no example of {tag!r} with {', '.join(sorted(missing))}")
+
+
+_check_examples()
+SKU_EXAMPLES = [document for document in EXAMPLES if document["type"] != "tick"]
+
+
+def name_of(document):
+    """Return a test's name for an example."""
+    return f"{document['type']}-{'-'.join(sorted({*document} - {'type', 'command_id', 'sku'}))}"
+
+
+def write(document, **changed):
+    """Return an example as the bytes of a record, with some fields changed."""
+    return json.dumps(document | changed).encode()
