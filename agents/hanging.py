@@ -14,18 +14,24 @@ from typing import Any, NamedTuple
 import structlog
 from aiokafka import AIOKafkaClient, TopicPartition
 from aiokafka.errors import for_code
-from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.control_record import COMMIT_MARKER, ControlRecord
 from aiokafka.record.memory_records import MemoryRecords
 
 from agents.errors import HangingError
-from agents.leaders import EARLIEST, LATEST, READ_UNCOMMITTED, by_leader, leader_of, offsets, offsets_from
-from agents.wire import DescribeProducers, DescribeTransactions, WriteTxnMarkers
+from agents.kafka.codes import CONCURRENT_TRANSACTIONS, NO_RIGHTS, OK, TRANSACTIONAL_ID_NOT_FOUND
+from agents.kafka.fetching import fetch
+from agents.kafka.leaders import EARLIEST, LATEST, READ_UNCOMMITTED, by_leader, leader_of, offsets, offsets_from
+from agents.kafka.wire import (
+    DescribeProducers,
+    DescribeProducersResponse,
+    DescribeTransactions,
+    DescribeTransactionsResponse,
+    Marker,
+    TopicPartitions,
+    WriteTxnMarkers,
+    WriteTxnMarkersResponse,
+)
 
-_OK = 0
-_COME_AGAIN = 51  # CONCURRENT_TRANSACTIONS
-_UNKNOWN_ID = 105  # TRANSACTIONAL_ID_NOT_FOUND
-_NO_RIGHTS = frozenset({29, 31, 53})  # of a topic, of the cluster, of a transactional id
 _BEING_SETTLED = frozenset({"PrepareCommit", "PrepareAbort", "PrepareEpochFence"})
 _OUTCOMES = {"CompleteCommit": True, "CompleteAbort": False}
 _OVER = frozenset({*_OUTCOMES, "Empty"})
@@ -73,8 +79,8 @@ async def settle(
         places: the partitions it writes to; one of them is part of every transaction.
 
     Returns:
-        0 when nothing of the id hangs: it is new, idle, or has a transaction open that InitProducerId will abort. 51
-        when its last transaction is still being settled. Else the coordinator's error code.
+        `OK` when nothing of the id hangs: it is new, idle, or has a transaction open that InitProducerId will abort.
+        `CONCURRENT_TRANSACTIONS` when its last transaction is still being settled. Else the coordinator's error code.
 
     Raises:
         HangingError: nobody knows what was decided, or the broker does not let us ask or write markers.
@@ -82,17 +88,17 @@ async def settle(
     """
     state = await _describe(client, coordinator, transactional_id)
     if state.code:
-        return _OK if state.code == _UNKNOWN_ID else state.code
+        return OK if state.code == TRANSACTIONAL_ID_NOT_FOUND else state.code
     if state.word in _BEING_SETTLED:
-        return _COME_AGAIN
+        return CONCURRENT_TRANSACTIONS
     hanging = await _find_open(client, state.producer_id, places)
     if not hanging:
-        return _OK
+        return OK
     if await _describe(client, coordinator, transactional_id) != state:
-        return _COME_AGAIN  # an older owner lives, and has begun another transaction in the meantime
+        return CONCURRENT_TRANSACTIONS  # an older owner lives, and has begun another transaction in the meantime
     first_epochs = [await _first_epoch(client, it.place, it.offset) for it in hanging]
     if None in first_epochs:
-        return _COME_AGAIN
+        return CONCURRENT_TRANSACTIONS
     if first_epochs != [it.epoch for it in hanging]:
         # Kafka would decide both with one marker, whatever became of the first.
         raise HangingError(f"{transactional_id}: one transaction was written behind another. {_unknown(hanging)}")
@@ -104,7 +110,7 @@ async def settle(
             raise HangingError(f"{transactional_id}: {_unknown(hanging)}")
         await _write_marker(client, state.producer_id, it, committed=committed)
         log.warning("a hanging transaction was settled", id=transactional_id, committed=committed, where=_names([it]))
-    return _COME_AGAIN if hanging else _OK
+    return CONCURRENT_TRANSACTIONS if hanging else OK
 
 
 async def find_ends(
@@ -156,11 +162,11 @@ async def check_nothing_is_open(
 
 
 async def _describe(client: AIOKafkaClient, coordinator: int, transactional_id: str) -> _State:
-    answer = await client.send(coordinator, DescribeTransactions([transactional_id]))
-    code, _, word, _, _, producer_id, epoch, *_ = answer.transactions[0]
-    if code in _NO_RIGHTS:
-        _check(client, code, f"DescribeTransactions of {transactional_id}")
-    return _State(code, word, producer_id, epoch)
+    answer: DescribeTransactionsResponse = await client.send(coordinator, DescribeTransactions([transactional_id]))
+    found = answer.transactions[0]
+    if found.error_code in NO_RIGHTS:
+        _check(client, found.error_code, f"DescribeTransactions of {transactional_id}")
+    return _State(found.error_code, found.state, found.producer_id, found.producer_epoch)
 
 
 async def _find_open(
@@ -169,16 +175,18 @@ async def _find_open(
     """Return those of some partitions in which a producer's transaction is open: not decided, or without its marker."""
     found = []
     for leader, led in (await by_leader(client, places)).items():
-        answer = await client.send(leader, DescribeProducers([(topic, [number], {}) for topic, number in led]))
+        question = DescribeProducers([TopicPartitions(topic, [number]) for topic, number in led])
+        answer: DescribeProducersResponse = await client.send(leader, question)
         # A follower tells of producers too, as far as it has heard of them; but it would refuse to tell an offset.
         await offsets_from(client, leader, led, LATEST, READ_UNCOMMITTED)
-        for topic, partitions, _ in answer.topics:
-            for number, code, _, producers, _ in partitions:
-                _check(client, code, f"DescribeProducers of {topic}-{number}")
+        for topic in answer.topics:
+            for told in topic.partitions:
+                _check(client, told.error_code, f"DescribeProducers of {topic.name}-{told.partition}")
+                place = TopicPartition(topic.name, told.partition)
                 found += [
-                    OpenTransaction(TopicPartition(topic, number), open_from, epoch, coordinator_epoch)
-                    for found_id, epoch, _, _, coordinator_epoch, open_from, _ in producers
-                    if found_id == producer_id and open_from >= 0
+                    OpenTransaction(place, it.open_from, it.producer_epoch, it.coordinator_epoch)
+                    for it in told.producers
+                    if it.producer_id == producer_id and it.open_from >= 0
                 ]
     return found
 
@@ -232,11 +240,18 @@ async def _first_epoch(client: AIOKafkaClient, place: TopicPartition, offset: in
 async def _batches(client: AIOKafkaClient, place: TopicPartition, position: int) -> list[Any]:
     """Read record batches, whatever became of them, from a position on; none at the end."""
     topic, number = place
-    request = FetchRequest(_WAIT_MS, 0, _FETCH_BYTES, READ_UNCOMMITTED, [(topic, [(number, position, _FETCH_BYTES)])])
-    answer = await client.send(await leader_of(client, topic, number), request)
-    (_, ((_, code, _, _, _, _, _, data),)) = answer.topics[0]
-    _check(client, code, f"Fetch of {topic}-{number} at {position}")
-    records, batches = MemoryRecords(data), []
+    fetched = await fetch(
+        client,
+        await leader_of(client, topic, number),
+        place,
+        position,
+        isolation=READ_UNCOMMITTED,
+        max_bytes=_FETCH_BYTES,
+        wait_ms=_WAIT_MS,
+        min_bytes=0,
+    )
+    _check(client, fetched.error_code, f"Fetch of {topic}-{number} at {position}")
+    records, batches = MemoryRecords(fetched.records), []
     while records.has_next():
         batches.append(records.next_batch())
     return batches
@@ -246,17 +261,18 @@ async def _write_marker(client: AIOKafkaClient, producer_id: int, hanging: OpenT
     topic, number = hanging.place
     # With the transaction's own epoch: a broker refuses it once another one was begun there. Where no coordinator has
     # written yet its epoch is -1, which a broker does not take.
-    topics: list[Any] = [(topic, [number], {})]
-    marker: Any = (producer_id, hanging.epoch, committed, topics, max(hanging.coordinator_epoch, 0), {})
-    answer = await client.send(await leader_of(client, topic, number), WriteTxnMarkers([marker]))
-    for _, answered, _ in answer.markers:
-        for _, partitions, _ in answered:
-            for _, code, _ in partitions:
-                _check(client, code, f"WriteTxnMarkers to {topic}-{number}")
+    topics = [TopicPartitions(topic, [number])]
+    marker = Marker(producer_id, hanging.epoch, committed, topics, max(hanging.coordinator_epoch, 0))
+    leader = await leader_of(client, topic, number)
+    answer: WriteTxnMarkersResponse = await client.send(leader, WriteTxnMarkers([marker]))
+    for written in answer.markers:
+        for marked in written.topics:
+            for partition in marked.partitions:
+                _check(client, partition.error_code, f"WriteTxnMarkers to {topic}-{number}")
 
 
 def _check(client: AIOKafkaClient, code: int, what: str) -> None:
-    if code in _NO_RIGHTS:
+    if code in NO_RIGHTS:
         raise HangingError(f"{what}: {for_code(code).__name__}; the rights a worker needs are in docs/runbook.md.")
     if code:
         client.force_metadata_update()  # the leader may have moved

@@ -13,18 +13,18 @@ from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaClient, TopicPartition
-from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
+from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import (
     KafkaError,
     NotLeaderForPartitionError,
     OffsetOutOfRangeError,
     for_code,
 )
-from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.memory_records import MemoryRecords
 
 from agents.batches import CommandBatch
-from agents.leaders import leader_of
+from agents.kafka.fetching import fetch
+from agents.kafka.leaders import READ_COMMITTED, leader_of
 from schemas.topics import COMMANDS
 
 _REQUEST_MS = 10_000
@@ -100,19 +100,24 @@ class LogReader:
             KafkaError: no answer, or a refusal; corrupt records.
         """
         topic, number = self._place
-        places = [(topic, [(number, position, self._fetch_bytes)])]
-        leader = await leader_of(self._client, topic, number)
-        answer = await self._client.send(
-            leader, FetchRequest(self._wait_ms, 1, self._fetch_bytes, READ_COMMITTED, places)
+        fetched = await fetch(
+            self._client,
+            await leader_of(self._client, topic, number),
+            self._place,
+            position,
+            isolation=READ_COMMITTED,
+            max_bytes=self._fetch_bytes,
+            wait_ms=self._wait_ms,
+            min_bytes=1,
         )
-        (_, ((_, code, log_end, _, _, aborted, _, data),)) = answer.topics[0]
-        if code:
-            error = for_code(code)
+        if fetched.error_code:
+            error = for_code(fetched.error_code)
             if error is NotLeaderForPartitionError:
                 self._client.force_metadata_update()
             raise error(f"Fetch of {topic}-{number} at {position}")
-        records = _RawRecords(self._place, MemoryRecords(data), aborted, position, None, None, True, READ_COMMITTED)
-        return Fetched(list(records), records.next_fetch_offset, log_end)
+        batches = MemoryRecords(fetched.records)
+        records = _RawRecords(self._place, batches, fetched.aborted, position, None, None, True, READ_COMMITTED)
+        return Fetched(list(records), records.next_fetch_offset, fetched.log_end)
 
 
 class CommandReader:

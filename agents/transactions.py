@@ -13,20 +13,28 @@ import structlog
 from aiokafka import AIOKafkaClient, TopicPartition
 from aiokafka.client import ConnectionGroup, CoordinationType
 from aiokafka.conn import AIOKafkaConnection, CloseReason
-from aiokafka.errors import BrokerResponseError, KafkaError, NodeNotReadyError, RequestTimedOutError, for_code
+from aiokafka.errors import BrokerResponseError, KafkaError, NodeNotReadyError, RequestTimedOutError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from agents import hanging
 from agents.errors import FencedError, TooLargeError, TransactionError, UnknownOutcomeError
-from agents.leaders import EARLIEST, LATEST, READ_COMMITTED, READ_UNCOMMITTED, leader_of, offsets
-from agents.wire import ApiVersions, EndTxn, InitProducerId, Produce, finalized_features
+from agents.kafka.codes import CONCURRENT_TRANSACTIONS, COORDINATOR_ERRORS, FENCED, OK, TOO_LARGE, describe
+from agents.kafka.leaders import EARLIEST, LATEST, READ_COMMITTED, READ_UNCOMMITTED, leader_of, offsets
+from agents.kafka.wire import (
+    ApiVersions,
+    ApiVersionsResponse,
+    EndTxn,
+    InitProducerId,
+    PartitionRecords,
+    Produce,
+    ProducedPartition,
+    ProduceResponse,
+    ProducerResponse,
+    TopicRecords,
+    finalized_features,
+)
 
 _ACKS_ALL = -1
-_OK = 0
-_CONCURRENT_TRANSACTIONS = 51
-_COORDINATOR_ERRORS = frozenset({14, 15, 16})  # loading, not available, not here: ask again, perhaps elsewhere
-_FENCED = frozenset({47, 90})  # INVALID_PRODUCER_EPOCH, PRODUCER_FENCED
-_TOO_LARGE = frozenset({10, 18})  # MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE
 _RETRY_S, _LONGEST_RETRY_S = 0.005, 0.1
 _CLOSE_WITHIN_S = 1.0
 _LOOKS, _STALE_S = 3, 5.0
@@ -115,21 +123,22 @@ class TransactionClient:
         said, pause_s = loop.time(), _RETRY_S
         while True:
             coordinator = self._coordinator = self._coordinator or await self._find_coordinator()
-            code = await self._settle(coordinator, places) if places else _OK
-            if code == _OK:
+            code = await self._settle(coordinator, places) if places else OK
+            if code == OK:
                 # No producer id and epoch: this is a new life, whatever an earlier one believed.
-                answer = await self._client.send(coordinator, InitProducerId(self._id, self._timeout_ms, -1, -1))
+                request = InitProducerId(self._id, self._timeout_ms, -1, -1)
+                answer: ProducerResponse = await self._client.send(coordinator, request)
                 self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch
                 code = answer.error_code
-                if code == _OK:
+                if code == OK:
                     break
-            if code in _COORDINATOR_ERRORS:
+            if code in COORDINATOR_ERRORS:
                 self._coordinator = None
-            elif code != _CONCURRENT_TRANSACTIONS:
-                raise TransactionError(f"{self._id} cannot be taken over: {_describe(code)}")
+            elif code != CONCURRENT_TRANSACTIONS:
+                raise TransactionError(f"{self._id} cannot be taken over: {describe(code)}")
             if loop.time() - said > _SAY_EVERY_S:
                 said = loop.time()
-                log.info("the last transaction is still being settled", id=self._id, answer=_describe(code))
+                log.info("the last transaction is still being settled", id=self._id, answer=describe(code))
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_RETRY_S)
         self._unseen.clear()
@@ -176,7 +185,7 @@ class TransactionClient:
                 found: int = await self._client.coordinator_lookup(CoordinationType.TRANSACTION, self._id)
             except BrokerResponseError as error:
                 # On a new cluster the first question makes the broker create the topic of transactions.
-                if error.errno not in _COORDINATOR_ERRORS:
+                if error.errno not in COORDINATOR_ERRORS:
                     raise
                 await asyncio.sleep(_COORDINATOR_RETRY_S)
             else:
@@ -219,7 +228,7 @@ class TransactionClient:
         for place, connection in self._connections.items():
             if place.topic in ready:
                 by_connection.setdefault(connection, []).append((place, ready[place.topic]))
-        answers = await asyncio.gather(
+        answers: list[ProduceResponse] = await asyncio.gather(
             *(
                 self._send_over(
                     connection,
@@ -227,7 +236,10 @@ class TransactionClient:
                         self._id,
                         _ACKS_ALL,
                         self._request_timeout_ms,
-                        [(place.topic, [(place.partition, records, {})], {}) for place, records in batches],
+                        [
+                            TopicRecords(place.topic, [PartitionRecords(place.partition, records)])
+                            for place, records in batches
+                        ],
                     ),
                 )
                 for connection, batches in by_connection.items()
@@ -236,15 +248,15 @@ class TransactionClient:
         again = []
         missing = set(ready)
         for answer in answers:
-            for topic, partitions, _ in answer.topics:
-                for _, code, base_offset, *_, message, _ in partitions:
-                    missing.discard(topic)
-                    if code == _OK:
-                        found[topic] = base_offset
-                    elif code == _CONCURRENT_TRANSACTIONS:
-                        again.append(topic)
+            for topic in answer.topics:
+                for written in topic.partitions:
+                    missing.discard(topic.name)
+                    if written.error_code == OK:
+                        found[topic.name] = written.base_offset
+                    elif written.error_code == CONCURRENT_TRANSACTIONS:
+                        again.append(topic.name)
                     else:
-                        await self._raise_produce_error(topic, code, message)
+                        await self._raise_produce_error(topic.name, written)
         if missing:
             raise TransactionError(f"Produce of {self._id}: the broker did not answer for {sorted(missing)}")
         return again
@@ -257,11 +269,12 @@ class TransactionClient:
             connection.close(reason=CloseReason.CONNECTION_TIMEOUT)  # as aiokafka's client does
             raise RequestTimedOutError from error
 
-    async def _raise_produce_error(self, topic: str, code: int, message: str | None) -> None:
-        text = f"Produce of {self._id} to {topic}: {_describe(code)}{f' ({message})' if message else ''}"
-        if code in _FENCED:
+    async def _raise_produce_error(self, topic: str, refused: ProducedPartition) -> None:
+        message = f" ({refused.error_message})" if refused.error_message else ""
+        text = f"Produce of {self._id} to {topic}: {describe(refused.error_code)}{message}"
+        if refused.error_code in FENCED:
             raise FencedError(text)
-        if code in _TOO_LARGE:
+        if refused.error_code in TOO_LARGE:
             raise TooLargeError(text)
         self._client.force_metadata_update()  # the leader may have moved
         raise TransactionError(text)
@@ -276,15 +289,16 @@ class TransactionClient:
         if self._coordinator is None:
             raise TransactionError("no transaction was begun")
         try:
-            answer = await self._client.send(self._coordinator, EndTxn(self._id, self._producer_id, self._epoch, True))
+            request = EndTxn(self._id, self._producer_id, self._epoch, committed=True)
+            answer: ProducerResponse = await self._client.send(self._coordinator, request)
         except (KafkaError, OSError) as error:
             self._coordinator = None
             raise UnknownOutcomeError(f"EndTxn of {self._id} got no answer: {error!r}") from error
-        if answer.error_code in _FENCED:
-            raise FencedError(f"EndTxn of {self._id}: {_describe(answer.error_code)}")
-        if answer.error_code != _OK:
+        if answer.error_code in FENCED:
+            raise FencedError(f"EndTxn of {self._id}: {describe(answer.error_code)}")
+        if answer.error_code != OK:
             self._coordinator = None
-            raise UnknownOutcomeError(f"EndTxn of {self._id}: {_describe(answer.error_code)}")
+            raise UnknownOutcomeError(f"EndTxn of {self._id}: {describe(answer.error_code)}")
         self._unseen |= {
             place: _Unseen(offset, self._connections[place], self._producer_id, self._epoch)
             for place, offset in self._offsets.items()
@@ -347,7 +361,7 @@ async def check_transactions_v2(bootstrap: str) -> None:
     client = AIOKafkaClient(bootstrap_servers=bootstrap)
     await client.bootstrap()
     try:
-        answer: Any = await client.send(client.get_random_node(), ApiVersions("holdfast", "1"))
+        answer: ApiVersionsResponse = await client.send(client.get_random_node(), ApiVersions("holdfast", "1"))
     finally:
         await client.close()
     level = finalized_features(answer).get("transaction.version", 0)
@@ -356,7 +370,3 @@ async def check_transactions_v2(bootstrap: str) -> None:
             f"this Kafka's transaction.version is {level}; Holdfast needs 2 (Apache Kafka 4.0 or later). Raise it with "
             "`kafka-features.sh upgrade --feature transaction.version=2`."
         )
-
-
-def _describe(code: int) -> str:
-    return f"{for_code(code).__name__} ({code})"

@@ -19,9 +19,9 @@ from faust.types import TP, ConsumerMessage
 
 from agents.batches import CommandBatch
 from agents.errors import TransactionError
+from agents.kafka.wire import LeaveGroup, LeavingMember
 from agents.partition import NotOursError, Partition
 from agents.reading import CommandReader
-from agents.wire import LeaveGroup
 from schemas.topics import COMMANDS
 
 # Nobody calls aiokafka's `getmany` here, so its watch over the time between two calls must never bite.
@@ -116,7 +116,7 @@ class BatchConsumer(Consumer):
         instance = self.app.conf.consumer_group_instance_id
         try:
             if coordinator.coordinator_id is not None and instance:
-                request = LeaveGroup(self.app.conf.id, [(coordinator.member_id, instance, {})])
+                request = LeaveGroup(self.app.conf.id, [LeavingMember(coordinator.member_id, instance)])
                 await asyncio.wait_for(
                     client._client.send(coordinator.coordinator_id, request, group=1),  # noqa: SLF001
                     1.0,

@@ -13,7 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError
 
-from agents.wire import ApiVersions, finalized_features
+from agents.kafka.wire import ApiVersions, finalized_features
 from ops.problems import kafka_at
 
 _COORDINATOR_TIMEOUT_S = 10.0

@@ -11,7 +11,17 @@ from aiokafka.protocol.offset import OffsetRequest
 
 from agents import transactions
 from agents.hanging import check_nothing_is_open, settle
-from agents.wire import DescribeProducers, DescribeTransactions
+from agents.kafka.codes import CONCURRENT_TRANSACTIONS
+from agents.kafka.wire import (
+    DescribedProducer,
+    DescribedTransaction,
+    DescribeProducers,
+    DescribeProducersResponse,
+    DescribeTransactions,
+    DescribeTransactionsResponse,
+    PartitionProducers,
+    TopicProducers,
+)
 
 
 class Follower:
@@ -28,7 +38,7 @@ class Follower:
     async def send(self, _node, request):
         if isinstance(request, OffsetRequest):
             return SimpleNamespace(topics=[("t", [(0, 6, -1, -1)])])
-        return SimpleNamespace(topics=[("t", [(0, 0, None, [], {})], {})])
+        return DescribeProducersResponse(0, [TopicProducers("t", [PartitionProducers(0, 0, None, [])])])
 
 
 class Leader:
@@ -37,9 +47,14 @@ class Leader:
     cluster = SimpleNamespace(leader_for_partition=lambda _: 1)
 
     async def send(self, _node, request):
+        producer = DescribedProducer(9, 4, 0, -1, 0, open_from=7)
         answers = {
-            DescribeTransactions: SimpleNamespace(transactions=[(0, "id", "Ongoing", 0, -1, 9, 4, [], {})]),
-            DescribeProducers: SimpleNamespace(topics=[("t", [(0, 0, None, [(9, 4, 0, -1, 0, 7, {})], {})], {})]),
+            DescribeTransactions: DescribeTransactionsResponse(
+                0, [DescribedTransaction(0, "id", "Ongoing", 0, -1, 9, 4, [])]
+            ),
+            DescribeProducers: DescribeProducersResponse(
+                0, [TopicProducers("t", [PartitionProducers(0, 0, None, [producer])])]
+            ),
             OffsetRequest: SimpleNamespace(topics=[("t", [(0, 0, -1, 7)])]),
             FetchRequest: SimpleNamespace(topics=[("t", [(0, 0, 7, 7, 0, None, -1, b"")])]),
         }
@@ -47,7 +62,7 @@ class Leader:
 
 
 async def test_what_its_followers_do_not_have_yet_is_waited_for():
-    assert await settle(Leader(), 1, "id", [TopicPartition("t", 0)]) == 51
+    assert await settle(Leader(), 1, "id", [TopicPartition("t", 0)]) == CONCURRENT_TRANSACTIONS
 
 
 async def test_a_follower_that_has_heard_of_no_open_transaction_is_not_believed():

@@ -10,8 +10,24 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from agents import transactions
 from agents.batches import TransactionOutput
+from agents.kafka.wire import (
+    DescribedProducer,
+    DescribedTransaction,
+    DescribeProducers,
+    DescribeProducersResponse,
+    DescribeTransactions,
+    DescribeTransactionsResponse,
+    EndTxn,
+    InitProducerId,
+    PartitionProducers,
+    Produce,
+    ProducedPartition,
+    ProducedTopic,
+    ProduceResponse,
+    ProducerResponse,
+    TopicProducers,
+)
 from agents.transactions import FencedError, TooLargeError, TransactionClient, TransactionError, UnknownOutcomeError
-from agents.wire import DescribeProducers, DescribeTransactions, EndTxn, InitProducerId, Produce
 from schemas.topics import CHANGELOG, RESULTS
 
 READ_UNCOMMITTED = 0
@@ -84,37 +100,36 @@ class Broker:
 
     def init(self, _request):
         self.epoch += 1
-        return SimpleNamespace(error_code=0, producer_id=9, producer_epoch=self.epoch)
+        return ProducerResponse(0, 0, 9, self.epoch)
 
     def produce(self, request):
-        *_, topics = request._fields
         answers = []
-        for topic, [(partition, records, _)], _ in topics:
+        for topic, [(partition, records)] in request.topics:
             batch = MemoryRecords(records).next_batch()
             code = self.produce_codes.get(topic, 0) if batch.producer_epoch == self.epoch else 47
             if topic not in self.silent_about:
-                answers.append((topic, [(partition, code, 100, -1, 0, [], None, {})], {}))
-        return SimpleNamespace(topics=answers)
+                answers.append(ProducedTopic(topic, [ProducedPartition(partition, code, 100)]))
+        return ProduceResponse(answers)
 
     def end(self, request):
-        _, _, epoch, committed = request._fields
-        assert committed
-        if epoch != self.epoch:
-            return SimpleNamespace(error_code=90, producer_id=-1, producer_epoch=-1)
+        assert request.committed
+        if request.producer_epoch != self.epoch:
+            return ProducerResponse(0, 90, -1, -1)
         self.epoch += 1
-        return SimpleNamespace(error_code=0, producer_id=9, producer_epoch=self.epoch)
+        return ProducerResponse(0, 0, 9, self.epoch)
 
     def describe_producers(self, request):
-        producers = [(9, epoch, 0, -1, 0, 100, {}) for epoch in self.open_epochs]
+        producers = [DescribedProducer(9, epoch, 0, -1, 0, 100) for epoch in self.open_epochs]
         topics = [
-            (topic, [(number, 0, None, producers, {}) for number in numbers], {})
-            for topic, numbers, _ in request._fields[0]
+            TopicProducers(topic, [PartitionProducers(number, 0, None, producers) for number in numbers])
+            for topic, numbers in request.topics
         ]
-        return SimpleNamespace(topics=topics)
+        return DescribeProducersResponse(0, topics)
 
     def describe_transactions(self, request):
         epoch, word = self.told
-        return SimpleNamespace(transactions=[(0, name, word, 0, -1, 9, epoch, [], {}) for name in request._fields[0]])
+        described = [DescribedTransaction(0, name, word, 0, -1, 9, epoch, []) for name in request.transactional_ids]
+        return DescribeTransactionsResponse(0, described)
 
     def list_offsets(self, request):
         end = HIGH_WATERMARK if request._isolation_level == READ_UNCOMMITTED else self.stable_end

@@ -12,32 +12,33 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.protocol.api import Request
 
 from agents.batches import TransactionOutput
 from agents.errors import HangingError, TransactionError
-from agents.leaders import leader_of
+from agents.kafka.leaders import leader_of
+from agents.kafka.wire import (
+    I16,
+    I32,
+    InitProducerId,
+    KafkaRequest,
+    PartitionRecords,
+    Produce,
+    ProduceResponse,
+    Text,
+    TopicRecords,
+)
 from agents.reading import LogReader
 from agents.transactions import TransactionClient
-from agents.wire import InitProducerId, Produce, ProduceResponse, ProduceStruct, _build, _keep
 from schemas.topics import CHANGELOG
 
 
-class OldResponse(ProduceResponse):
-    API_VERSION = 11
-
-
-class OldStruct(ProduceStruct):
-    API_VERSION = 11
-    RESPONSE_TYPE = OldResponse
-
-
-class OldProduce(Request[OldStruct]):
+class OldProduce(KafkaRequest, key=0, version=11, answer=ProduceResponse):
     """Produce v11: the broker verifies that the transaction knows the partition, or takes it on trust."""
 
-    API_KEY = 0
-    __init__ = _keep
-    build = _build
+    transactional_id: Text
+    acks: I16
+    timeout_ms: I32
+    topics: list[TopicRecords]
 
 
 class Player:
@@ -69,11 +70,12 @@ class Player:
     async def produce_raw(self, client, topic, value, kind=OldProduce):
         records = batch(value)
         records.set_producer_state(client._producer_id, client._epoch, 0)
-        request = kind(client._id, -1, 5_000, [(topic, [(0, bytes(records.build()), {})], {})])
+        request = kind(client._id, -1, 5_000, [TopicRecords(topic, [PartitionRecords(0, bytes(records.build()))])])
         answer = await client._client.send(await leader_of(client._client, topic, 0), request)
-        assert answer.topics[0][1][0][1] == 0, answer
+        written = answer.topics[0].partitions[0]
+        assert written.error_code == 0, answer
         place = TopicPartition(topic, 0)
-        client._offsets[place] = answer.topics[0][1][0][2]
+        client._offsets[place] = written.base_offset
         client._connections |= await client._connections_to([place])
 
     async def read(self, topic):

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 import pytest_asyncio
 
-from agents.wire import ProduceResponse
+from agents.kafka.wire import Produce
 from ops.kafka.topics import ensure_topics
 from tests.fault.proxy import ANSWER, REQUEST, Action, Api, ProxiedBroker, Rule
 from tests.harness import PARTITIONS, CommittedReader, Worker, assert_audit_equal, commands, send
@@ -135,8 +135,8 @@ async def test_a_produce_that_arrives_again_in_the_next_transaction_is_refused(k
 
     async def deliver(_):
         copy = await proxy.deliver(first.hits[0])
-        answer = ProduceResponse.decode(copy.answer[FLEXIBLE_HEADER_BYTES:])
-        codes.extend(partition[1] for topic in answer.topics for partition in topic[1])
+        answer = Produce.answer.decode(copy.answer[FLEXIBLE_HEADER_BYTES:])
+        codes.extend(partition.error_code for topic in answer.topics for partition in topic.partitions)
 
     async with CommittedReader(kafka.bootstrap) as reader:
         for _ in range(5):

@@ -23,10 +23,7 @@ _FENCE = "        await transactions.begin([TopicPartition(topic, self.number) f
 _RANGE = "        log_start, log_end = await transactions.log_range(CHANGELOG, self.number)\n"
 _NEW_EPOCH = "        self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch\n"
 _LAST_LINE_BEFORE = "            for place, offset in self._offsets.items()\n        }\n"
-_SEND_END = (
-    "            answer = await self._client.send(self._coordinator, "
-    "EndTxn(self._id, self._producer_id, self._epoch, True))\n"
-)
+_SEND_END = "            answer: ProducerResponse = await self._client.send(self._coordinator, request)\n"
 _LOST_ANSWER = "        except (KafkaError, OSError) as error:\n            self._coordinator = None\n"
 
 
@@ -183,8 +180,8 @@ _OF_THE_CLIENT = (
         "ignore-a-produce-error",
         "an error in any partition's answer ends the attempt",
         CLIENT,
-        "                        await self._raise_produce_error(topic, code, message)\n",
-        "                        offsets[topic] = base_offset\n",
+        "                        await self._raise_produce_error(topic.name, written)\n",
+        "                        found[topic.name] = written.base_offset\n",
         ANSWERS,
     ),
     _one(

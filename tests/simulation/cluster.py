@@ -13,16 +13,28 @@ from typing import Any
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 
-from agents.wire import (
+from agents.kafka.wire import (
+    DescribedTransaction,
     DescribeProducers,
+    DescribeProducersResponse,
     DescribeTransactions,
+    DescribeTransactionsResponse,
     EndTxn,
-    EndTxnResponse,
     InitProducerId,
-    InitProducerIdResponse,
+    MarkedPartition,
+    MarkedTopic,
+    Marker,
+    PartitionProducers,
     Produce,
+    ProducedPartition,
+    ProducedTopic,
     ProduceResponse,
+    ProducerResponse,
+    TopicPartitions,
+    TopicProducers,
     WriteTxnMarkers,
+    WriteTxnMarkersResponse,
+    WrittenMarker,
 )
 from tests.simulation.errors import (
     CONCURRENT_TRANSACTIONS,
@@ -141,20 +153,25 @@ class Cluster:
             case FetchRequest():
                 self._fetch(node, request, reply, self._loop.time() + request._max_wait_ms / 1000)
             case Produce():
-                self._produce(node, *request._fields, reply)
+                self._produce(node, request, reply)
             case EndTxn():
-                code, transaction = self._end(*request._fields)
-                reply(EndTxnResponse(0, code, transaction.producer_id, transaction.epoch, {}))
+                code, transaction = self._end(request)
+                reply(ProducerResponse(0, code, transaction.producer_id, transaction.epoch))
             case InitProducerId():
-                self._init(*request._fields[:2], lambda *answer: reply(InitProducerIdResponse(0, *answer, {})))
+                self._init(
+                    request.transactional_id,
+                    request.transaction_timeout_ms,
+                    lambda *answer: reply(ProducerResponse(0, *answer)),
+                )
             case OffsetRequest():
                 reply(self._offsets(node, request))
             case DescribeTransactions():
-                reply(SimpleNamespace(transactions=[self._describe(name) for name in request._fields[0]]))
+                described = [self._describe(name) for name in request.transactional_ids]
+                reply(DescribeTransactionsResponse(0, described))
             case DescribeProducers():
-                reply(self._describe_producers(node, *request._fields))
+                reply(self._describe_producers(node, request.topics))
             case WriteTxnMarkers():
-                reply(self._write_markers(node, *request._fields))
+                reply(self._write_markers(node, request.markers))
             case _:
                 raise AssertionError(f"the fake does not know {request!r}")
 
@@ -204,15 +221,13 @@ class Cluster:
     def _produce(
         self,
         node: int,
-        transactional_id: str,
-        _acks: int,
-        timeout_ms: int,
-        topics: Any,
+        request: Produce,
         reply: Reply,
         *,
         patient: bool = True,
     ) -> None:
-        batches = {(topic, index): data for topic, partitions, _ in topics for index, data, _ in partitions}
+        transactional_id = request.transactional_id
+        batches = {(topic, index): data for topic, partitions in request.topics for index, data in partitions}
         first = next(iter(batches.values()))
         # The coordinator hears only of partitions that are led here.
         not_led = self.leaders.not_led(node, batches)
@@ -224,9 +239,8 @@ class Cluster:
         new = {place: data for place, data in batches.items() if place not in known}
         code = self._add_partitions(transactional_id, producer_id, epoch, set(new)) if new else NONE
         if code == CONCURRENT_TRANSACTIONS and patient and not self._delays.impatient():
-            fields = (node, transactional_id, _acks, timeout_ms, topics, reply)
-            again = self._in_this_life(node, lambda patient: self._produce(*fields, patient=patient))
-            self._when_settled(self.transactions[transactional_id], timeout_ms / 1000, again)
+            again = self._in_this_life(node, lambda patient: self._produce(node, request, reply, patient=patient))
+            self._when_settled(self.transactions[transactional_id], request.timeout_ms / 1000, again)
             return
         refused |= dict.fromkeys(new, (code, -1)) if code else {}
         accepted = known if code else batches
@@ -313,7 +327,8 @@ class Cluster:
 
         self.later(self._delays.fence(), write_down)
 
-    def _end(self, transactional_id: str, producer_id: int, epoch: int, commit: bool) -> tuple[int, Transaction]:
+    def _end(self, request: EndTxn) -> tuple[int, Transaction]:
+        transactional_id, producer_id, epoch = request.transactional_id, request.producer_id, request.producer_epoch
         nobody = Transaction(-1)
         transaction = self.transactions.get(transactional_id)
         if transaction is None or transaction.producer_id != producer_id:
@@ -323,13 +338,13 @@ class Cluster:
         if transaction.ongoing:
             if epoch != transaction.epoch:
                 return PRODUCER_FENCED, nobody
-            self._decide(transactional_id, transaction, commit=commit)
+            self._decide(transactional_id, transaction, commit=request.committed)
             return NONE, transaction
         # The same EndTxn once more is recognized by the epoch it ended, until another transaction begins.
         again = transaction.ended and epoch == transaction.epoch - 1
         if epoch != transaction.epoch and not again:
             return PRODUCER_FENCED, nobody
-        if again and transaction.decided == commit:
+        if again and transaction.decided == request.committed:
             return (NONE, transaction) if transaction.deciding is None else (CONCURRENT_TRANSACTIONS, nobody)
         return INVALID_TXN_STATE, nobody
 
@@ -364,7 +379,7 @@ class Cluster:
     def _describe(self, transactional_id: str) -> tuple[Any, ...]:
         transaction = self.transactions.get(transactional_id)
         if transaction is None:
-            return TRANSACTIONAL_ID_NOT_FOUND, transactional_id, "", 0, -1, -1, -1, [], {}
+            return DescribedTransaction(TRANSACTIONAL_ID_NOT_FOUND, transactional_id, "", 0, -1, -1, -1, [])
         outcome = "Commit" if transaction.decided else "Abort"
         if transaction.ongoing:
             state = "Ongoing"
@@ -372,25 +387,30 @@ class Cluster:
             state = f"Prepare{outcome}"
         else:
             state = f"Complete{outcome}" if transaction.ended else "Empty"
-        return NONE, transactional_id, state, 0, -1, transaction.producer_id, transaction.epoch, [], {}
+        return DescribedTransaction(
+            NONE, transactional_id, state, 0, -1, transaction.producer_id, transaction.epoch, []
+        )
 
-    def _describe_producers(self, node: int, topics: Any) -> Any:
-        def told(place: Place) -> tuple[Any, ...]:
+    def _describe_producers(self, node: int, topics: list[TopicPartitions]) -> DescribeProducersResponse:
+        def told(place: Place) -> PartitionProducers:
             # A follower answers too; this one has heard of nobody.
             producers = self.logs[place].producers() if self.leaders.of(place) == node else []
-            return place[1], NONE, None, producers, {}
+            return PartitionProducers(place[1], NONE, None, producers)
 
-        answers = [(topic, [told((topic, number)) for number in numbers], {}) for topic, numbers, _ in topics]
-        return SimpleNamespace(topics=answers)
+        answers = [TopicProducers(topic, [told((topic, number)) for number in numbers]) for topic, numbers in topics]
+        return DescribeProducersResponse(0, answers)
 
-    def _write_markers(self, node: int, markers: Any) -> Any:
+    def _write_markers(self, node: int, markers: list[Marker]) -> WriteTxnMarkersResponse:
         answers = []
-        for producer_id, epoch, commit, topics, _, _ in markers:
-            places = [(topic, number) for topic, numbers, _ in topics for number in numbers]
+        for producer_id, epoch, commit, topics, _ in markers:
+            places = [(topic, number) for topic, numbers in topics for number in numbers]
             codes = [self._write_marker(node, place, producer_id, epoch, commit) for place in places]
-            answered = [(topic, [(number, code, {})], {}) for (topic, number), code in zip(places, codes, strict=True)]
-            answers.append((producer_id, answered, {}))
-        return SimpleNamespace(markers=answers)
+            answered = [
+                MarkedTopic(topic, [MarkedPartition(number, code)])
+                for (topic, number), code in zip(places, codes, strict=True)
+            ]
+            answers.append(WrittenMarker(producer_id, answered))
+        return WriteTxnMarkersResponse(answers)
 
     def _write_marker(self, node: int, place: Place, producer_id: int, epoch: int, commit: bool) -> int:
         if self.leaders.of(place) != node:
@@ -412,9 +432,7 @@ class Cluster:
 def _produced(outcomes: dict[Place, tuple[int, int]]) -> ProduceResponse:
     return ProduceResponse(
         [
-            (topic, [(partition, code, base, -1, 0, [], None, {})], {})
+            ProducedTopic(topic, [ProducedPartition(partition, code, base)])
             for (topic, partition), (code, base) in outcomes.items()
-        ],
-        0,
-        {},
+        ]
     )

@@ -3,7 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from agents.wire import DescribeProducers, EndTxn, InitProducerId, Produce, WriteTxnMarkers
+from agents.kafka.wire import DescribeProducers, EndTxn, InitProducerId, Produce, WriteTxnMarkers
 from schemas.topics import COMMANDS
 from tests.simulation.disks import Drive
 from tests.simulation.leaders import NODES

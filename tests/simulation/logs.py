@@ -2,11 +2,12 @@
 
 import struct
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
+from agents.kafka.wire import DescribedProducer
 from tests.simulation.errors import (
     INVALID_PRODUCER_EPOCH,
     MESSAGE_TOO_LARGE,
@@ -66,10 +67,10 @@ class Log:
     def epoch_of(self, producer_id: int) -> int:
         return self._producers.get(producer_id, (-1, -1, -1))[0]
 
-    def producers(self) -> list[tuple[Any, ...]]:
+    def producers(self) -> list[DescribedProducer]:
         """Return all producers as DescribeProducers does."""
         return [
-            (producer_id, epoch, sequence, -1, 0, self._open.get(producer_id, -1), {})
+            DescribedProducer(producer_id, epoch, sequence, -1, 0, self._open.get(producer_id, -1))
             for producer_id, (epoch, sequence, _) in self._producers.items()
         ]
 

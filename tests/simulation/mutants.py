@@ -45,8 +45,8 @@ MUTANTS = {
         Mutant(
             transactions,
             "TransactionClient._produce_once",
-            "await self._raise_produce_error(topic, code, message)",
-            "offsets[topic] = base_offset",
+            "await self._raise_produce_error(topic.name, written)",
+            "found[topic.name] = written.base_offset",
         ),
     ],
     "EndTxn without an answer counts as committed": [
@@ -68,7 +68,7 @@ MUTANTS = {
         Mutant(hanging, "settle", "if not hanging:", "if True:"),
     ],
     "logs are read with read_uncommitted": [
-        Mutant(reading, "LogReader.fetch", "self._fetch_bytes, READ_COMMITTED, places", "self._fetch_bytes, 0, places"),
+        Mutant(reading, "LogReader.fetch", "isolation=READ_COMMITTED,", "isolation=0,"),
         Mutant(reading, "LogReader.fetch", "None, None, True, READ_COMMITTED", "None, None, True, 0"),
     ],
 }

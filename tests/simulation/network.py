@@ -5,6 +5,7 @@ its requests and reads its answers itself.
 """
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -23,16 +24,26 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from agents.wire import (
+from agents.kafka.wire import (
+    DescribedTransaction,
     DescribeProducers,
+    DescribeProducersResponse,
     DescribeTransactions,
+    DescribeTransactionsResponse,
     EndTxn,
-    EndTxnResponse,
     InitProducerId,
-    InitProducerIdResponse,
+    MarkedPartition,
+    MarkedTopic,
+    PartitionProducers,
     Produce,
+    ProducedPartition,
+    ProducedTopic,
     ProduceResponse,
+    ProducerResponse,
+    TopicProducers,
     WriteTxnMarkers,
+    WriteTxnMarkersResponse,
+    WrittenMarker,
 )
 from tests.simulation.cluster import Cluster
 from tests.simulation.errors import (
@@ -242,25 +253,27 @@ class Network:
             case Produce():
                 self._refuse_a_batch(node, request, reply)
             case EndTxn() if self._random.random() < 0.5:
-                self.cluster.handle(node, request, lambda _: reply(EndTxnResponse(0, REQUEST_TIMED_OUT, -1, -1, {})))
+                self.cluster.handle(node, request, lambda _: reply(ProducerResponse(0, REQUEST_TIMED_OUT, -1, -1)))
             case EndTxn():
-                reply(EndTxnResponse(0, self._random.choice(_COORDINATOR_ERRORS), -1, -1, {}))
+                reply(ProducerResponse(0, self._random.choice(_COORDINATOR_ERRORS), -1, -1))
             case InitProducerId():
-                reply(InitProducerIdResponse(0, self._random.choice(_COORDINATOR_ERRORS), -1, -1, {}))
-            case DescribeTransactions(_fields=(names,)):
+                reply(ProducerResponse(0, self._random.choice(_COORDINATOR_ERRORS), -1, -1))
+            case DescribeTransactions(transactional_ids=names):
                 code = self._random.choice(_COORDINATOR_ERRORS)
-                reply(SimpleNamespace(transactions=[(code, name, "", 0, -1, -1, -1, [], {}) for name in names]))
-            case DescribeProducers(_fields=(topics,)):
-                refused = [
-                    (topic, [(n, NOT_LEADER_OR_FOLLOWER, None, [], {}) for n in numbers], {})
-                    for topic, numbers, _ in topics
+                described = [DescribedTransaction(code, name, "", 0, -1, -1, -1, []) for name in names]
+                reply(DescribeTransactionsResponse(0, described))
+            case DescribeProducers(topics=topics):
+                told = [
+                    TopicProducers(topic, [PartitionProducers(n, NOT_LEADER_OR_FOLLOWER, None, []) for n in numbers])
+                    for topic, numbers in topics
                 ]
-                reply(SimpleNamespace(topics=refused))
-            case WriteTxnMarkers(_fields=(((producer_id, _, _, topics, _, _),),)):
-                refused = [
-                    (topic, [(n, NOT_LEADER_OR_FOLLOWER, {}) for n in numbers], {}) for topic, numbers, _ in topics
+                reply(DescribeProducersResponse(0, told))
+            case WriteTxnMarkers(markers=[marker]):
+                marked = [
+                    MarkedTopic(topic, [MarkedPartition(n, NOT_LEADER_OR_FOLLOWER) for n in numbers])
+                    for topic, numbers in marker.topics
                 ]
-                reply(SimpleNamespace(markers=[(producer_id, refused, {})]))
+                reply(WriteTxnMarkersResponse([WrittenMarker(marker.producer_id, marked)]))
             case FetchRequest():
                 ((topic, ((partition, *_),)),) = request._topics
                 nothing = (partition, NOT_LEADER_OR_FOLLOWER, -1, -1, -1, None, -1, b"")
@@ -274,43 +287,46 @@ class Network:
 
     def _refuse_a_batch(self, node: int, request: Produce, reply: Any) -> None:
         """Refuse one topic's batch and take the others; or take it, and say otherwise."""
-        *head, topics = request._fields
+        topics = request.topics
         unlucky = self._random.randrange(len(topics))
         appended = self._random.random() < 0.4
         code = self._random.choice(_APPENDED if appended else _NOT_APPENDED)
-        name, ((partition, _, _),), _ = topics[unlucky]
-        refusal = (name, [(partition, code, -1, -1, 0, [], "refused by the weather", {})], {})
+        name, ((partition, _),) = topics[unlucky]
+        refused = ProducedPartition(partition, code, -1, error_message="refused by the weather")
+        refusal = ProducedTopic(name, [refused])
 
         def mix(answer: ProduceResponse) -> None:
-            others = [topic for topic in answer.topics if topic[0] != name]
-            reply(ProduceResponse([*others, refusal], 0, {}))
+            others = [topic for topic in answer.topics if topic.name != name]
+            reply(ProduceResponse([*others, refusal]))
 
-        accepted = topics if appended else [topic for topic in topics if topic[0] != name]
+        accepted = topics if appended else [topic for topic in topics if topic.name != name]
         if accepted:
-            self.cluster.handle(node, Produce(*head, accepted), mix)
+            self.cluster.handle(node, dataclasses.replace(request, topics=accepted), mix)
         else:
-            reply(ProduceResponse([refusal], 0, {}))
+            reply(ProduceResponse([refusal]))
 
 
 def describe(message: Any) -> str:
     """Name a request or an answer in a trace."""
     match message:
         case Produce():
-            transactional_id, _, _, topics = message._fields
-            epoch = int.from_bytes(topics[0][1][0][1][51:53], "big")
-            return f"Produce({transactional_id}, epoch {epoch}, {', '.join(topic[0] for topic in topics)})"
+            topics = message.topics
+            epoch = int.from_bytes(topics[0].partitions[0].records[51:53], "big")
+            return f"Produce({message.transactional_id}, epoch {epoch}, {', '.join(topic.name for topic in topics)})"
         case ProduceResponse():
-            return ", ".join(f"{topic} error {p[1]} at {p[2]}" for topic, ps, _ in message.topics for p in ps)
+            return ", ".join(
+                f"{topic} error {p.error_code} at {p.base_offset}" for topic, ps in message.topics for p in ps
+            )
         case EndTxn():
-            return f"EndTxn({message._fields[0]}, epoch {message._fields[2]}, commit {message._fields[3]})"
+            return f"EndTxn({message.transactional_id}, epoch {message.producer_epoch}, commit {message.committed})"
         case InitProducerId():
-            return f"InitProducerId({message._fields[0]})"
-        case EndTxnResponse() | InitProducerIdResponse():
+            return f"InitProducerId({message.transactional_id})"
+        case ProducerResponse():
             return f"error {message.error_code}, epoch {message.producer_epoch}"
         case DescribeTransactions() | DescribeProducers() | WriteTxnMarkers():
-            return f"{type(message).__name__}{message._fields}"
-        case SimpleNamespace(transactions=_) | SimpleNamespace(markers=_):
-            return str(vars(message))
+            return f"{type(message).__name__}{tuple(vars(message).values())}"
+        case DescribeTransactionsResponse() | DescribeProducersResponse() | WriteTxnMarkersResponse():
+            return str(message)
         case FetchRequest():
             ((topic, ((partition, position, _),)),) = message._topics
             return f"Fetch({topic}-{partition} at {position})"

@@ -12,9 +12,20 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.offset import OffsetRequest
 
 from agents.batches import TransactionOutput
+from agents.kafka.wire import (
+    DescribeProducers,
+    DescribeTransactions,
+    EndTxn,
+    InitProducerId,
+    Marker,
+    PartitionRecords,
+    Produce,
+    TopicPartitions,
+    TopicRecords,
+    WriteTxnMarkers,
+)
 from agents.reading import LogReader
 from agents.transactions import TransactionClient, TransactionError
-from agents.wire import DescribeProducers, DescribeTransactions, EndTxn, InitProducerId, Produce, WriteTxnMarkers
 from schemas.topics import CHANGELOG
 
 
@@ -90,7 +101,7 @@ async def error_of(attempt: Awaitable[Any]) -> str | None:
 async def end_again(client: TransactionClient, epoch: int, *, commit: bool = True) -> int:
     """Send EndTxn with a given epoch; its error code. While markers are being written it is asked again."""
     while True:
-        request = EndTxn(client._id, client._producer_id, epoch, commit)
+        request = EndTxn(client._id, client._producer_id, epoch, committed=commit)
         code: int = (await client._client.send(client._coordinator, request)).error_code
         if code != 51:
             return code
@@ -101,10 +112,11 @@ async def produce_raw(player: Player, client: TransactionClient, value: bytes, e
     """Send a Produce with a given epoch and sequence: error code and offset."""
     records = batch(value)
     records.set_producer_state(client._producer_id, epoch, sequence)
-    request = Produce(client._id, -1, 5_000, [(player.topic, [(0, bytes(records.build()), {})], {})])
+    batches = [PartitionRecords(0, bytes(records.build()))]
+    request = Produce(client._id, -1, 5_000, [TopicRecords(player.topic, batches)])
     node = client._client.cluster.leader_for_partition(_place(player.topic))
-    ((_, ((_, code, offset, *_),), _),) = (await client._client.send(node, request)).topics
-    return code, offset
+    written = (await client._client.send(node, request)).topics[0].partitions[0]
+    return written.error_code, written.base_offset
 
 
 async def what_commits_is_read(player: Player) -> Any:
@@ -262,12 +274,13 @@ async def what_a_coordinator_and_a_leader_tell_of_a_transaction(player: Player) 
     async def told() -> Any:
         described = await client._client.send(client._coordinator, DescribeTransactions([client._id, "nobody"]))
         states = [
-            (code, word, None if code else epoch - first) for code, _, word, *_, epoch, _, _ in described.transactions
+            (it.error_code, it.state, None if it.error_code else it.producer_epoch - first)
+            for it in described.transactions
         ]
         node = client._client.cluster.leader_for_partition(_place(player.topic))
-        answer = await client._client.send(node, DescribeProducers([(player.topic, [0], {})]))
-        ((_, ((_, _, _, producers, _),), _),) = answer.topics
-        return states, [(p[1] - first, p[5]) for p in producers if p[0] == client._producer_id]
+        answer = await client._client.send(node, DescribeProducers([TopicPartitions(player.topic, [0])]))
+        producers = [it for it in answer.topics[0].partitions[0].producers if it.producer_id == client._producer_id]
+        return states, [(it.producer_epoch - first, it.open_from) for it in producers]
 
     seen = [await told()]
     for _ in range(2):
@@ -287,9 +300,9 @@ async def a_marker_by_hand_ends_what_is_open(player: Player) -> Any:
     node = client._client.cluster.leader_for_partition(_place(player.topic))
 
     async def mark(epoch: int, *, commit: bool) -> int:
-        marker = (client._producer_id, epoch, commit, [(player.topic, [0], {})], 0, {})
+        marker = Marker(client._producer_id, epoch, commit, [TopicPartitions(player.topic, [0])], 0)
         answer = await client._client.send(node, WriteTxnMarkers([marker]))
-        code: int = answer.markers[0][1][0][1][0][1]
+        code: int = answer.markers[0].topics[0].partitions[0].error_code
         return code
 
     await client.produce(0, {player.topic: batch(b"1")})

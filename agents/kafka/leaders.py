@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaClient, TopicPartition
 from aiokafka.errors import KafkaError, LeaderNotAvailableError, for_code
@@ -11,6 +12,15 @@ READ_UNCOMMITTED, READ_COMMITTED = 0, 1
 LATEST, EARLIEST = -1, -2
 
 _ASK_WITHIN_S = 10.0
+
+
+class _Listed(NamedTuple):
+    """Answer of ListOffsets for a partition."""
+
+    partition: int
+    error_code: int
+    timestamp: int
+    offset: int
 
 
 async def leader_of(client: AIOKafkaClient, topic: str, partition: int) -> int:
@@ -63,11 +73,11 @@ async def offsets_from(
     answer = await client.send(leader, OffsetRequest(-1, isolation, asked))
     found = {}
     for topic, partitions in answer.topics:
-        for number, code, _, offset, *_ in partitions:
-            if code:
+        for listed in (_Listed(*fields[:4]) for fields in partitions):  # later versions add more
+            if listed.error_code:
                 client.force_metadata_update()  # the leader may have moved
-                raise for_code(code)(f"ListOffsets of {topic}-{number}")
-            found[TopicPartition(topic, number)] = offset
+                raise for_code(listed.error_code)(f"ListOffsets of {topic}-{listed.partition}")
+            found[TopicPartition(topic, listed.partition)] = listed.offset
     if missing := set(places) - found.keys():
         raise KafkaError(f"ListOffsets: broker {leader} says nothing of {missing}")
     return found

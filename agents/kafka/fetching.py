@@ -1,0 +1,52 @@
+"""Owns a Fetch of one partition, and its answer by names."""
+
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaClient, TopicPartition
+from aiokafka.protocol.fetch import FetchRequest
+
+
+class FetchedPartition(NamedTuple):
+    """Answer of Fetch v11 for a partition; `records` are record batches as they lie in the log."""
+
+    partition: int
+    error_code: int
+    log_end: int
+    stable_end: int
+    log_start: int
+    aborted: list[tuple[int, int]] | None
+    preferred_replica: int
+    records: bytes
+
+
+async def fetch(
+    client: AIOKafkaClient,
+    leader: int,
+    place: TopicPartition,
+    position: int,
+    *,
+    isolation: int,
+    max_bytes: int,
+    wait_ms: int,
+    min_bytes: int,
+) -> FetchedPartition:
+    """Ask a partition's leader for record batches from a position on.
+
+    Args:
+        client: a connected client.
+        leader: the broker.
+        place: the partition.
+        position: the first offset that is wanted.
+        isolation: `READ_COMMITTED` or `READ_UNCOMMITTED`.
+        max_bytes: about how much the answer may hold; a larger batch comes alone.
+        wait_ms: how long the broker waits for `min_bytes`.
+        min_bytes: how much it waits for.
+
+    Raises:
+        KafkaError: no answer. What the broker refuses is in `error_code`.
+    """
+    topic, number = place
+    asked = [(topic, [(number, position, max_bytes)])]
+    answer: Any = await client.send(leader, FetchRequest(wait_ms, min_bytes, max_bytes, isolation, asked))
+    (_, (fields,)) = answer.topics[0]
+    return FetchedPartition(*fields)
