@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaClient, TopicPartition
-from aiokafka.client import ConnectionGroup, CoordinationType
+from aiokafka.client import CoordinationType
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import BrokerResponseError, KafkaError, NodeNotReadyError, RequestTimedOutError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -20,17 +20,18 @@ from agents import hanging
 from agents.errors import FencedError, TooLargeError, TransactionError, UnknownOutcomeError
 from agents.kafka.codes import CONCURRENT_TRANSACTIONS, COORDINATOR_ERRORS, FENCED, OK, TOO_LARGE, describe
 from agents.kafka.leaders import EARLIEST, LATEST, READ_COMMITTED, READ_UNCOMMITTED, leader_of, offsets
+from agents.kafka.private import connection_to
 from agents.kafka.wire import (
     ApiVersions,
     ApiVersionsResponse,
     EndTxn,
     InitProducerId,
-    PartitionRecords,
+    PartitionBatch,
     Produce,
     ProducedPartition,
     ProduceResponse,
     ProducerResponse,
-    TopicRecords,
+    TopicBatches,
     finalized_features,
 )
 
@@ -171,7 +172,7 @@ class TransactionClient:
             leader = await leader_of(self._client, *place)
             if place not in self._unseen and not await self._client.ready(leader):
                 raise NodeNotReadyError(f"{self._id}: broker {leader} cannot be reached")
-            connection = self._client._conns.get((leader, ConnectionGroup.DEFAULT))  # noqa: SLF001 - no other way to ask
+            connection = connection_to(self._client, leader)
             unseen = self._unseen.get(place)
             if connection is None or not connection.connected() or (unseen and unseen.connection is not connection):
                 where = f"{place.topic}-{place.partition}"
@@ -237,7 +238,7 @@ class TransactionClient:
                         _ACKS_ALL,
                         self._request_timeout_ms,
                         [
-                            TopicRecords(place.topic, [PartitionRecords(place.partition, records)])
+                            TopicBatches(place.topic, [PartitionBatch(place.partition, records)])
                             for place, records in batches
                         ],
                     ),

@@ -19,13 +19,14 @@ from faust.types import TP, ConsumerMessage
 
 from agents.batches import CommandBatch
 from agents.errors import TransactionError
-from agents.kafka.wire import LeaveGroup, LeavingMember
+from agents.kafka.private import check_membership, generation_of, leave_group
 from agents.partition import NotOursError, Partition
 from agents.reading import CommandReader
 from schemas.topics import COMMANDS
 
 # Nobody calls aiokafka's `getmany` here, so its watch over the time between two calls must never bite.
 _NEVER_MS = 2**31 * 1_000
+_LEAVE_WITHIN_S = 1.0
 # As long as the end of a transaction has not been seen, it is asked for: so often, and so late when nobody answers.
 _ASK_EVERY_S, _ASK_AGAIN_S = 0.5, 1.0
 
@@ -44,7 +45,7 @@ class _RebalanceListener(ConsumerRebalanceListener):
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Note the generation first: a stream drops events whose generation is not the app's."""
         consumer = self._consumer
-        generation = consumer.client._coordinator.generation  # noqa: SLF001 - aiokafka has no other way to ask
+        generation = generation_of(consumer.client)
         consumer.app.consumer_generation_id = generation
         await consumer.on_partitions_assigned({TP(*tp) for tp in assigned}, generation)
 
@@ -112,15 +113,10 @@ class BatchConsumer(Consumer):
             await self._client.stop()
 
     async def _leave_group(self, client: AIOKafkaConsumer) -> None:
-        coordinator = client._coordinator  # noqa: SLF001 - aiokafka does not leave for a static member
         instance = self.app.conf.consumer_group_instance_id
         try:
-            if coordinator.coordinator_id is not None and instance:
-                request = LeaveGroup(self.app.conf.id, [LeavingMember(coordinator.member_id, instance)])
-                await asyncio.wait_for(
-                    client._client.send(coordinator.coordinator_id, request, group=1),  # noqa: SLF001
-                    1.0,
-                )
+            if instance:
+                await leave_group(client, self.app.conf.id, instance, within_s=_LEAVE_WITHIN_S)
         except (KafkaError, TimeoutError, OSError) as error:
             self.log.warning("the group could not be told; it will notice in a few seconds: %r", error)
 
@@ -211,7 +207,7 @@ class BatchConsumer(Consumer):
             Exception: the member neither heartbeats nor joins again.
         """
         if self._client is not None:
-            self._client._coordinator.check_errors()  # noqa: SLF001 - only its `getmany`, which nobody calls here, asks
+            check_membership(self._client)
 
     async def perform_seek(self) -> None:
         """Do nothing: Faust would seek to the group's offsets here, and RECOVER gives the ledger's position."""

@@ -187,18 +187,18 @@ class ProduceResponse(NamedTuple):
     throttle_time_ms: I32 = 0
 
 
-class PartitionRecords(NamedTuple):
+class PartitionBatch(NamedTuple):
     """A record batch for a partition."""
 
     partition: I32
     records: Records
 
 
-class TopicRecords(NamedTuple):
+class TopicBatches(NamedTuple):
     """The record batches for a topic's partitions."""
 
     name: Text
-    partitions: list[PartitionRecords]
+    partitions: list[PartitionBatch]
 
 
 class Produce(KafkaRequest, key=0, version=12, answer=ProduceResponse):
@@ -207,7 +207,7 @@ class Produce(KafkaRequest, key=0, version=12, answer=ProduceResponse):
     transactional_id: Text
     acks: I16
     timeout_ms: I32
-    topics: list[TopicRecords]
+    topics: list[TopicBatches]
 
     @staticmethod
     def encode(struct: Any) -> bytes:

@@ -6,18 +6,18 @@ from aiokafka.protocol.api import RequestStruct
 from agents.kafka.wire import (
     DescribeProducers,
     EndTxn,
-    PartitionRecords,
+    PartitionBatch,
     Produce,
     ProducerResponse,
+    TopicBatches,
     TopicPartitions,
-    TopicRecords,
 )
 
 
 def test_a_produce_request_is_encoded_as_its_schema_says():
     topics = [
-        TopicRecords("inventory.results", [PartitionRecords(3, bytes(range(256)) * 900)]),
-        TopicRecords("inventory.dead-letters", [PartitionRecords(0, b""), PartitionRecords(1, b"x" * 127)]),
+        TopicBatches("inventory.results", [PartitionBatch(3, bytes(range(256)) * 900)]),
+        TopicBatches("inventory.dead-letters", [PartitionBatch(0, b""), PartitionBatch(1, b"x" * 127)]),
     ]
     for given in (topics, []):
         request = Produce("holdfast-3", -1, 10_000, given).prepare({0: (0, 12)})

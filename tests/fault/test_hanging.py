@@ -21,11 +21,11 @@ from agents.kafka.wire import (
     I32,
     InitProducerId,
     KafkaRequest,
-    PartitionRecords,
+    PartitionBatch,
     Produce,
     ProduceResponse,
     Text,
-    TopicRecords,
+    TopicBatches,
 )
 from agents.reading import LogReader
 from agents.transactions import TransactionClient
@@ -38,7 +38,7 @@ class OldProduce(KafkaRequest, key=0, version=11, answer=ProduceResponse):
     transactional_id: Text
     acks: I16
     timeout_ms: I32
-    topics: list[TopicRecords]
+    topics: list[TopicBatches]
 
 
 class Player:
@@ -70,7 +70,7 @@ class Player:
     async def produce_raw(self, client, topic, value, kind=OldProduce):
         records = batch(value)
         records.set_producer_state(client._producer_id, client._epoch, 0)
-        request = kind(client._id, -1, 5_000, [TopicRecords(topic, [PartitionRecords(0, bytes(records.build()))])])
+        request = kind(client._id, -1, 5_000, [TopicBatches(topic, [PartitionBatch(0, bytes(records.build()))])])
         answer = await client._client.send(await leader_of(client._client, topic, 0), request)
         written = answer.topics[0].partitions[0]
         assert written.error_code == 0, answer

@@ -69,7 +69,7 @@ MUTANTS = {
     ],
     "logs are read with read_uncommitted": [
         Mutant(reading, "LogReader.fetch", "isolation=READ_COMMITTED,", "isolation=0,"),
-        Mutant(reading, "LogReader.fetch", "None, None, True, READ_COMMITTED", "None, None, True, 0"),
+        Mutant(reading, "LogReader.fetch", "fetched, position, READ_COMMITTED", "fetched, position, 0"),
     ],
 }
 

@@ -18,10 +18,10 @@ from agents.kafka.wire import (
     EndTxn,
     InitProducerId,
     Marker,
-    PartitionRecords,
+    PartitionBatch,
     Produce,
+    TopicBatches,
     TopicPartitions,
-    TopicRecords,
     WriteTxnMarkers,
 )
 from agents.reading import LogReader
@@ -112,8 +112,8 @@ async def produce_raw(player: Player, client: TransactionClient, value: bytes, e
     """Send a Produce with a given epoch and sequence: error code and offset."""
     records = batch(value)
     records.set_producer_state(client._producer_id, epoch, sequence)
-    batches = [PartitionRecords(0, bytes(records.build()))]
-    request = Produce(client._id, -1, 5_000, [TopicRecords(player.topic, batches)])
+    batches = [PartitionBatch(0, bytes(records.build()))]
+    request = Produce(client._id, -1, 5_000, [TopicBatches(player.topic, batches)])
     node = client._client.cluster.leader_for_partition(_place(player.topic))
     written = (await client._client.send(node, request)).topics[0].partitions[0]
     return written.error_code, written.base_offset
