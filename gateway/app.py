@@ -12,12 +12,14 @@ from gateway.availability import AvailabilityView
 from gateway.availability_routes import AvailabilityRoutes
 from gateway.command_routes import CommandRoutes
 from gateway.config import GatewayConfig
+from gateway.endpoint import handler_of
 from gateway.incoming import HttpRequest
 from gateway.metrics import Metrics
 from gateway.openapi import openapi_document
 from gateway.operations import Operations
-from gateway.problems import MEDIA_TYPE, STATUS_OF, GatewayCode, problem_body
+from gateway.problems import MEDIA_TYPE, REFUSALS, AnyCode, GatewayCode, problem_body
 from gateway.requests import KafkaLedger, Ledger
+from gateway.routes import ROUTES, Parts
 from gateway.stock_change_stream import StockChangeStreams
 from gateway.view_reader import ViewReader
 from schemas.codes import Code
@@ -50,20 +52,18 @@ class Gateway:
         self.app = self._routed()
 
     def _routed(self) -> Litestar:
-        parts = (
-            CommandRoutes(self.config, self.ledger),
-            AvailabilityRoutes(self.config, self.view, self.reader),
-            StockChangeStreams(self.config, self.ledger, self.stopping),
-            Operations(self.reasons, self.metrics, openapi_document()),
+        parts = Parts(
+            commands=CommandRoutes(self.config, self.ledger),
+            availability=AvailabilityRoutes(self.config, self.view, self.reader),
+            streams=StockChangeStreams(self.config, self.ledger, self.stopping),
+            operations=Operations(self.reasons, self.metrics, openapi_document()),
         )
         handlers = [
-            endpoint.handler(self.metrics.observer(endpoint.path.replace(":str", "")), self.config.retry_after_s)
-            for part in parts
-            for endpoint in part.endpoints()
+            handler_of(route, parts, self.metrics.observer(route.path), self.config.retry_after_s) for route in ROUTES
         ]
         return Litestar(
             handlers,
-            openapi_config=None,  # gateway/openapi.py writes it: Litestar sees neither bodies nor parameters here
+            openapi_config=None,  # gateway/openapi.py writes it from the table of routes (ADR 0006)
             logging_config=None,
             exception_handlers={HTTPException: _http_problem, Exception: _internal_error},
         )
@@ -100,7 +100,7 @@ class Gateway:
 
 
 def _http_problem(_request: HttpRequest, error: HTTPException) -> Response[bytes]:
-    codes: dict[int, Code | GatewayCode] = {
+    codes: dict[int, AnyCode] = {
         400: Code.MALFORMED,
         404: GatewayCode.NOT_FOUND,
         405: GatewayCode.METHOD_NOT_ALLOWED,
@@ -109,7 +109,7 @@ def _http_problem(_request: HttpRequest, error: HTTPException) -> Response[bytes
     detail = error.detail if code is Code.MALFORMED else None
     return Response(
         problem_body(code, detail=detail),
-        status_code=STATUS_OF[code],
+        status_code=REFUSALS[code].status,
         media_type=MEDIA_TYPE.decode(),
         headers=error.headers,
     )

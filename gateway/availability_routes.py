@@ -8,7 +8,6 @@ from msgspec import Meta
 
 from gateway.availability import AvailabilityView, Available
 from gateway.config import GatewayConfig
-from gateway.endpoint import Endpoint
 from gateway.incoming import HttpRequest, Query, read_body
 from gateway.problems import Refused, TooManyRequests, ViewBehind, ViewNotReady
 from gateway.replies import JSON, Reply
@@ -66,16 +65,8 @@ class AvailabilityRoutes:
         self._reader = reader
         self._waiting = 0
 
-    def endpoints(self) -> list[Endpoint]:
-        """List the routes."""
-        return [
-            Endpoint("GET", "/v1/availability", self.get),
-            Endpoint("POST", "/v1/availability", self.post),
-        ]
-
-    async def get(self, request: HttpRequest) -> Reply:
+    async def get(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - all reads are called alike
         """Answer for the SKUs in the query string."""
-        query = Query(request, ("sku", "channel", "min_seq"))
         document: dict[str, object] = {"skus": query.all("sku")}
         if (channel := query.one("channel")) is not None:
             document["channel"] = channel

@@ -7,6 +7,7 @@ without a round trip, in the same words.
 import os
 import re
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -15,8 +16,10 @@ from msgspec import Raw
 from gateway.problems import Refused
 from schemas.codec import Unreadable, decode_command, encode
 from schemas.codes import Code
-from schemas.commands import IDENTIFIER_PATTERN, Tick
+from schemas.commands import IDENTIFIER_PATTERN, Reserve, Tick, tag_of
 
+_NOTHING: Mapping[str, str] = {}
+_MADE = {tag_of(Reserve): ("reservation_id",)}
 _fields_of = msgspec.json.Decoder(dict[str, Raw]).decode
 _is_identifier = re.compile(IDENTIFIER_PATTERN).fullmatch
 
@@ -56,14 +59,14 @@ def idempotency_key(header: bytes | None) -> str | None:
     return key
 
 
-def compose(type_: str, body: bytes, *, key: str | None, reservation_id: str | None = None) -> Composed:
+def compose(type_: str, body: bytes, *, key: str | None, in_path: Mapping[str, str] = _NOTHING) -> Composed:
     """Make a command from a request's body.
 
     Args:
         type_: the command's type, which the route decides.
         body: the JSON object of the request.
         key: the request's idempotency key; without one the body's `command_id` is used, or one is made.
-        reservation_id: the one in the path, if the route has it there.
+        in_path: the fields that stand in the path.
 
     Raises:
         Refused: `malformed`, or `invalid_field` with the field.
@@ -78,12 +81,18 @@ def compose(type_: str, body: bytes, *, key: str | None, reservation_id: str | N
         _set(fields, "command_id", key, key)
     elif not _given(fields, "command_id"):
         fields["command_id"] = Raw(encode(key := new_command_id()))
-    if reservation_id is not None:
-        _set(fields, "reservation_id", reservation_id, key)
-    elif type_ == "reserve" and not _given(fields, "reservation_id"):
-        # Not a random one: asked again with the same key, the request must become the same command.
-        fields["reservation_id"] = fields["command_id"]
+    for name, value in in_path.items():
+        _set(fields, name, value, key)
+    for name in made_fields(type_):
+        if not _given(fields, name):
+            # Not a random one: asked again with the same key, the request must become the same command.
+            fields[name] = fields["command_id"]
     return _checked(encode({"type": type_, **fields}), key)
+
+
+def made_fields(type_: str) -> tuple[str, ...]:
+    """Return the fields of a command that are made when the request does not give them."""
+    return _MADE.get(type_, ())
 
 
 def compose_query(sku: str, *, reservation_id: str | None = None, of_command_id: str | None = None) -> Composed:

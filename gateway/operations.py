@@ -6,7 +6,6 @@ from typing import Literal
 import msgspec
 
 from gateway.docs_page import PAGE
-from gateway.endpoint import Endpoint
 from gateway.incoming import HttpRequest
 from gateway.metrics import CONTENT_TYPE, Metrics
 from gateway.replies import JSON, Reply
@@ -39,16 +38,6 @@ class Operations:
         self._reasons = reasons
         self._metrics = metrics
         self._openapi = openapi
-
-    def endpoints(self) -> list[Endpoint]:
-        """List the routes."""
-        return [
-            Endpoint("GET", "/health/live", self.live),
-            Endpoint("GET", "/health/ready", self.ready),
-            Endpoint("GET", "/metrics", self.metrics),
-            Endpoint("GET", "/openapi.json", self.openapi),
-            Endpoint("GET", "/docs", self.docs),
-        ]
 
     async def live(self, request: HttpRequest) -> Reply:  # noqa: ARG002 - all routes are called alike
         """Say that the process runs."""

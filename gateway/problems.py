@@ -11,14 +11,15 @@ Refused                   a request that gets no result document
 Every answer of 400 and above is a problem document (RFC 9457) with the extension members `code`, `field` and `result`.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from schemas.codes import Code
 
-RETRY_AFTER_S = 1
 MEDIA_TYPE = b"application/problem+json"
 
 
@@ -37,62 +38,66 @@ class GatewayCode(StrEnum):
     VIEW_BEHIND = "view_behind"
 
 
-STATUS_OF: dict[Code | GatewayCode, int] = {
-    Code.MALFORMED: 400,
-    Code.INVALID_FIELD: 422,
+AnyCode = Code | GatewayCode
+
+
+class Refusal(NamedTuple):
+    """What a code means over HTTP: the status, and the sentence that stands in `detail` when there is no better one."""
+
+    status: int
+    text: str
+
+
+REFUSALS: dict[AnyCode, Refusal] = {
+    Code.MALFORMED: Refusal(400, "The body is not a JSON object."),
+    Code.INVALID_FIELD: Refusal(422, "A field is missing, unknown, of the wrong type or out of range."),
     # The gateway places commands itself: this one says that it counts partitions wrongly, which no caller can mend.
-    Code.WRONG_PARTITION: 500,
-    Code.IDEMPOTENCY_MISMATCH: 422,
-    Code.UNKNOWN_SKU: 404,
-    Code.UNKNOWN_WAREHOUSE: 404,
-    Code.UNKNOWN_RESERVATION: 404,
-    Code.RESERVATION_EXISTS: 409,
-    Code.RESERVATION_COMMITTED: 409,
-    Code.RESERVATION_RELEASED: 409,
-    Code.RESERVATION_EXPIRED: 409,
-    Code.QUANTITY_EXCEEDS_RESERVATION: 409,
-    Code.STALE_EXPECTATION: 409,
-    Code.NEGATIVE_STOCK: 409,
-    Code.INSUFFICIENT_STOCK: 409,
-    GatewayCode.UNKNOWN_COMMAND: 404,
-    GatewayCode.NOT_FOUND: 404,
-    GatewayCode.METHOD_NOT_ALLOWED: 405,
-    GatewayCode.BODY_TOO_LARGE: 413,
-    GatewayCode.TOO_MANY_REQUESTS: 429,
-    GatewayCode.INTERNAL_ERROR: 500,
-    GatewayCode.KAFKA_UNAVAILABLE: 503,
-    GatewayCode.VIEW_NOT_READY: 503,
-    GatewayCode.RESULT_TIMEOUT: 504,
-    GatewayCode.VIEW_BEHIND: 504,
+    Code.WRONG_PARTITION: Refusal(
+        500, "The gateway's partition count is not the cluster's: set HOLDFAST_PARTITIONS right."
+    ),
+    Code.IDEMPOTENCY_MISMATCH: Refusal(422, "This Idempotency-Key was used before for another command; use a new key."),
+    Code.UNKNOWN_SKU: Refusal(404, "No stock row has this SKU: adjust its stock first."),
+    Code.UNKNOWN_WAREHOUSE: Refusal(404, "The SKU has no stock row in this warehouse."),
+    Code.UNKNOWN_RESERVATION: Refusal(404, "The SKU has no such reservation."),
+    Code.RESERVATION_EXISTS: Refusal(409, "The SKU has a reservation of this id already; use another id."),
+    Code.RESERVATION_COMMITTED: Refusal(409, "The reservation has ended: it was committed."),
+    Code.RESERVATION_RELEASED: Refusal(409, "The reservation has ended: it was released."),
+    Code.RESERVATION_EXPIRED: Refusal(409, "The reservation has ended: its time to live is over."),
+    Code.QUANTITY_EXCEEDS_RESERVATION: Refusal(409, "The quantity is more than the reservation still holds."),
+    Code.STALE_EXPECTATION: Refusal(409, "on_hand is not what expected_on_hand says: read the stock and decide anew."),
+    Code.NEGATIVE_STOCK: Refusal(409, "A quantity would fall below 0."),
+    Code.INSUFFICIENT_STOCK: Refusal(409, "Less is available than was requested."),
+    GatewayCode.UNKNOWN_COMMAND: Refusal(404, "No such command is remembered for the SKU."),
+    GatewayCode.NOT_FOUND: Refusal(404, "There is no such route; /docs lists them."),
+    GatewayCode.METHOD_NOT_ALLOWED: Refusal(405, "The route does not take this method; /docs lists them."),
+    GatewayCode.BODY_TOO_LARGE: Refusal(413, "The body is too large."),
+    GatewayCode.TOO_MANY_REQUESTS: Refusal(
+        429, "Too many requests are waiting for their results; ask again a little later."
+    ),
+    GatewayCode.INTERNAL_ERROR: Refusal(500, "The gateway failed; its log says why."),
+    GatewayCode.KAFKA_UNAVAILABLE: Refusal(
+        503, "Kafka cannot be reached. Ask again later; with the same key that is safe."
+    ),
+    GatewayCode.VIEW_NOT_READY: Refusal(503, "The availability view is still being read; ask again a little later."),
+    GatewayCode.RESULT_TIMEOUT: Refusal(
+        504, "The result did not come in time. Ask again with the same key: that is safe."
+    ),
+    GatewayCode.VIEW_BEHIND: Refusal(504, "The availability view did not reach min_seq in time."),
 }
 
-DETAIL_OF: dict[Code | GatewayCode, str] = {
-    Code.MALFORMED: "The body is not a JSON object.",
-    Code.INVALID_FIELD: "A field is missing, unknown, of the wrong type or out of range.",
-    Code.WRONG_PARTITION: "The gateway's partition count is not the cluster's: set HOLDFAST_PARTITIONS right.",
-    Code.IDEMPOTENCY_MISMATCH: "This Idempotency-Key was used before for another command; use a new key.",
-    Code.UNKNOWN_SKU: "No stock row has this SKU: adjust its stock first.",
-    Code.UNKNOWN_WAREHOUSE: "The SKU has no stock row in this warehouse.",
-    Code.UNKNOWN_RESERVATION: "The SKU has no such reservation.",
-    Code.RESERVATION_EXISTS: "The SKU has a reservation of this id already; use another id.",
-    Code.RESERVATION_COMMITTED: "The reservation has ended: it was committed.",
-    Code.RESERVATION_RELEASED: "The reservation has ended: it was released.",
-    Code.RESERVATION_EXPIRED: "The reservation has ended: its time to live is over.",
-    Code.QUANTITY_EXCEEDS_RESERVATION: "The quantity is more than the reservation still holds.",
-    Code.STALE_EXPECTATION: "on_hand is not what expected_on_hand says: read the stock and decide anew.",
-    Code.NEGATIVE_STOCK: "A quantity would fall below 0.",
-    Code.INSUFFICIENT_STOCK: "Less is available than was requested.",
-    GatewayCode.UNKNOWN_COMMAND: "No such command is remembered for the SKU.",
-    GatewayCode.NOT_FOUND: "There is no such route; /docs lists them.",
-    GatewayCode.METHOD_NOT_ALLOWED: "The route does not take this method; /docs lists them.",
-    GatewayCode.BODY_TOO_LARGE: "The body is too large.",
-    GatewayCode.TOO_MANY_REQUESTS: "Too many requests are waiting for their results; ask again a little later.",
-    GatewayCode.INTERNAL_ERROR: "The gateway failed; its log says why.",
-    GatewayCode.KAFKA_UNAVAILABLE: "Kafka cannot be reached. Ask again later; with the same key that is safe.",
-    GatewayCode.VIEW_NOT_READY: "The availability view is still being read; ask again a little later.",
-    GatewayCode.RESULT_TIMEOUT: "The result did not come in time. Ask again with the same key: that is safe.",
-    GatewayCode.VIEW_BEHIND: "The availability view did not reach min_seq in time.",
-}
+
+def check_refusals(refusals: Mapping[AnyCode, Refusal]) -> None:
+    """Make sure that every code has its status and sentence.
+
+    Raises:
+        RuntimeError: names the codes that have none.
+    """
+    missing = [f"{type(code).__name__}.{code.name}" for code in (*Code, *GatewayCode) if code not in refusals]
+    if missing:
+        raise RuntimeError(f"gateway/problems.py: REFUSALS has no status and sentence for {', '.join(missing)}")
+
+
+check_refusals(REFUSALS)
 
 
 class Problem(msgspec.Struct, kw_only=True):
@@ -111,7 +116,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def problem_body(
-    code: Code | GatewayCode, *, detail: str | None = None, field: str | None = None, result: bytes | None = None
+    code: AnyCode, *, detail: str | None = None, field: str | None = None, result: bytes | None = None
 ) -> bytes:
     """Write the problem document of a code.
 
@@ -125,8 +130,8 @@ def problem_body(
         Problem(
             type=f"urn:holdfast:problem:{code}",
             title=code.replace("_", " ").capitalize(),
-            status=STATUS_OF[code],
-            detail=detail or DETAIL_OF[code],
+            status=REFUSALS[code].status,
+            detail=detail or REFUSALS[code].text,
             code=code,
             field=UNSET if field is None else field,
             result=UNSET if result is None else Raw(result),
@@ -146,7 +151,7 @@ class Refused(Exception):
 
     def __init__(
         self,
-        code: Code | GatewayCode,
+        code: AnyCode,
         *,
         detail: str | None = None,
         field: str | None = None,
@@ -156,12 +161,12 @@ class Refused(Exception):
         self.detail = detail
         self.field = field
         self.command_id = command_id
-        super().__init__(f"{code}: {detail or DETAIL_OF[code]}")
+        super().__init__(f"{code}: {detail or REFUSALS[code].text}")
 
     @property
     def status(self) -> int:
         """Return the HTTP status."""
-        return STATUS_OF[self.code]
+        return REFUSALS[self.code].status
 
     def body(self) -> bytes:
         """Write the problem document."""
@@ -187,7 +192,7 @@ class KafkaUnavailable(Refused):
     """Kafka cannot be reached, or does not take the command."""
 
     def __init__(self, reason: str, *, command_id: str | None = None) -> None:
-        detail = f"{DETAIL_OF[GatewayCode.KAFKA_UNAVAILABLE]} ({reason})"
+        detail = f"{REFUSALS[GatewayCode.KAFKA_UNAVAILABLE].text} ({reason})"
         super().__init__(GatewayCode.KAFKA_UNAVAILABLE, detail=detail, command_id=command_id)
 
 

@@ -13,7 +13,6 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from litestar.types import Receive, Scope, Send
 
 from gateway.config import GatewayConfig
-from gateway.endpoint import Endpoint
 from gateway.incoming import HttpRequest, Query, header
 from gateway.problems import KafkaUnavailable, Refused, TooManyRequests
 from gateway.reader import Positions, close_reader, open_reader
@@ -47,13 +46,9 @@ class StockChangeStreams:
         self._stopping = stopping
         self.open = 0
 
-    def endpoints(self) -> list[Endpoint]:
-        """List the routes."""
-        return [Endpoint("GET", "/v1/stock-changes", self.stream)]
-
-    async def stream(self, request: HttpRequest) -> Reply:
+    async def stream(self, request: HttpRequest, query: Query) -> Reply:
         """Open a stream, from `Last-Event-ID` or from now; with `sku` (once or more) only those SKUs' changes."""
-        skus = frozenset(Query(request, ("sku",)).all("sku"))
+        skus = frozenset(query.all("sku"))
         positions = _positions_in(header(request, b"last-event-id"), self._config.partitions)
         if self._ledger.unavailable is not None:
             raise KafkaUnavailable(self._ledger.unavailable)

@@ -9,6 +9,8 @@ from gateway.compose import compose, compose_query, idempotency_key, new_command
 from gateway.problems import Refused
 from schemas.codes import Code
 
+IN_PATH = {"reservation_id": "r"}
+
 
 def body(**fields):
     return json.dumps(fields).encode()
@@ -26,8 +28,8 @@ def test_without_a_header_the_bodys_command_id_counts():
 
 
 def test_without_any_id_one_is_made():
-    first = compose("commit", body(sku="a"), key=None, reservation_id="r")
-    second = compose("commit", body(sku="a", command_id=None), key=None, reservation_id="r")
+    first = compose("commit", body(sku="a"), key=None, in_path=IN_PATH)
+    second = compose("commit", body(sku="a", command_id=None), key=None, in_path=IN_PATH)
     assert first.command_id != second.command_id
 
 
@@ -44,7 +46,9 @@ def test_a_reservation_without_an_id_is_named_by_its_key_so_that_a_retry_is_the_
 
 
 def test_the_route_gives_type_and_reservation():
-    command = compose("release", body(sku="a", quantity=2, reason="changed his mind"), key="k", reservation_id="r:1")
+    command = compose(
+        "release", body(sku="a", quantity=2, reason="changed his mind"), key="k", in_path={"reservation_id": "r:1"}
+    )
     assert json.loads(command.value) == {
         "type": "release",
         "sku": "a",
@@ -56,9 +60,7 @@ def test_the_route_gives_type_and_reservation():
 
 
 def test_ids_in_the_body_may_repeat_the_requests_own():
-    command = compose(
-        "extend", body(sku="a", ttl_ms=0, command_id="k", reservation_id="r"), key="k", reservation_id="r"
-    )
+    command = compose("extend", body(sku="a", ttl_ms=0, command_id="k", reservation_id="r"), key="k", in_path=IN_PATH)
     assert command.command_id == "k"
 
 
@@ -81,14 +83,14 @@ REFUSED = [
 @pytest.mark.parametrize(("type_", "fields", "field"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_what_the_ledger_would_refuse_is_refused_with_the_field(type_, fields, field):
     with pytest.raises(Refused) as refused:
-        compose(type_, body(**fields), key="k", reservation_id=None if type_ == "adjust" else "r")
+        compose(type_, body(**fields), key="k", in_path={} if type_ == "adjust" else IN_PATH)
     assert (refused.value.code, refused.value.field, refused.value.command_id) == (Code.INVALID_FIELD, field, "k")
 
 
 @pytest.mark.parametrize("garbage", [b"", b"[]", b"3", b"{", b'{"sku":"\xff"}', b"null", b'{"sku":}'])
 def test_what_is_no_json_object_is_malformed(garbage):
     with pytest.raises(Refused) as refused:
-        compose("commit", garbage, key="k", reservation_id="r")
+        compose("commit", garbage, key="k", in_path=IN_PATH)
     assert refused.value.code is Code.MALFORMED
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.problems import DETAIL_OF, STATUS_OF, GatewayCode, problem_body
+from gateway.problems import REFUSALS, GatewayCode, check_refusals, problem_body
 from schemas.codes import Code
 
 CONTRACT = {
@@ -28,12 +28,18 @@ CONTRACT = {
 
 @pytest.mark.parametrize("code", list(Code) + list(GatewayCode))
 def test_every_code_has_a_status_and_a_sentence(code):
-    assert 400 <= STATUS_OF[code] < 600
-    assert DETAIL_OF[code].endswith(".")
+    assert 400 <= REFUSALS[code].status < 600
+    assert REFUSALS[code].text.endswith(".")
+
+
+def test_a_code_without_status_and_sentence_is_named():
+    others = {code: refusal for code, refusal in REFUSALS.items() if code is not Code.UNKNOWN_SKU}
+    with pytest.raises(RuntimeError, match=r"for Code\.UNKNOWN_SKU$"):
+        check_refusals(others)
 
 
 def test_the_codes_of_the_contract_have_its_statuses():
-    assert {code.value: STATUS_OF[code] for code in Code} == CONTRACT
+    assert {code.value: REFUSALS[code].status for code in Code} == CONTRACT
 
 
 def test_a_problem_document_has_the_members_of_rfc_9457_and_the_code():

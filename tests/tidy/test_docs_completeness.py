@@ -7,7 +7,7 @@ import pytest
 import typer
 from repository import ROOT, document, place, python_files, text_files, text_of, tree_of
 
-from gateway.problems import STATUS_OF
+from gateway.problems import REFUSALS
 from ops.cli import app
 from schemas.codes import Code
 
@@ -41,7 +41,7 @@ def is_log_call(node):
 
 def test_every_code_has_its_row_and_its_status_in_the_order_of_precedence():
     rows = re.findall(r"^\| `(\w+)` \| (\d{3}) \| \S.* \| \S.* \|$", document("docs/codes.md"), re.MULTILINE)
-    assert {code: int(status) for code, status in rows} == {str(code): status for code, status in STATUS_OF.items()}
+    assert {code: int(status) for code, status in rows} == {str(code): status for code, (status, _) in REFUSALS.items()}
     assert [code for code, _ in rows][: len(Code)] == [str(code) for code in Code]
 
 

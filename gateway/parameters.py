@@ -1,0 +1,64 @@
+"""Owns the parameters of the routes: what stands in path, query string and headers, as the OpenAPI document says it."""
+
+from typing import Any, Literal, NamedTuple
+
+from schemas.commands import IDENTIFIER_PATTERN
+
+Schema = dict[str, Any]
+Where = Literal["path", "query", "header"]
+
+STRING: Schema = {"type": "string"}
+IDENTIFIER: Schema = {"type": "string", "pattern": IDENTIFIER_PATTERN}
+_SKU: Schema = {"type": "string", "minLength": 1, "maxLength": 64}
+
+
+class Parameter(NamedTuple):
+    """One parameter of a route.
+
+    `field` is what it is called in a command, where its own name is another: `id` in a path is one of many ids.
+    """
+
+    name: str
+    where: Where
+    schema: Schema
+    description: str
+    required: bool = False
+    field: str | None = None
+
+    def described(self) -> Schema:
+        """Return the parameter as an OpenAPI document has it."""
+        return {
+            "name": self.name,
+            "in": self.where,
+            "schema": self.schema,
+            "description": self.description,
+            "required": self.required,
+        }
+
+
+IDEMPOTENCY_KEY = Parameter(
+    "Idempotency-Key",
+    "header",
+    IDENTIFIER,
+    "The command's id. The same key and content again gets the first result again, with `replayed: true`. Made and "
+    "returned in the same header when absent.",
+    field="command_id",
+)
+PREFER = Parameter("Prefer", "header", STRING, "`respond-async`: answered 202 as soon as Kafka has the command.")
+RESERVATION_ID = Parameter("id", "path", IDENTIFIER, "The reservation's id.", required=True, field="reservation_id")
+COMMAND_ID = Parameter("id", "path", IDENTIFIER, "The command's id.", required=True)
+SKU = Parameter("sku", "query", _SKU, "The SKU.", required=True)
+SKUS = Parameter(
+    "sku", "query", {"type": "array", "items": _SKU, "minItems": 1}, "A SKU; may be repeated.", required=True
+)
+SKUS_WANTED = Parameter("sku", "query", {"type": "array", "items": _SKU}, "Only these SKUs' changes; all when absent.")
+CHANNEL = Parameter("channel", "query", STRING, "Accepted, and without effect: there are no policies yet.")
+MIN_SEQ = Parameter(
+    "min_seq",
+    "query",
+    {"type": "integer", "minimum": 0},
+    "With one SKU: wait until the view has the change of this sequence number.",
+)
+LAST_EVENT_ID = Parameter(
+    "Last-Event-ID", "header", STRING, "The id of the last event that was seen: the stream goes on after it."
+)

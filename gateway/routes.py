@@ -1,0 +1,255 @@
+"""Owns the table of routes: method, path, parameters, body, answers, codes, and who answers.
+
+The handlers (`gateway/endpoint.py`) and the OpenAPI document (`gateway/openapi.py`) come from it. A command gets its
+route with one entry of `_command`: its body is the command's own type without what the route gives.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from gateway import parameters
+from gateway.availability_routes import Availability, AvailabilityBody, AvailabilityRoutes
+from gateway.command_routes import Act, CommandRoutes
+from gateway.incoming import HttpRequest, Query
+from gateway.operations import Live, Operations, Readiness
+from gateway.parameters import Parameter
+from gateway.problems import AnyCode, GatewayCode
+from gateway.replies import Reply
+from gateway.stock_change_stream import StockChangeStreams
+from schemas.codes import Code
+from schemas.commands import Adjust, Commit, Extend, Release, Reserve, SkuCommand, tag_of
+from schemas.results import Result
+from schemas.stock_changes import StockChange
+
+# A route with a query string gets it read, so that only the parameters in the table are taken.
+Read = Callable[[HttpRequest, Query], Awaitable[Reply]]
+
+
+class Parts(NamedTuple):
+    """Those who answer."""
+
+    commands: CommandRoutes
+    availability: AvailabilityRoutes
+    streams: StockChangeStreams
+    operations: Operations
+
+
+class Route(NamedTuple):
+    """One route.
+
+    `answer` is the type of the answer's document, or its media type where it is none; `data` the type of what such an
+    answer holds. `body` is the type of the body; for a command's route it is the command.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    summary: str
+    answer: type[msgspec.Struct] | str
+    act: Callable[[Parts], Act] | None = None
+    read: Callable[[Parts], Read] | None = None
+    codes: tuple[AnyCode, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    body: type[msgspec.Struct] | None = None
+    data: type[msgspec.Struct] | None = None
+    status: int = 200
+    other: tuple[int, str] | None = None  # another status at which the answer's document is given, and what it means
+    tag: str = "operations"
+
+    @property
+    def name(self) -> str:
+        """Return method and path."""
+        return f"{self.method} {self.path}"
+
+    def bound(self, parts: Parts) -> Act:
+        """Return what answers a request of this route."""
+        if self.read is None:
+            assert self.act is not None  # noqa: S101 - checked at import
+            return self.act(parts)
+        read = self.read(parts)
+        known = frozenset(parameter.name for parameter in self.parameters if parameter.where == "query")
+
+        async def act(request: HttpRequest) -> Reply:
+            return await read(request, Query(request, known))
+
+        return act
+
+
+_READ = (Code.MALFORMED, Code.INVALID_FIELD)
+_LEDGER = (*_READ, GatewayCode.TOO_MANY_REQUESTS, GatewayCode.KAFKA_UNAVAILABLE, GatewayCode.RESULT_TIMEOUT)
+_COMMAND = (*_LEDGER, Code.IDEMPOTENCY_MISMATCH, GatewayCode.BODY_TOO_LARGE)
+_STEP = (
+    Code.UNKNOWN_SKU,
+    Code.UNKNOWN_RESERVATION,
+    Code.RESERVATION_COMMITTED,
+    Code.RESERVATION_RELEASED,
+    Code.RESERVATION_EXPIRED,
+)
+_VIEW = (*_READ, GatewayCode.TOO_MANY_REQUESTS, GatewayCode.VIEW_NOT_READY, GatewayCode.VIEW_BEHIND)
+_RESERVATION = "/v1/reservations/{id}"
+
+
+def _command(
+    command: type[SkuCommand],
+    path: str,
+    summary: str,
+    codes: tuple[Code, ...],
+    *,
+    in_path: tuple[Parameter, ...] = (),
+    status: int = 200,
+) -> Route:
+    """Declare the route of a command; `codes` are those that its rule gives."""
+    id_field = in_path[0].field if in_path else None
+    return Route(
+        "POST",
+        path,
+        summary,
+        Result,
+        act=lambda parts: parts.commands.sender(tag_of(command), status, id_field),
+        codes=(*_COMMAND, *codes),
+        parameters=(*in_path, parameters.IDEMPOTENCY_KEY, parameters.PREFER),
+        body=command,
+        status=status,
+        tag="commands",
+    )
+
+
+_COMMAND_ROUTES = (
+    _command(
+        Adjust,
+        "/v1/adjustments",
+        "Change a stock row by a difference or to a count",
+        (Code.STALE_EXPECTATION, Code.NEGATIVE_STOCK, Code.UNKNOWN_WAREHOUSE),
+    ),
+    _command(
+        Reserve,
+        "/v1/reservations",
+        "Hold a quantity of a SKU",
+        (Code.UNKNOWN_SKU, Code.UNKNOWN_WAREHOUSE, Code.RESERVATION_EXISTS, Code.INSUFFICIENT_STOCK),
+        status=201,
+    ),
+    _command(
+        Commit,
+        f"{_RESERVATION}/commit",
+        "Take reserved goods out of stock",
+        (*_STEP, Code.QUANTITY_EXCEEDS_RESERVATION, Code.NEGATIVE_STOCK),
+        in_path=(parameters.RESERVATION_ID,),
+    ),
+    _command(
+        Release,
+        f"{_RESERVATION}/release",
+        "Give reserved goods back",
+        (*_STEP, Code.QUANTITY_EXCEEDS_RESERVATION),
+        in_path=(parameters.RESERVATION_ID,),
+    ),
+    _command(
+        Extend,
+        f"{_RESERVATION}/extend",
+        "Let a reservation live longer",
+        _STEP,
+        in_path=(parameters.RESERVATION_ID,),
+    ),
+)
+
+_READ_ROUTES = (
+    Route(
+        "GET",
+        _RESERVATION,
+        "Read a reservation, linearizably",
+        Result,
+        read=lambda parts: parts.commands.reservation,
+        codes=(*_LEDGER, Code.UNKNOWN_SKU, Code.UNKNOWN_RESERVATION),
+        parameters=(parameters.RESERVATION_ID, parameters.SKU),
+        tag="reads",
+    ),
+    Route(
+        "GET",
+        "/v1/stock",
+        "Read a SKU's stock rows, linearizably",
+        Result,
+        read=lambda parts: parts.commands.stock,
+        codes=(*_LEDGER, Code.UNKNOWN_SKU),
+        parameters=(parameters.SKU,),
+        tag="reads",
+    ),
+    Route(
+        "GET",
+        "/v1/commands/{id}",
+        "Read the result that a command got",
+        Result,
+        read=lambda parts: parts.commands.command,
+        codes=(*_LEDGER, Code.UNKNOWN_SKU, GatewayCode.UNKNOWN_COMMAND),
+        parameters=(parameters.COMMAND_ID, parameters.SKU),
+        tag="reads",
+    ),
+    Route(
+        "GET",
+        "/v1/availability",
+        "Read what is available, from the local view",
+        Availability,
+        read=lambda parts: parts.availability.get,
+        codes=_VIEW,
+        parameters=(parameters.SKUS, parameters.CHANNEL, parameters.MIN_SEQ),
+        tag="reads",
+    ),
+    Route(
+        "POST",
+        "/v1/availability",
+        "Read what is available of many SKUs, from the local view",
+        Availability,
+        act=lambda parts: parts.availability.post,
+        codes=(*_VIEW, GatewayCode.BODY_TOO_LARGE),
+        body=AvailabilityBody,
+        tag="reads",
+    ),
+    Route(
+        "GET",
+        "/v1/stock-changes",
+        "Follow the stock changes as server-sent events (data: StockChange)",
+        "text/event-stream",
+        read=lambda parts: parts.streams.stream,
+        codes=(*_READ, GatewayCode.TOO_MANY_REQUESTS, GatewayCode.KAFKA_UNAVAILABLE),
+        parameters=(parameters.SKUS_WANTED, parameters.LAST_EVENT_ID),
+        data=StockChange,
+        tag="reads",
+    ),
+)
+
+_OPERATION_ROUTES = (
+    Route("GET", "/health/live", "Whether the process runs", Live, act=lambda parts: parts.operations.live),
+    Route(
+        "GET",
+        "/health/ready",
+        "Whether requests can be served (503 while not)",
+        Readiness,
+        act=lambda parts: parts.operations.ready,
+        other=(503, "Not ready, with the reasons."),
+    ),
+    Route("GET", "/metrics", "Metrics in Prometheus' format", "text/plain", act=lambda parts: parts.operations.metrics),
+    Route("GET", "/openapi.json", "This document", "application/json", act=lambda parts: parts.operations.openapi),
+    Route("GET", "/docs", "This document as a page", "text/html", act=lambda parts: parts.operations.docs),
+)
+
+ROUTES: tuple[Route, ...] = (*_COMMAND_ROUTES, *_READ_ROUTES, *_OPERATION_ROUTES)
+
+
+def check_routes(routes: tuple[Route, ...]) -> None:
+    """Make sure that every route is whole and that no two are the same.
+
+    Raises:
+        RuntimeError: names the route, and what it lacks.
+    """
+    seen: set[str] = set()
+    for route in routes:
+        in_path = {f"{{{parameter.name}}}" for parameter in route.parameters if parameter.where == "path"}
+        if in_path != {part for part in route.path.split("/") if part.startswith("{")}:
+            raise RuntimeError(f"gateway/routes.py: the path of {route.name} and its parameters differ")
+        if (route.act is None) == (route.read is None):
+            raise RuntimeError(f"gateway/routes.py: {route.name} needs `act` or `read`, one of the two")
+        if route.name in seen:
+            raise RuntimeError(f"gateway/routes.py: {route.name} stands twice")
+        seen.add(route.name)
+
+
+check_routes(ROUTES)

@@ -1,0 +1,79 @@
+"""The table of routes: the app and the document have what stands in it, and nothing else."""
+
+import re
+
+import pytest
+
+from gateway.parameters import IDEMPOTENCY_KEY, RESERVATION_ID
+from gateway.problems import REFUSALS
+from gateway.routes import ROUTES, check_routes
+from schemas.commands import SKU_COMMAND_TYPES, Query
+
+COMMAND_ROUTES = [route for route in ROUTES if route.body in SKU_COMMAND_TYPES]
+READS_WITH_A_QUERY = [route for route in ROUTES if route.read is not None]
+
+
+def test_every_route_of_the_app_is_in_the_table_and_the_other_way_round(gateway):
+    served = {
+        f"{method} {re.sub(':str', '', route.path_format)}"
+        for route in gateway.app.routes
+        for method in route.methods
+        if method != "OPTIONS"
+    }
+    assert served == {route.name for route in ROUTES}
+
+
+async def test_every_route_of_the_document_is_in_the_table_and_the_other_way_round(client):
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    described = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+    assert described == {route.name for route in ROUTES}
+
+
+def test_every_command_that_changes_something_has_a_route():
+    assert {route.body for route in COMMAND_ROUTES} == set(SKU_COMMAND_TYPES) - {Query}
+
+
+@pytest.mark.parametrize("route", COMMAND_ROUTES, ids=lambda route: route.name)
+async def test_a_body_without_what_the_document_requires_is_refused(client, route):
+    document = (await client.get("/openapi.json")).json()
+    schema = document["components"]["schemas"][f"{route.body.__name__}Body"]
+    answer = await client.post(route.path.format(id="r1"), json={})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_field")
+    assert answer.json()["field"] in schema["required"]
+
+
+@pytest.mark.parametrize("route", COMMAND_ROUTES, ids=lambda route: route.name)
+async def test_each_code_of_a_command_is_answered_with_a_status_of_the_document(client, ledger, helpers, route):
+    document = (await client.get("/openapi.json")).json()
+    responses = document["paths"][route.path]["post"]["responses"]
+    body = {"sku": "a", "warehouse": "york", "reason": "receipt", "delta": 1, "quantity": 1, "ttl_ms": 1}
+    fields = document["components"]["schemas"][f"{route.body.__name__}Body"]["properties"]
+    body = {name: value for name, value in body.items() if name in fields}
+    for code in route.codes:
+        ledger.answer = lambda command, code=code: helpers.result_of(command, code=code.value)
+        if code in {"malformed", "invalid_field"} or not hasattr(type(code), "UNKNOWN_SKU"):
+            continue
+        answer = await client.post(route.path.format(id="r1"), json=body)
+        assert answer.status_code == REFUSALS[code].status
+        assert f"`{code}`" in responses[str(answer.status_code)]["description"]
+
+
+@pytest.mark.parametrize("route", READS_WITH_A_QUERY, ids=lambda route: route.name)
+async def test_a_read_takes_the_parameters_of_the_table_and_no_other(client, route):
+    answer = await client.get(route.path.format(id="r1"), params={"colour": "red"})
+    assert (answer.status_code, answer.json()["field"]) == (422, "colour")
+
+
+RESERVE = next(route for route in ROUTES if route.name == "POST /v1/reservations")
+WRONG = [
+    ((RESERVE, RESERVE), "stands twice"),
+    ((RESERVE._replace(act=None),), "needs `act` or `read`"),
+    ((RESERVE._replace(parameters=(RESERVATION_ID, IDEMPOTENCY_KEY)),), "its parameters differ"),
+    ((RESERVE._replace(path="/v1/reservations/{id}"),), "its parameters differ"),
+]
+
+
+@pytest.mark.parametrize(("routes", "sentence"), WRONG)
+def test_a_table_that_is_wrong_says_so_in_a_sentence(routes, sentence):
+    with pytest.raises(RuntimeError, match=sentence):
+        check_routes(routes)
