@@ -64,6 +64,7 @@ REFUSALS: dict[AnyCode, Refusal] = {
     Code.RESERVATION_RELEASED: Refusal(409, "The reservation has ended: it was released."),
     Code.RESERVATION_EXPIRED: Refusal(409, "The reservation has ended: its time to live is over."),
     Code.QUANTITY_EXCEEDS_RESERVATION: Refusal(409, "The quantity is more than the reservation still holds."),
+    Code.LIMIT_EXCEEDED: Refusal(409, "A bucket of stock would hold more than 2^53 - 1 units."),
     Code.STALE_EXPECTATION: Refusal(409, "on_hand is not what expected_on_hand says: read the stock and decide anew."),
     Code.NEGATIVE_STOCK: Refusal(409, "A quantity would fall below 0."),
     Code.INSUFFICIENT_STOCK: Refusal(409, "Less is available than was requested."),

@@ -120,7 +120,7 @@ _COMMAND_ROUTES = (
         Adjust,
         "/v1/adjustments",
         "Change a stock row by a difference or to a count",
-        (Code.STALE_EXPECTATION, Code.NEGATIVE_STOCK, Code.UNKNOWN_WAREHOUSE),
+        (Code.LIMIT_EXCEEDED, Code.STALE_EXPECTATION, Code.NEGATIVE_STOCK, Code.UNKNOWN_WAREHOUSE),
     ),
     _command(
         Reserve,

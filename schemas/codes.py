@@ -18,6 +18,7 @@ class Code(StrEnum):
     RESERVATION_RELEASED = "reservation_released"
     RESERVATION_EXPIRED = "reservation_expired"
     QUANTITY_EXCEEDS_RESERVATION = "quantity_exceeds_reservation"
+    LIMIT_EXCEEDED = "limit_exceeded"
     STALE_EXPECTATION = "stale_expectation"
     NEGATIVE_STOCK = "negative_stock"
     INSUFFICIENT_STOCK = "insufficient_stock"

@@ -10,6 +10,8 @@ from tables.core.rule import Rule
 
 # With more rows a query's result would outgrow a record batch (about 150 bytes a row, 1 MiB a batch).
 MAX_WAREHOUSES = 1_000
+# Every JSON reader can represent it. A field of a command holds less, but commands add up.
+MAX_BUCKET = (1 << 53) - 1
 _NO_STOCK = Stock()
 
 
@@ -18,15 +20,17 @@ def adjust(_rows: Rows, sku: Sku | None, command: Adjust, _now_ms: int) -> Outco
     warehouse = command.warehouse
     before = sku.stock.get(warehouse) if sku else None
     if before is None:
-        if sku is not None and len(sku.stock) >= MAX_WAREHOUSES:
+        if sku is not None and command.count != 0 and len(sku.stock) >= MAX_WAREHOUSES:
             return Refusal(Code.UNKNOWN_WAREHOUSE)
         before = _NO_STOCK
-    if command.expected_on_hand is not None and command.expected_on_hand != before.on_hand:
-        return Refusal(Code.STALE_EXPECTATION)
     bucket: Bucket = command.bucket or "on_hand"
     held: int = getattr(before, bucket)
     quantity = command.count if command.delta is None else held + command.delta
     assert quantity is not None  # noqa: S101 - the decoder lets no adjust pass without one of the two
+    if quantity > MAX_BUCKET:
+        return Refusal(Code.LIMIT_EXCEEDED)
+    if command.expected_on_hand is not None and command.expected_on_hand != before.on_hand:
+        return Refusal(Code.STALE_EXPECTATION)
     if quantity < 0:
         return Refusal(Code.NEGATIVE_STOCK)
 

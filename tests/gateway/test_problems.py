@@ -20,6 +20,7 @@ CONTRACT = {
     "reservation_released": 409,
     "reservation_expired": 409,
     "quantity_exceeds_reservation": 409,
+    "limit_exceeded": 409,
     "stale_expectation": 409,
     "negative_stock": 409,
     "insufficient_stock": 409,

@@ -15,6 +15,8 @@ from schemas.results import Result
 from schemas.stock_changes import StockChange
 
 AVRO = Path(__file__).parents[2] / "schemas" / "avro"
+# Symbols that were added to enums since `released/`.
+NEW_SYMBOLS = {"result": ["limit_exceeded"]}
 MESSAGES = {tag_of(kind): kind for kind in COMMAND_TYPES} | {
     "result": Result,
     "stock_change": StockChange,
@@ -94,8 +96,12 @@ def test_there_is_a_schema_for_every_message_and_no_other():
 @pytest.mark.parametrize("path", sorted((AVRO / "released").glob("*.avsc")), ids=lambda path: path.stem)
 def test_a_schema_and_its_released_version_can_read_each_other(path):
     released, current = read_schema(path), read_schema(AVRO / path.name)
+    # Avro's old readers cannot read a symbol they do not know, so readers are upgraded before writers.
+    known = (AVRO / path.name).read_text()
+    for symbol in NEW_SYMBOLS.get(path.stem, ()):
+        known = known.replace(f'"{symbol}", ', "")
     checker = avro.compatibility.ReaderWriterCompatibilityChecker()
-    for reader, writer in ((current, released), (released, current)):
+    for reader, writer in ((current, released), (released, avro.schema.parse(known))):
         verdict = checker.get_compatibility(reader, writer)
         assert verdict.compatibility is avro.compatibility.SchemaCompatibilityType.compatible, verdict.messages
 

@@ -6,7 +6,8 @@ import pytest
 
 from schemas.codec import decode_command, encode
 from schemas.codes import Code
-from tables.core.adjust import MAX_WAREHOUSES
+from tables.core import adjust as adjust_rule
+from tables.core.adjust import MAX_BUCKET, MAX_WAREHOUSES
 from tables.core.decide import decide, decide_expiry
 from tables.core.decision import Record
 from tables.core.retention import CLOSED_RESERVATION_MS, DEDUPLICATION_WINDOW_MS
@@ -228,6 +229,45 @@ def test_a_sku_has_a_bounded_number_of_warehouses():
         story.tell("adjust", warehouse=f"w{number}", delta=1, reason="receipt")
     assert story.tell("adjust", warehouse="one-more", delta=1, reason="receipt")["code"] == "unknown_warehouse"
     assert story.tell("adjust", warehouse="w0", delta=1, reason="receipt")["status"] == "accepted"
+
+
+@pytest.fixture
+def full_story(monkeypatch):
+    """As many warehouses as a SKU may have: two."""
+    monkeypatch.setattr(adjust_rule, "MAX_WAREHOUSES", 2)
+    return Story().stock(leeds=1, york=1)
+
+
+def test_a_count_of_nothing_in_one_warehouse_too_many_is_accepted_and_makes_no_row(full_story):
+    result = full_story.tell("adjust", warehouse="bath", count=0, reason="cycle_count", bucket="damaged")
+    assert (result["status"], result["seq"], full_story.changes) == ("accepted", 2, [])
+    assert result["stock"] == [{"warehouse": "bath", "on_hand": 0, "reserved": 0, "damaged": 0, "safety_stock": 0,
+                                "inbound": 0, "available": 0}]  # fmt: skip
+    assert [row["warehouse"] for row in full_story.tell("query")["stock"]] == ["leeds", "york"]
+    refused = full_story.tell("adjust", warehouse="bath", count=0, reason="cycle_count", expected_on_hand=1)
+    assert refused["code"] == "stale_expectation"
+
+
+@pytest.mark.parametrize("change", [{"count": 1}, {"delta": 1}, {"delta": -1}, {"count": 1, "expected_on_hand": 7}])
+def test_whatever_else_is_adjusted_in_one_warehouse_too_many_is_refused_first_of_all(full_story, change):
+    result = full_story.tell("adjust", warehouse="bath", reason="correction", **change)
+    assert (result["code"], full_story.changes) == ("unknown_warehouse", [])
+
+
+@pytest.mark.parametrize("bucket", ["on_hand", "damaged", "safety_stock"])
+def test_a_bucket_holds_more_than_one_command_may_bring_up_to_the_largest_number_of_json(monkeypatch, bucket):
+    assert MAX_BUCKET == 2**53 - 1
+    story = Story()
+    billion = {"warehouse": "leeds", "bucket": bucket, "delta": 1_000_000_000, "reason": "receipt"}
+    story.tell("adjust", **billion)
+    assert story.tell("adjust", **billion)["stock"][0][bucket] == 2_000_000_000
+    monkeypatch.setattr(adjust_rule, "MAX_BUCKET", 3_000_000_005)
+    story.tell("adjust", **billion)
+    over = billion | {"delta": 6, "expected_on_hand": 7, "command_id": "over"}
+    refused = story.tell("adjust", **over)
+    assert (refused["code"], refused["seq"], story.changes) == ("limit_exceeded", 3, [])
+    assert story.tell("adjust", **over)["replayed"]
+    assert story.tell("adjust", **billion | {"delta": 5})["stock"][0][bucket] == 3_000_000_005
 
 
 def test_extend_counts_from_now_and_zero_means_never():
