@@ -2,33 +2,22 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from tables.core.decision import Decision, Sku
-from tables.core.retention import CLOSED_RESERVATION_MS, DEDUPLICATION_WINDOW_MS, remembered_until
-from tables.core.rows import (
-    POSITION_KEY,
-    Position,
-    Reservation,
-    Seen,
-    Stock,
-    decode_position,
-    decode_reservation,
-    decode_seen,
-    decode_seen_head,
-    decode_stock,
-    encode_row,
-    stock_key,
-)
+from tables.core.row_kind import R, RowKind
+from tables.core.rows import KINDS, POSITION_KEY, STOCK, Position, Row, Stock, decode_position, encode_row, stock_key
 from tables.due import Expiries, Forgetting
 from tables.store import Item, Store
 
 # A row costs about 500 bytes: two generations of SKUs and two of reservations are 200 MB a partition at most.
 CACHED_ROWS = 100_000
 _CHECKPOINT_KEY = b"L"
-_SEEN, _RESERVATION = b"CR"  # the letters of their keys
+# Kinds by the first byte of their keys, as the ledger holds their rows in memory.
+_DECODED = {letter: kind for letter, kind in KINDS.items() if kind.kept == "decoded"}
+_ENCODED = {letter: kind for letter, kind in KINDS.items() if kind.kept == "encoded"}
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -65,11 +54,11 @@ class Ledger:
     def __init__(self, store: Store, *, cached_rows: int = CACHED_ROWS) -> None:
         self._store = store
         self._skus: _Cache[str, Sku] = _Cache(cached_rows, lambda sku: len(sku.stock))
-        self._reservations: _Cache[bytes, Reservation] = _Cache(cached_rows, lambda _: 1)
+        self._rows: _Cache[bytes, Row] = _Cache(cached_rows, lambda _: 1)
         self._changed_skus: dict[str, Sku] = {}
-        self._overlay: dict[bytes, Stock | Reservation | None] = {}
-        self._new_seen: dict[bytes, bytes] = {}
-        self._closed: list[bytes] = []
+        self._overlay: dict[bytes, Row | None] = {}
+        self._encoded: dict[int, dict[bytes, bytes]] = {letter: {} for letter in _ENCODED}
+        self._ended: dict[int, list[bytes]] = {letter: [] for letter in _DECODED}
         self._pending: list[Item] | None = None
         self.expiries = Expiries(store)
         self._forgetting = Forgetting(store)
@@ -92,48 +81,47 @@ class Ledger:
         rows = {}
         seq = 0
         for key, value in self._store.scan(prefix, prefix[:-1] + b"\x01"):
-            row = rows[key[len(prefix) :].decode()] = decode_stock(value)
+            row = rows[key[len(prefix) :].decode()] = STOCK.decode(value)
             seq = max(seq, row.seq)
         return Sku(seq, rows) if rows else None
 
-    def reservation(self, key: bytes) -> Reservation | None:
-        """Return a reservation row by its key, as old as it may be."""
-        found = self._reservations.young.get(key) or self._reservations.find_old(key)
+    def row(self, kind: RowKind[R], key: bytes) -> R | None:
+        """Return a row by its kind and key, as old as it may be; any kind but those that are kept with their SKU."""
+        if kind.kept == "encoded":
+            value = self._encoded[key[0]].get(key) or self._store.get(key)
+            return None if value is None else kind.decode(value)
+        found: Any = self._rows.young.get(key) or self._rows.find_old(key)
         if found is None:
             if key in self._overlay:
                 return self._overlay[key]  # type: ignore[return-value] # the key's letter says what the row is
             value = self._store.get(key)
             if value is not None:
-                found = decode_reservation(value)
-                self._reservations.put(key, found)
-        return found
-
-    def seen(self, key: bytes) -> Seen | None:
-        """Return a seen command's row by its key, as old as it may be."""
-        value = self._new_seen.get(key) or self._store.get(key)
-        return None if value is None else decode_seen(value)
+                found = kind.decode(value)
+                self._rows.put(key, found)
+        return found  # type: ignore[no-any-return]
 
     # What a transaction does.
 
     def apply(self, decision: Decision) -> None:
         """Take over a decision's rows; the next decision sees them."""
         if decision.stock:
-            self._apply_changes(decision)
-        key = decision.reservation_key
-        if key is not None:
-            reservation = decision.reservation
-            assert reservation is not None  # noqa: S101 - a key comes with its row
-            self._overlay[key] = reservation
-            self._reservations.put(key, reservation)
-            if reservation.closed_at is not None:
-                self._closed.append(key)
-            elif reservation.expires_at is not None:
-                self.expiries.add(reservation.expires_at, decision.sku, decision.reservation_id or "")
-        if decision.seen is not None:
-            # Encoded at once: it is never changed, seldom asked for, and the smallest so.
-            self._new_seen[decision.seen_key] = encode_row(decision.seen)
+            self._update_sku(decision)
+        overlay, all_encoded = self._overlay, self._encoded
+        for key, row in decision.writes:
+            letter = key[0]
+            if letter in all_encoded:
+                all_encoded[letter][key] = encode_row(row)
+                continue
+            overlay[key] = row
+            if letter in _DECODED:
+                self._rows.put(key, row)
+                kind = _DECODED[letter]
+                if kind.ended is not None and getattr(row, kind.ended) is not None:
+                    self._ended[letter].append(key)
+                elif kind.due is not None and (due := getattr(row, kind.due)) is not None:
+                    self.expiries.add(due, decision.sku, key.decode().partition("\0")[2])
 
-    def _apply_changes(self, decision: Decision) -> None:
+    def _update_sku(self, decision: Decision) -> None:
         sku_id, sku = decision.sku, decision.row
         if sku is None:
             sku = Sku(0, {})
@@ -141,7 +129,6 @@ class Ledger:
         known = len(stock)
         for warehouse, row in decision.stock:
             stock[warehouse] = row
-            self._overlay[stock_key(sku_id, warehouse)] = row
             sku.seq = row.seq
         if len(stock) != known:
             sku.stock = {warehouse: stock[warehouse] for warehouse in sorted(stock)}
@@ -159,16 +146,17 @@ class Ledger:
             if value is None:
                 continue
             # The id may have been used again since: then the row is younger than this entry.
-            row = decode_seen(value) if key.startswith(b"C") else decode_reservation(value)
-            until = remembered_until(row)
+            kind = KINDS[key[0]]
+            until = kind.forgotten_at(kind.decode_head(value))
             if until is not None and until <= now_ms:
                 self._overlay[key] = None
-                self._reservations.discard(key)
+                self._rows.discard(key)
 
     def pending(self) -> list[Item]:
         """Return the rows of this transaction as the changelog and the store take them, one per key."""
         rows: list[Item] = [(key, None if row is None else encode_row(row)) for key, row in self._overlay.items()]
-        rows += self._new_seen.items()
+        for encoded in self._encoded.values():
+            rows += encoded.items()
         self._pending = rows
         return self._pending.copy()
 
@@ -181,8 +169,10 @@ class Ledger:
         """
         items = self._pending if self._pending is not None else self.pending()
         # By the clock at the end: a few rows are dropped a moment later than they might be, but none too early.
-        self._forgetting.add(position.now_ms + DEDUPLICATION_WINDOW_MS, list(self._new_seen))
-        self._forgetting.add(position.now_ms + CLOSED_RESERVATION_MS, self._closed)
+        for letter, keys in (*self._encoded.items(), *self._ended.items()):
+            retention_ms = KINDS[letter].retention_ms
+            if retention_ms is not None:
+                self._forgetting.add(position.now_ms + retention_ms, list(keys))
         items += self.expiries.writes(position_offset, position.now_ms)
         items += self._forgetting.writes(position_offset)
         items.append((POSITION_KEY, encode_row(position)))
@@ -190,8 +180,8 @@ class Ledger:
         self._store.write(items)
         self._forgetting.written()
         self._overlay = {}
-        self._new_seen = {}
-        self._closed = []
+        self._encoded = {letter: {} for letter in _ENCODED}
+        self._ended = {letter: [] for letter in _DECODED}
         self._changed_skus = {}
         self._pending = None
         self.position = position
@@ -227,18 +217,15 @@ def load(store: Store, records: Sequence[tuple[int, bytes, bytes | None]], *, no
 
 def _note_due_times(rows: Mapping[bytes, bytes | None], expiries: Expiries, forgetting: Forgetting) -> None:
     for key, value in rows.items():
-        if value is None:
+        kind = KINDS.get(key[0])
+        if value is None or kind is None or (kind.ended is None and kind.due is None):
             continue
-        kind = key[0]
-        if kind == _SEEN:
-            forgetting.add_one(decode_seen_head(value).at + DEDUPLICATION_WINDOW_MS, key)
-        elif kind == _RESERVATION:
-            reservation = decode_reservation(value)
-            if reservation.closed_at is not None:
-                forgetting.add_one(reservation.closed_at + CLOSED_RESERVATION_MS, key)
-            elif reservation.expires_at is not None:
-                sku, _, reservation_id = key[1:].decode().partition("\0")
-                expiries.add(reservation.expires_at, sku, reservation_id)
+        head = kind.decode_head(value)
+        if (until := kind.forgotten_at(head)) is not None:
+            forgetting.add_one(until, key)
+        elif (due := kind.due_at(head)) is not None:
+            sku, _, rest = key[1:].decode().partition("\0")
+            expiries.add(due, sku, rest)
 
 
 def wall_clock_ms() -> int:

@@ -43,7 +43,7 @@ def commit(rows: Rows, sku: Sku | None, command: Commit, now_ms: int) -> Outcome
         held.expires_at,
         now_ms if ends else None,
     )
-    return Outcome(tuple(stock), tuple(deltas), command.reservation_id, reservation, key)
+    return Outcome(tuple(stock), tuple(deltas), command.reservation_id, reservation, ((key, reservation),))
 
 
 RULE = Rule(Commit, commit, content=lambda c: ("commit", c.reservation_id, c.quantity))

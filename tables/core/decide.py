@@ -10,10 +10,10 @@ from schemas.commands import SkuCommand
 from schemas.partitioner import partition_of
 from schemas.results import Result
 from schemas.stock_changes import Cause
-from tables.core.decision import Decision, Outcome, Record, Refusal, Rows, Sku
+from tables.core.decision import Decision, KeyedRow, Outcome, Record, Refusal, Rows, Sku
 from tables.core.release import expire
 from tables.core.retention import find_seen
-from tables.core.rows import Seen, encode_row, seen_key
+from tables.core.rows import Seen, encode_row, seen_key, stock_key
 from tables.core.rule import Rule
 from tables.core.rules import RULES
 from tables.core.views import decode_of_command, reservation_view, result_of, write_out
@@ -28,7 +28,7 @@ def decide(rows: Rows, command: SkuCommand, record: Record) -> Decision:
         record: the command's place and the clock.
 
     Returns:
-        The decision. With `seen` None nothing of it is remembered.
+        The decision. When it writes nothing, nothing of it is remembered.
     """
     sku_id = command.sku
     command_id = command.command_id
@@ -53,7 +53,7 @@ def decide(rows: Rows, command: SkuCommand, record: Record) -> Decision:
     if type(outcome) is Refusal:
         seen = _seen_refusal(outcome, content, rule.type, seq, record, of_command)
         result = result_of(seen, command_id, sku_id, record.partition)
-        return Decision(sku_id, result, seen=seen, seen_key=key)
+        return Decision(sku_id, result, None, (), [(key, seen)])
     return _accepted(rule, sku, command, content, key, outcome, of_command, record)
 
 
@@ -99,9 +99,8 @@ def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Deci
         record.partition,
         record.offset,
     )
-    row = rows.sku(sku_id)
-    key = outcome.reservation_key
-    return Decision(sku_id, result, row, outcome.stock, published, reservation_id, outcome.reservation, key)
+    writes = [*((stock_key(sku_id, warehouse), after) for warehouse, after in outcome.stock), *outcome.writes]
+    return Decision(sku_id, result, rows.sku(sku_id), outcome.stock, writes, published)
 
 
 def _accepted(
@@ -144,9 +143,12 @@ def _accepted(
     )
     if of_command is not None:
         result.of_command = decode_of_command(of_command)
-    return Decision(
-        sku_id, result, sku, changed, published, reservation_id, reservation, outcome.reservation_key, seen, key
-    )
+    writes: list[KeyedRow] = []
+    for warehouse, row in changed:
+        writes.append((stock_key(sku_id, warehouse), row))
+    writes += outcome.writes
+    writes.append((key, seen))
+    return Decision(sku_id, result, sku, changed, writes, published)
 
 
 def _of_command(rows: Rows, command: SkuCommand, field: str, record: Record) -> bytes | None:

@@ -3,7 +3,7 @@
 A rule returns a `Refusal` or an `Outcome`; `decide` (in `decide.py`) turns either into a `Decision`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, final
 
@@ -12,7 +12,8 @@ import msgspec
 from schemas.codes import Code
 from schemas.results import Result
 from schemas.stock_changes import StockChange
-from tables.core.rows import Reservation, Seen, Stock
+from tables.core.row_kind import R, RowKind
+from tables.core.rows import Reservation, Row, Stock
 
 
 class Sku(msgspec.Struct, gc=False):
@@ -31,11 +32,8 @@ class Rows(Protocol):
     def sku(self, sku: str) -> Sku | None:
         """Return the SKU's stock, None when it has no row at all."""
 
-    def reservation(self, key: bytes) -> Reservation | None:
-        """Return a reservation row by its key, as old as it may be."""
-
-    def seen(self, key: bytes) -> Seen | None:
-        """Return a seen command's row by its key, as old as it may be."""
+    def row(self, kind: RowKind[R], key: bytes) -> R | None:
+        """Return a row by its kind and key, as old as it may be; any kind but those that are kept with their SKU."""
 
 
 @dataclass(slots=True)
@@ -58,6 +56,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
 
 
 StockRows = tuple[tuple[str, Stock], ...]
+KeyedRow = tuple[bytes, Row]
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -65,14 +64,14 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
     `stock` are the rows that the result shows, by warehouse, in order. When the command changes them they stand there
     as they are after it, and `deltas` says of each which quantities differ; `seq` of a row is its change's sequence
-    number. `reservation` is shown, and written under its key, unless the command only reads.
+    number. `reservation` is shown. `writes` are all rows beside those of stock that are written, with their keys.
     """
 
     stock: StockRows = ()
     deltas: tuple[dict[str, int], ...] = ()
     reservation_id: str | None = None
     reservation: Reservation | None = None
-    reservation_key: bytes | None = None
+    writes: tuple[KeyedRow, ...] = ()
 
 
 class Decision(msgspec.Struct, gc=False):
@@ -81,12 +80,9 @@ class Decision(msgspec.Struct, gc=False):
     sku: str
     result: Result
     row: Sku | None = None
-    """The SKU's rows that the decision was made on."""
+    """The SKU's stock that the decision was made on."""
     stock: StockRows = ()
-    """The rows that change, as they are after it."""
+    """What changes in the SKU's stock, as it is after the decision: for the ledger's cache of SKUs."""
+    writes: Sequence[KeyedRow] = ()
+    """Every row to write, with its key."""
     stock_changes: list[StockChange] = []
-    reservation_id: str | None = None
-    reservation: Reservation | None = None
-    reservation_key: bytes | None = None
-    seen: Seen | None = None
-    seen_key: bytes = b""

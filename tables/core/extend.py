@@ -17,7 +17,8 @@ def extend(rows: Rows, sku: Sku | None, command: Extend, now_ms: int) -> Outcome
     # Past here it must succeed.
     _, key, held = found
     expires_at = now_ms + command.ttl_ms if command.ttl_ms else None
-    return Outcome((), (), command.reservation_id, msgspec.structs.replace(held, expires_at=expires_at), key)
+    reservation = msgspec.structs.replace(held, expires_at=expires_at)
+    return Outcome((), (), command.reservation_id, reservation, ((key, reservation),))
 
 
 RULE = Rule(Extend, extend, content=lambda c: ("extend", c.reservation_id, c.ttl_ms))

@@ -6,7 +6,7 @@ from schemas.codes import Code
 from schemas.commands import Release
 from tables.core.decision import Outcome, Refusal, Rows, Sku
 from tables.core.holds import find_hold, take, without
-from tables.core.rows import Reservation, Stock, reservation_key
+from tables.core.rows import RESERVATION, Reservation, Stock, reservation_key
 from tables.core.rule import Rule
 
 
@@ -28,7 +28,7 @@ def expire(rows: Rows, expires_at: int, sku_id: str, reservation_id: str, now_ms
     """End a reservation that expires at this time; None when it is not held any more, or its time was changed."""
     sku = rows.sku(sku_id)
     key = reservation_key(sku_id, reservation_id)
-    held = rows.reservation(key)
+    held = rows.row(RESERVATION, key)
     # An extension leaves its old time behind. Ending the reservation at that one would end it out of order.
     if sku is None or held is None or held.state != "held" or held.expires_at != expires_at:
         return None
@@ -66,7 +66,7 @@ def _give_back(
         held.expires_at,
         now_ms if ends else None,
     )
-    return Outcome(tuple(stock), tuple(deltas), reservation_id, reservation, key)
+    return Outcome(tuple(stock), tuple(deltas), reservation_id, reservation, ((key, reservation),))
 
 
 RULE = Rule(Release, release, content=lambda c: ("release", c.reservation_id, c.quantity, c.reason), cause=("reason",))

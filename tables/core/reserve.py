@@ -48,7 +48,7 @@ def reserve(rows: Rows, sku: Sku | None, command: Reserve, now_ms: int) -> Outco
         after = Stock(seq, row.on_hand, row.reserved + quantity, row.damaged, row.safety_stock, row.inbound)
         stock.append((warehouse, after))
         deltas.append({"reserved": quantity})
-    return Outcome(tuple(stock), tuple(deltas), command.reservation_id, reservation, key)
+    return Outcome(tuple(stock), tuple(deltas), command.reservation_id, reservation, ((key, reservation),))
 
 
 def allocate(candidates: Mapping[str, Stock], quantity: int) -> tuple[tuple[str, int], ...]:

@@ -11,8 +11,11 @@ from collections.abc import Callable
 import msgspec
 
 from schemas.results import State
+from tables.core.row_kind import RowKind, collect_kinds
 
-POSITION_KEY = b"P"
+_HOUR_MS = 60 * 60 * 1000
+DEDUPLICATION_WINDOW_MS = 24 * _HOUR_MS
+CLOSED_RESERVATION_MS = 7 * 24 * _HOUR_MS
 
 
 class Stock(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
@@ -98,24 +101,16 @@ class Position(msgspec.Struct, array_like=True, tag_field="layout", tag=1, froze
 
 Row = Stock | Reservation | Seen | Position
 
+STOCK = RowKind("S", Stock, kept="with_its_sku")
+RESERVATION = RowKind("R", Reservation, due="expires_at", ended="closed_at", retention_ms=CLOSED_RESERVATION_MS)
+SEEN = RowKind("C", Seen, kept="encoded", ended="at", retention_ms=DEDUPLICATION_WINDOW_MS, head=SeenHead)
+POSITION = RowKind("P", Position, kept="by_its_owner")
+
+KINDS = collect_kinds((STOCK, RESERVATION, SEEN, POSITION))
+
+POSITION_KEY = POSITION.letter.encode()
 encode_row: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode
-decode_stock = msgspec.msgpack.Decoder(Stock).decode
-decode_reservation = msgspec.msgpack.Decoder(Reservation).decode
-decode_seen = msgspec.msgpack.Decoder(Seen).decode
-decode_seen_head = msgspec.msgpack.Decoder(SeenHead).decode
-decode_position = msgspec.msgpack.Decoder(Position).decode
-
-
-def stock_key(sku: str, warehouse: str) -> bytes:
-    """Return the key of a stock row."""
-    return f"S{sku}\0{warehouse}".encode()
-
-
-def reservation_key(sku: str, reservation_id: str) -> bytes:
-    """Return the key of a reservation."""
-    return f"R{sku}\0{reservation_id}".encode()
-
-
-def seen_key(sku: str, command_id: str) -> bytes:
-    """Return the key of a seen command."""
-    return f"C{sku}\0{command_id}".encode()
+decode_position = POSITION.decode
+stock_key = STOCK.key  # (SKU, warehouse)
+reservation_key = RESERVATION.key  # (SKU, reservation_id)
+seen_key = SEEN.key  # (SKU, command_id)

@@ -11,7 +11,7 @@ from agents.changelog import read_changelog
 from agents.local_store import LocalStore, LostLedgerError
 from agents.transactions import TransactionClient
 from schemas.topics import CHANGELOG, DELETE_RETENTION_MS
-from tables.core.rows import POSITION_KEY, Position, decode_position
+from tables.core.rows import POSITION_KEY, RESERVATION, Position, decode_position
 from tables.ledger import Ledger, checkpoint_of, wall_clock_ms
 from tables.store import RocksStore
 from tests.harness import assert_audit_equal, commands, send
@@ -80,7 +80,7 @@ async def assert_is_the_changelog(store, bootstrap, start, end):
     due = set()
     while (entry := ledger.expiries.pop_due(FOR_EVER)) is not None:
         due.add(entry[1:])
-    holds = {tuple(key[1:].decode().split("\0")): ledger.reservation(key) for key in rows if key[:1] == b"R"}
+    holds = {tuple(key[1:].decode().split("\0")): ledger.row(RESERVATION, key) for key in rows if key[:1] == b"R"}
     assert {hold for hold, row in holds.items() if row.closed_at is None and row.expires_at is not None} <= due
 
 

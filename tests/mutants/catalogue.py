@@ -258,7 +258,7 @@ _OF_THE_CORE = (
     _one(
         "forget-an-hour-early",
         "a command is remembered for 24 hours",
-        "tables/core/retention.py",
+        "tables/core/rows.py",
         "DEDUPLICATION_WINDOW_MS = 24 * _HOUR_MS",
         "DEDUPLICATION_WINDOW_MS = 23 * _HOUR_MS",
         PROPERTIES,

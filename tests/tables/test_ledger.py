@@ -30,7 +30,7 @@ def test_new_skus_and_reservations_do_not_grow_the_cache_beyond_its_bound():
         if number % 50 == 0:
             ledger.checkpoint(Position(number, 1_000, "x"), number)
     assert cached(ledger._skus) <= 200
-    assert cached(ledger._reservations) <= 200
+    assert cached(ledger._rows) <= 200
 
 
 def test_what_fell_out_of_the_cache_within_a_transaction_is_still_as_decided():

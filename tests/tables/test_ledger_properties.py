@@ -24,9 +24,9 @@ from schemas.commands import SKU_COMMAND_TYPES, tag_of
 from schemas.topics import CHANGELOG, DEAD_LETTERS, RESULTS, STOCK_CHANGES
 from tables.core.rows import (
     POSITION_KEY,
+    RESERVATION,
+    STOCK,
     Position,
-    decode_reservation,
-    decode_stock,
     encode_row,
     seen_key,
 )
@@ -287,10 +287,10 @@ class LedgerMachine(RuleBasedStateMachine):
     # What is promised of the rows, whatever was answered.
 
     def stock(self):
-        return {key[1:]: decode_stock(value) for key, value in self.life.store.scan(b"S", b"T")}
+        return {key[1:]: STOCK.decode(value) for key, value in self.life.store.scan(b"S", b"T")}
 
     def reservations(self):
-        return {key[1:]: decode_reservation(value) for key, value in self.life.store.scan(b"R", b"S")}
+        return {key[1:]: RESERVATION.decode(value) for key, value in self.life.store.scan(b"R", b"S")}
 
     @invariant()
     def no_quantity_is_negative(self):

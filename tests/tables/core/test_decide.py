@@ -10,7 +10,7 @@ from tables.core import adjust as adjust_rule
 from tables.core.adjust import MAX_BUCKET, MAX_WAREHOUSES
 from tables.core.decide import decide, decide_expiry
 from tables.core.decision import Record
-from tables.core.retention import CLOSED_RESERVATION_MS, DEDUPLICATION_WINDOW_MS
+from tables.core.rows import CLOSED_RESERVATION_MS, DEDUPLICATION_WINDOW_MS
 from tables.ledger import Ledger
 from tables.store import MemoryStore
 

@@ -1,0 +1,101 @@
+"""Owns the form in which a kind of row is declared: all that the ledger has to know of it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+# The ledger's local rows (`tables/ledger.py`, `tables/due.py`) begin with these; the changelog does not carry them.
+_LOCAL_LETTERS = frozenset("DL")
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+def _key_function(letter: str) -> Callable[[str, str], bytes]:
+    def key(sku: str, rest: str) -> bytes:
+        return f"{letter}{sku}\0{rest}".encode()
+
+    return key
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowKind(Generic[R]):
+    """One kind of row.
+
+    Args:
+        letter: the first of every key of this kind, an ASCII character.
+        row_type: a msgspec struct, written as an array that begins with the version of its layout (`tag`).
+        kept: how the ledger holds a row in memory: `decoded`, in its cache; `encoded` at once, for rows that never
+            change and are seldom asked for; `with_its_sku`, in what `Ledger.sku` gives; `by_its_owner`, not at all.
+        due: the field that says when (ms) the clock of the log has to act on the row.
+        ended: the field that says since when (ms) the row is over; then it is not due any more.
+        retention_ms: how long a row that is over is remembered.
+        head: the first fields of the row with `ended` among them, when they are read quicker than the whole.
+
+    Attributes:
+        key: gives the key of a row from its SKU and its id within the SKU.
+        decode: reads a row.
+        decode_head: reads as much of a row as tells when it is due and when it is over.
+
+    Raises:
+        TypeError: the declaration is not complete, or names a field that the row has not.
+    """
+
+    letter: str
+    row_type: type[R]
+    kept: Literal["decoded", "encoded", "with_its_sku", "by_its_owner"] = "decoded"
+    due: str | None = None
+    ended: str | None = None
+    retention_ms: int | None = None
+    head: type[msgspec.Struct] | None = None
+    key: Callable[[str, str], bytes] = field(init=False)
+    decode: Callable[[bytes], R] = field(init=False)
+    decode_head: Callable[[bytes], Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Check the declaration, and make what follows from it."""
+        head = self.head or self.row_type
+        for struct in (self.row_type, head):
+            config = struct.__struct_config__
+            if not (config.array_like and config.tag_field == "layout" and isinstance(config.tag, int)):
+                raise TypeError(f"{struct.__name__} must be array_like, with the number of its layout as tag")
+            if unknown := {self.due, self.ended} - {None, *struct.__struct_fields__}:
+                raise TypeError(f"{struct.__name__} has no field {', '.join(sorted(map(str, unknown)))}")
+        if (self.ended is None) != (self.retention_ms is None):
+            raise TypeError(f"{self.row_type.__name__} needs both `ended` and `retention_ms`, or neither")
+        if self.due is not None and self.kept != "decoded":
+            raise TypeError(f"{self.row_type.__name__} falls due, so it must be kept decoded")
+        object.__setattr__(self, "key", _key_function(self.letter))
+        object.__setattr__(self, "decode", msgspec.msgpack.Decoder(self.row_type).decode)
+        object.__setattr__(self, "decode_head", msgspec.msgpack.Decoder(head).decode)
+
+    def forgotten_at(self, head: msgspec.Struct) -> int | None:
+        """Return the time (ms) at which a row is forgotten, from its head; None while it is not over."""
+        ended = None if self.ended is None else getattr(head, self.ended)
+        return None if ended is None or self.retention_ms is None else ended + self.retention_ms
+
+    def due_at(self, head: msgspec.Struct) -> int | None:
+        """Return the time (ms) at which a row falls due, from its head; None when it never does, or is over."""
+        if self.due is None or (self.ended is not None and getattr(head, self.ended) is not None):
+            return None
+        due: int | None = getattr(head, self.due)
+        return due
+
+
+def collect_kinds(kinds: Iterable[RowKind[Any]]) -> Mapping[int, RowKind[Any]]:
+    """Return the kinds by the first byte of their keys.
+
+    Raises:
+        TypeError: two kinds have one letter, or both fall due (an entry of `tables/due.py` does not say its kind).
+    """
+    found: dict[int, RowKind[Any]] = {}
+    for kind in kinds:
+        if len(kind.letter) != 1 or not kind.letter.isascii() or kind.letter in _LOCAL_LETTERS:
+            raise TypeError(f"{kind.letter!r} cannot be the letter of {kind.row_type.__name__}")
+        if other := found.get(ord(kind.letter)):
+            raise TypeError(f"{other.row_type.__name__} and {kind.row_type.__name__} have one letter, {kind.letter!r}")
+        found[ord(kind.letter)] = kind
+    if len(due := [kind.row_type.__name__ for kind in found.values() if kind.due is not None]) > 1:
+        raise TypeError(f"{' and '.join(due)} fall due, but entries of tables/due.py do not say their kind")
+    return found
