@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,11 +14,8 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 from yarl import URL
 
-from agents import failpoints
-from agents.batches import CommandBatch
+from agents.assignment import Partitions
 from agents.config import WorkerConfig
-from agents.errors import TransactionError
-from agents.partition import NotOursError, Partition
 from agents.placement import LedgerTables
 from agents.standby import Standby
 from agents.transport import LedgerTransport
@@ -68,21 +65,10 @@ class LedgerApp(faust.App):
             table_standby_replicas=config.standbys,
             TableManager=LedgerTables,
         )
+        self.partitions = Partitions(config, self.crash)
         self.transport = LedgerTransport([URL(self.conf.broker[0])], self)
         self.ticker: AIOKafkaProducer | None = None
         self.standbys: dict[int, Standby] = {}
-
-    def new_partition(self, number: int, is_ours: Callable[[], bool]) -> Partition:
-        """Make the partition object for a new assignment."""
-        return Partition(number, self.worker_config, is_ours)
-
-    async def recover(self, partition: Partition) -> None:
-        """RECOVER a partition whose transaction failed; one that cannot go on stops the worker."""
-        try:
-            await self.consumer.recover(partition)
-        except Exception as error:
-            partition.log.exception("the worker cannot go on")
-            await self.crash(error)
 
     async def follow_standbys(self, standbys: Iterable[TP]) -> None:
         """Keep the local stores of these partitions warm from the changelog, and let go of all others."""
@@ -112,8 +98,8 @@ def build_app(config: WorkerConfig) -> LedgerApp:
     @app.agent(commands, isolated_partitions=True, name="inventory")
     async def inventory(batches: Any) -> None:
         async for fetched in batches:
-            # A wake-up: by now more may have been fetched than what it carries.
-            await take_all(app, fetched.partition)
+            # An announcement: by now more may have been fetched than what it carries.
+            await app.partitions.serve(fetched.partition)
 
     @app.timer(_TICK_CHECK_S)
     async def tick() -> None:
@@ -123,51 +109,16 @@ def build_app(config: WorkerConfig) -> LedgerApp:
             log.exception("the worker is no member of its group any more")
             await app.crash(error)
             return
-        app.consumer.recover_hanging()
+        app.partitions.recover_hanging()
         await write_due_ticks(app)
 
     return app
 
 
-async def take_all(app: LedgerApp, number: int) -> None:
-    """Apply what was fetched of a partition by now."""
-    try:
-        batch = app.consumer.take_waiting(number)
-    except RuntimeError as error:
-        await app.crash(error)
-        return
-    if batch is not None:
-        await take(app, batch)
-        app.consumer.batch_done(number)
-
-
-async def take(app: LedgerApp, batch: CommandBatch) -> None:
-    """Apply a batch; whatever goes wrong, RECOVER settles it and the reading goes on from the ledger's position."""
-    partition = app.consumer.partitions.get(batch.partition)
-    if partition is None:
-        return
-    try:
-        if not await partition.take(batch):
-            app.consumer.read_from_ledger(partition)
-    except NotOursError:
-        partition.log.info("the partition was taken away during a transaction")
-    except (TransactionError, KafkaError, OSError, failpoints.FailpointError) as error:
-        partition.log.warning("transaction failed; recovering", error=repr(error))
-        await app.recover(partition)
-    except Exception as error:
-        # A bug, or a machine that fails: another life of this process is the only one to trust.
-        partition.log.exception("the worker cannot go on")
-        await app.crash(error)
-
-
 async def write_due_ticks(app: LedgerApp) -> None:
     """Write a `tick` to each of our partitions in which a reservation is due: no command may come to move the clock."""
     now_ms = time.time_ns() // 1_000_000
-    due = [
-        partition.number
-        for partition in app.consumer.partitions.values()
-        if partition.next_due_at is not None and partition.next_due_at <= now_ms
-    ]
+    due = app.partitions.due(now_ms)
     if not due:
         return
     try:

@@ -22,7 +22,7 @@ class LedgerRecovery(Recovery):
             self.signal_recovery_start.clear()
             try:
                 await self.app.follow_standbys(self.standby_tps)
-                self.app.consumer.start_recoveries()
+                self.app.partitions.start_recoveries()
                 await self._resume_streams(generation_id=self._generation_id)
             except (RebalanceAgain, IllegalStateError):
                 continue

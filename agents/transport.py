@@ -2,11 +2,11 @@
 
 Faust's own consumer lives in a thread of its own and yields records one by one; both cost more than deciding does. What
 this one does otherwise, and why, is ADR 0003. aiokafka's consumer is the member of the group here, and nothing else:
-each partition's commands are read by a `CommandReader`.
+what serves the partitions that the group assigns is `agents/assignment.py`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -17,18 +17,14 @@ from faust.transport.consumer import Consumer
 from faust.transport.drivers.aiokafka import Transport, server_list
 from faust.types import TP, ConsumerMessage
 
+from agents.assignment import Partitions
 from agents.batches import CommandBatch
-from agents.errors import TransactionError
 from agents.kafka.private import check_membership, generation_of, leave_group
-from agents.partition import NotOursError, Partition
-from agents.reading import CommandReader
 from schemas.topics import COMMANDS
 
 # Nobody calls aiokafka's `getmany` here, so its watch over the time between two calls must never bite.
 _NEVER_MS = 2**31 * 1_000
 _LEAVE_WITHIN_S = 1.0
-# As long as the end of a transaction has not been seen, it is asked for: so often, and so late when nobody answers.
-_ASK_EVERY_S, _ASK_AGAIN_S = 0.5, 1.0
 
 
 class _RebalanceListener(ConsumerRebalanceListener):
@@ -58,14 +54,13 @@ class BatchConsumer(Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.partitions: dict[int, Partition] = {}
         self._client: AIOKafkaConsumer | None = None
-        self._beside: set[asyncio.Task[None]] = set()  # so that none is collected while it runs
-        self._readers: dict[int, CommandReader] = {}
-        self._wake_ups: asyncio.Queue[CommandBatch] = asyncio.Queue()
-        self._asking: set[int] = set()  # partitions
-        self._ask_at: dict[int, float] = {}  # partition -> not before, by the loop's clock in seconds
         self._listener = _RebalanceListener(self)
+
+    @property
+    def _partitions(self) -> Partitions:
+        found: Partitions = self.app.partitions
+        return found
 
     @property
     def client(self) -> AIOKafkaConsumer:
@@ -107,7 +102,7 @@ class BatchConsumer(Consumer):
     async def on_stop(self) -> None:
         """Give all partitions up and leave the group, so that others need not wait for the session to end."""
         await self._store_positions()
-        await self._revoke(list(self.partitions))
+        await self._partitions.revoke(self._partitions.numbers)
         if self._client is not None:
             await self._leave_group(self._client)
             await self._client.stop()
@@ -124,18 +119,8 @@ class BatchConsumer(Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """REVOKE what is taken away, before Faust hears of it."""
-        numbers = {tp.partition for tp in revoked if tp.topic == COMMANDS}
-        await self._revoke(sorted(numbers & self.partitions.keys()))
+        await self._partitions.revoke({tp.partition for tp in revoked if tp.topic == COMMANDS})
         await super().on_partitions_revoked(revoked)
-
-    async def _revoke(self, numbers: list[int]) -> None:
-        for number in numbers:
-            self._readers.pop(number).stop()
-        given_up = [self.partitions.pop(number).revoke() for number in numbers]
-        # One that fails must not keep the rebalance from waiting for the others, and Faust from hearing of it.
-        for outcome in await asyncio.gather(*given_up, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                self.log.error("a partition was closed in the midst of REVOKE: %r", outcome)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Make what serves each new partition; it recovers before it reads."""
@@ -143,62 +128,12 @@ class BatchConsumer(Consumer):
             # aiokafka's fetcher is kept away from everything, and from looking for a position.
             self.client.pause(TopicPartition(*tp))
             self.client.seek(TopicPartition(*tp), 0)
-            if tp.topic == COMMANDS and tp.partition not in self.partitions:
-                partition = self.app.new_partition(tp.partition, self._assigns(tp))
-                self.partitions[tp.partition] = partition
-                self._readers[tp.partition] = self._new_reader(partition)
+            if tp.topic == COMMANDS:
+                self._partitions.add(tp.partition, self._assigns(tp))
         await super().on_partitions_assigned(assigned, generation_id)
-
-    def _new_reader(self, partition: Partition) -> CommandReader:
-        return CommandReader(
-            self.app.worker_config.bootstrap,
-            partition.number,
-            wake=self._wake_ups.put_nowait,
-            # RECOVER looks at the log: it says what is missing, or where to read.
-            lost=lambda: self._run_beside(self.app.recover(partition)),
-            failed=lambda error: self._run_beside(self.app.crash(error)),
-        )
 
     def _assigns(self, tp: TP) -> Any:
         return lambda: TopicPartition(*tp) in self.client.assignment()
-
-    def start_recoveries(self) -> None:
-        """RECOVER every partition that is not open; each is read as soon as it is ready, whatever the others do."""
-        for partition in self.partitions.values():
-            if not partition.is_open and not partition.is_recovering:
-                self._run_beside(self.app.recover(partition))
-
-    def recover_hanging(self) -> None:
-        """Ask how what was committed has ended, and RECOVER the partitions in which it hangs."""
-        now = asyncio.get_running_loop().time()
-        for number, partition in self.partitions.items():
-            is_due = partition.is_open and partition.may_hang and now >= self._ask_at.get(number, 0.0)
-            if is_due and number not in self._asking:
-                self._ask_at[number] = now + _ASK_EVERY_S
-                self._run_beside(self._recover_if_hanging(partition))
-
-    async def _recover_if_hanging(self, partition: Partition) -> None:
-        self._asking.add(partition.number)
-        try:
-            hangs = await partition.hangs()
-        except (TransactionError, KafkaError, OSError) as error:
-            partition.log.info("cannot see how the last transactions ended; asking again", error=repr(error))
-            self._ask_at[partition.number] = asyncio.get_running_loop().time() + _ASK_AGAIN_S
-            return
-        except Exception as error:
-            partition.log.exception("the worker cannot go on")
-            await self.app.crash(error)
-            return
-        finally:
-            self._asking.discard(partition.number)
-        if hangs and partition.is_open and not partition.is_recovering:
-            partition.log.warning("a transaction hangs; recovering")
-            await self.app.recover(partition)
-
-    def _run_beside(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._beside.add(task)
-        task.add_done_callback(self._beside.discard)
 
     def check_group(self) -> None:
         """Raise what ended the membership in the group: aiokafka keeps it until somebody asks, and waits for that.
@@ -212,26 +147,6 @@ class BatchConsumer(Consumer):
     async def perform_seek(self) -> None:
         """Do nothing: Faust would seek to the group's offsets here, and RECOVER gives the ledger's position."""
 
-    async def recover(self, partition: Partition) -> None:
-        """RECOVER one partition, and go on reading its commands from its position."""
-        if (reader := self._reader_of(partition)) is not None:
-            reader.stop()
-        try:
-            await partition.recover()
-        except NotOursError:
-            partition.log.info("the partition was taken away while it was recovered")
-        else:
-            self.read_from_ledger(partition)
-
-    def read_from_ledger(self, partition: Partition) -> None:
-        """Read a partition's commands from where its ledger stands: what was read before belongs to an earlier life."""
-        if partition.is_open and (reader := self._reader_of(partition)) is not None:
-            reader.start(partition.read_position)
-
-    def _reader_of(self, partition: Partition) -> CommandReader | None:
-        # A partition that was taken away may have been given again, to a successor of this one.
-        return self._readers[partition.number] if self.partitions.get(partition.number) is partition else None
-
     # Reading
 
     async def _drain_messages(self, fetcher: Any) -> None:
@@ -242,19 +157,8 @@ class BatchConsumer(Consumer):
                     await self.callback(self._to_message(tp, batch))
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[CommandBatch]]:  # noqa: ARG002, ASYNC109 - Faust's signature
-        batch = await self._wake_ups.get()
-        # What was fetched of a partition that was taken away since has no agent any more.
-        return {TP(COMMANDS, batch.partition): [batch]} if batch.partition in self.partitions else {}
-
-    def take_waiting(self, number: int) -> CommandBatch | None:
-        """Return all that was fetched of a partition since its agent last asked; None when there is nothing."""
-        reader = self._readers.get(number)
-        return reader.take() if reader is not None else None
-
-    def batch_done(self, number: int) -> None:
-        """Take note that an agent is done with a batch."""
-        if (reader := self._readers.get(number)) is not None:
-            reader.done()
+        batch = await self._partitions.next_announced()
+        return {TP(COMMANDS, batch.partition): [batch]}
 
     def on_buffer_full(self, tp: TP) -> None:
         """Do nothing: Faust would stop reading at one waiting batch, then sleep a second. `CommandReader` brakes."""
@@ -289,9 +193,8 @@ class BatchConsumer(Consumer):
 
     async def _store_positions(self) -> None:
         offsets = {
-            TopicPartition(COMMANDS, number): OffsetAndMetadata(partition.position.next_offset, "")
-            for number, partition in self.partitions.items()
-            if partition.position is not None
+            TopicPartition(COMMANDS, number): OffsetAndMetadata(offset, "")
+            for number, offset in self._partitions.positions().items()
         }
         if offsets:
             await self._commit(offsets)
@@ -312,11 +215,7 @@ class BatchConsumer(Consumer):
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Return the ledgers' positions: the group's offsets are never read."""
-        return {
-            TP(COMMANDS, number): partition.position.next_offset
-            for number, partition in self.partitions.items()
-            if partition.position is not None
-        }
+        return {TP(COMMANDS, number): offset for number, offset in self._partitions.positions().items()}
 
     async def _seek(self, partition: TP, offset: int) -> None:
         """Do nothing: reading starts where the ledger stands, and nowhere else."""
@@ -326,7 +225,7 @@ class BatchConsumer(Consumer):
 
     async def position(self, tp: TP) -> int | None:
         """Return the offset of the next command to decide."""
-        partition = self.partitions.get(tp.partition)
+        partition = self._partitions.get(tp.partition)
         return partition.read_position if partition is not None else None
 
     def assignment(self) -> set[TP]:
@@ -335,8 +234,7 @@ class BatchConsumer(Consumer):
 
     def highwater(self, tp: TP) -> int:
         """Return the end of a partition as of the last fetch."""
-        reader = self._readers.get(tp.partition) if tp.topic == COMMANDS else None
-        return reader.log_end if reader is not None else 0
+        return self._partitions.log_end(tp.partition) if tp.topic == COMMANDS else 0
 
     def topic_partitions(self, topic: str) -> int | None:
         """Return a topic's partition count."""

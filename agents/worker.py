@@ -129,9 +129,9 @@ async def _wait_for_crash(app: LedgerApp) -> None:
 
 async def _announce(app: LedgerApp, config: WorkerConfig) -> None:
     """Print the ready line when the group has assigned partitions and all of them are recovered."""
-    while not (app.tables.actives_ready and all(p.is_open for p in app.consumer.partitions.values())):
+    while not (app.tables.actives_ready and app.partitions.are_open):
         await asyncio.sleep(0.02)
-    numbers = ",".join(str(number) for number in sorted(app.consumer.partitions))
+    numbers = ",".join(str(number) for number in app.partitions.numbers)
     print(f"ready worker {instance_id(config.data_dir)[:8]} partitions {numbers or 'none'}", flush=True)  # noqa: T201
 
 

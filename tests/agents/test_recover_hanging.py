@@ -6,8 +6,8 @@ import pytest
 import structlog
 from aiokafka.errors import NotLeaderForPartitionError
 
-from agents import transport
-from agents.transport import BatchConsumer
+from agents import assignment
+from agents.assignment import Assigned, Partitions
 
 
 class Partition:
@@ -22,6 +22,11 @@ class Partition:
         self.may_hang = may_hang
         self.answers = list(answers)
         self.asked = 0
+        self.recovered = 0
+        self.read_position = 7
+
+    async def recover(self):
+        self.recovered += 1
 
     async def hangs(self):
         self.asked += 1
@@ -32,64 +37,66 @@ class Partition:
         return answer
 
 
-class App:
-    """Remembers what was recovered."""
+class Reader:
+    """Stands for what reads the partition."""
 
-    def __init__(self):
-        self.recovered = []
-        self.crashed = None
+    read_from = None
 
-    async def crash(self, error):
-        self.crashed = error
+    def stop(self):
+        self.read_from = None
 
-    async def recover(self, partition):
-        self.recovered.append(partition)
+    def start(self, position):
+        self.read_from = position
+
+
+def assigned(partition, crash=None):
+    """Return the partitions of a worker to which this one is assigned, and its reader."""
+    partitions, reader = Partitions(None, crash), Reader()
+    partitions._assigned[partition.number] = Assigned(partition, reader)
+    return partitions, reader
 
 
 async def tick(partition, times=1):
-    """Return what was recovered after so many ticks, one right after the other."""
-    consumer = object.__new__(BatchConsumer)
-    consumer.app, consumer.partitions = App(), {3: partition}
-    consumer._beside, consumer._asking, consumer._ask_at = set(), set(), {}
+    """Return how often a partition was recovered after so many ticks, one right after the other."""
+    partitions, reader = assigned(partition)
     for _ in range(times):
-        consumer.recover_hanging()
+        partitions.recover_hanging()
         await asyncio.sleep(0.01)
-    return consumer.app.recovered
+    assert reader.read_from == (partition.read_position if partition.recovered else None)
+    return partition.recovered
 
 
 async def test_nothing_is_asked_when_the_end_of_everything_was_seen():
     partition = Partition(may_hang=False)
-    assert await tick(partition) == []
+    assert await tick(partition) == 0
     assert partition.asked == 0
 
 
 async def test_a_partition_in_which_nothing_hangs_is_left_alone():
-    assert await tick(Partition(False)) == []
+    assert await tick(Partition(False)) == 0
 
 
 async def test_a_partition_in_which_something_hangs_recovers():
     partition = Partition(True)
-    assert await tick(partition) == [partition]
+    assert await tick(partition) == 1
 
 
 @pytest.mark.parametrize("error", [NotLeaderForPartitionError(), TimeoutError(), ConnectionError()])
 async def test_when_nobody_can_be_asked_it_is_asked_again_a_while_later(error, monkeypatch):
     partition = Partition(error, True)
-    monkeypatch.setattr(transport, "_ASK_AGAIN_S", 0.015)
-    assert await tick(partition, times=2) == []
+    monkeypatch.setattr(assignment, "_ASK_AGAIN_S", 0.015)
+    assert await tick(partition, times=2) == 0
     partition = Partition(error, True)
-    assert await tick(partition, times=3) == [partition]
+    assert await tick(partition, times=3) == 1
     assert partition.asked == 2
 
 
 async def test_it_is_asked_once_at_a_time():
     partition = Partition(False)
-    consumer = object.__new__(BatchConsumer)
-    consumer.app, consumer.partitions = App(), {3: partition}
-    consumer._beside, consumer._asking, consumer._ask_at = set(), set(), {}
-    consumer.recover_hanging()
+    partitions, _ = assigned(partition)
+    partitions.recover_hanging()
     await asyncio.sleep(0)
-    consumer.recover_hanging()
+    partitions.recover_hanging()
     await asyncio.sleep(0.01)
     assert partition.asked == 1
 
@@ -97,11 +104,11 @@ async def test_it_is_asked_once_at_a_time():
 async def test_a_partition_that_recovers_already_is_left_alone():
     partition = Partition(True)
     partition.is_recovering = True
-    assert await tick(partition) == []
+    assert await tick(partition) == 0
 
 
 async def test_it_is_asked_every_so_often(monkeypatch):
-    monkeypatch.setattr(transport, "_ASK_EVERY_S", 0.025)
+    monkeypatch.setattr(assignment, "_ASK_EVERY_S", 0.025)
     partition = Partition(False, False, False)
     await tick(partition, times=5)
     assert partition.asked == 2
@@ -109,9 +116,12 @@ async def test_it_is_asked_every_so_often(monkeypatch):
 
 async def test_an_error_that_nobody_foresaw_ends_the_worker():
     partition = Partition(KeyError("a bug"))
-    consumer = object.__new__(BatchConsumer)
-    consumer.app, consumer.partitions = App(), {3: partition}
-    consumer._beside, consumer._asking, consumer._ask_at = set(), set(), {}
-    consumer.recover_hanging()
+    crashes = []
+
+    async def crash(error):
+        crashes.append(error)
+
+    partitions, _ = assigned(partition, crash)
+    partitions.recover_hanging()
     await asyncio.sleep(0.01)
-    assert isinstance(consumer.app.crashed, KeyError)
+    assert [type(error) for error in crashes] == [KeyError]

@@ -392,7 +392,7 @@ _OF_WHAT_HANGS = (
     _one(
         "nobody-asks",
         "it is asked how what was committed a while ago has ended",
-        "agents/transport.py",
+        "agents/assignment.py",
         "partition.may_hang and",
         "False and",
         "tests/agents/test_recover_hanging.py",

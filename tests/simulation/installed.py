@@ -64,7 +64,7 @@ def installed() -> Iterator[None]:
         "agents.failpoints.hit": _hit,
         **{
             f"agents.{module}.log": log
-            for module in ("partition", "local_store", "reading", "app", "hanging", "transactions")
+            for module in ("partition", "local_store", "reading", "app", "hanging", "transactions", "assignment")
         },
     }
     patches = [patch(place, thing) for place, thing in places.items()]

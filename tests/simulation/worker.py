@@ -1,7 +1,7 @@
 """Owns the simulated worker: the product's transport, agent code, ticks and partitions, without Faust around them.
 
-What is real: `BatchConsumer` (which reader and which partition serve what, and what a rebalance does to them), `take`
-and `write_due_ticks` of `agents.app`, `Partition`, `CommandReader`, and all below. What stands in: Faust's streams
+What is real: `BatchConsumer` (what a rebalance does), `Partitions` (which reader and which partition serve what),
+`write_due_ticks` of `agents.app`, `Partition`, `CommandReader`, and all below. What stands in: Faust's streams
 (a queue and a task per partition) and aiokafka's group membership (`group.py`).
 """
 
@@ -14,9 +14,9 @@ from aiokafka import TopicPartition
 from faust.transport.consumer import Consumer
 from faust.types import TP
 
-from agents.app import LedgerApp, take_all, write_due_ticks
+from agents.app import write_due_ticks
+from agents.assignment import Partitions
 from agents.config import WorkerConfig
-from agents.partition import Partition
 from agents.transport import BatchConsumer
 from schemas.topics import COMMANDS
 from tests.simulation.disks import Disk, Drive
@@ -42,15 +42,10 @@ class SimulatedConsumer(BatchConsumer, _WithoutFaust):
 
     def __init__(self, app: Any) -> None:
         self.app = app
-        self.partitions: dict[int, Partition] = {}
         self.assigned: set[TopicPartition] = set()
         self._client = SimpleNamespace(
             pause=lambda _: None, seek=lambda _place, _offset: None, assignment=lambda: self.assigned
         )
-        self._beside: set[asyncio.Task[None]] = set()
-        self._readers = {}
-        self._asking, self._ask_at = set(), {}
-        self._wake_ups = asyncio.Queue()
 
     _abstract = frozenset()
     __abstractmethods__ = frozenset()
@@ -74,8 +69,7 @@ class Worker:
             ticker=None,
             crash=self._crash,
         )
-        self.app.new_partition = lambda number, is_ours: Partition(number, self.app.worker_config, is_ours)
-        self.app.recover = lambda partition: LedgerApp.recover(self.app, partition)
+        self.partitions = self.app.partitions = Partitions(self.app.worker_config, self._crash)
         self.process.start(self._run())
 
     async def _crash(self, error: BaseException) -> None:
@@ -113,7 +107,7 @@ class Worker:
             queue: asyncio.Queue[Any] = asyncio.Queue()
             self._queues[number] = (queue, asyncio.create_task(self._serve(queue)))
         await self.consumer.on_partitions_assigned({TP(COMMANDS, number) for number in numbers})
-        self.consumer.start_recoveries()
+        self.partitions.start_recoveries()
 
     async def _dispatch(self) -> None:
         while True:
@@ -126,17 +120,17 @@ class Worker:
         """The agent, as `build_app` makes it."""
         while True:
             fetched = await queue.get()
-            await take_all(self.app, fetched.partition)
+            await self.partitions.serve(fetched.partition)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_CHECK_S)
-            self.consumer.recover_hanging()
+            self.partitions.recover_hanging()
             await write_due_ticks(self.app)
 
     def has_open(self, number: int) -> bool:
         """Whether this worker has a partition, and takes its commands."""
-        partition = self.consumer.partitions.get(number) if hasattr(self, "consumer") else None
+        partition = self.partitions.get(number)
         return partition is not None and partition.is_open
 
     def drive_of(self, number: int) -> Drive:

@@ -266,14 +266,14 @@ class World:
         owner = self.owner_of(number)
         if owner is None:
             return False
-        at = owner.consumer.partitions[number].position
+        at = owner.partitions.positions().get(number)
         log = self.cluster.logs[COMMANDS, number]
-        if at is None or log.stable < log.end or at.next_offset <= (last := log.last_committed()):
+        if at is None or log.stable < log.end or at <= (last := log.last_committed()):
             return False
         outputs = [self.cluster.logs[topic, number] for topic in (CHANGELOG, RESULTS, STOCK_CHANGES, DEAD_LETTERS)]
         if any(log.stable < log.end for log in outputs):
             return False
-        return last < 0 or oracle.position(self.cluster, number) == at.next_offset
+        return last < 0 or oracle.position(self.cluster, number) == at
 
 
 def simulate(seed: int, *, traced: bool = False) -> Outcome:
