@@ -1,0 +1,150 @@
+"""Owns the sentences about a field that is wrong: which problem it has, what was given, and what is allowed.
+
+Results say it without prose (`field` and `problem`), so that two models agree byte for byte; the gateway and the
+command line make the sentence here, from the types in `schemas/commands.py`.
+"""
+
+import re
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta, Raw
+
+from schemas.commands import COMMAND_TYPES, IDENTIFIER_PATTERN, PLACE_PATTERN, tag_of
+
+# A caller's own value is repeated up to this many characters.
+_MAX_GIVEN = 40
+_CHARACTERS = {
+    IDENTIFIER_PATTERN: "letters (a-z, A-Z), digits and . _ : -",
+    PLACE_PATTERN: "letters (a-z, A-Z), digits and . _ -",
+}
+_PRINTABLE = "anything but control characters"
+_KINDS: dict[object, type[msgspec.Struct]] = {tag_of(kind): kind for kind in COMMAND_TYPES}
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+_fields_of = msgspec.json.Decoder(dict[str, Raw]).decode
+_items_of = msgspec.json.Decoder(list[Raw]).decode
+
+
+def explain(
+    field: str, problem: str | None, record: bytes, *, kind: type[msgspec.Struct] | None = None, name: str | None = None
+) -> str:
+    """Return the sentence about a field that is wrong.
+
+    Args:
+        field: the field's path, as in a result: `quantity`, `skus[1]`.
+        problem: which problem it has; None when that is not known.
+        record: the JSON object that holds the field.
+        kind: the type that the record should have been; by the record's `type` when None.
+        name: what the caller calls the field, when that differs from its path.
+    """
+    name = name or field
+    if kind is None:
+        kind = _kind_of(record)
+    hint = _hint_at(kind, field) if kind is not None else None
+    if field == "type" and kind is None:
+        must = f"must be one of {', '.join(str(tag) for tag in _KINDS)}"
+    else:
+        allowed = _allowed(hint)
+        must = f"must be {allowed}" if allowed else ""
+    given = _given(record, field)
+    if problem in {"missing", "not_allowed"} and kind is not None and (rule := _broken_rule(record, kind, field)):
+        return f"{rule}."
+    if problem == "unknown_field":
+        return _unknown(name, kind)
+    return _sentence(name, problem, must, given)
+
+
+def _sentence(name: str, problem: str | None, must: str, given: str | None) -> str:
+    if problem == "missing":
+        return f"{name} is missing; it {must}." if must else f"{name} is missing."
+    wrong = {
+        "wrong_type": "{} is of another type",
+        "too_small": "{} is too short" if given == '""' else "{} is too small",
+        "too_large": "{} is too large",
+        "too_long": "{} is too long",
+        "bad_characters": "{} has characters that are not allowed",
+        "not_allowed": "{} is not allowed",
+    }.get(problem or "", "{} is not")
+    what = wrong.format(given or "what was given")
+    return f"{name} {must}: {what}." if must else f"{name}: {what}."
+
+
+def _unknown(name: str, kind: type[msgspec.Struct] | None) -> str:
+    if kind is None:
+        return f"{name} is no field."
+    fields = ", ".join(kind.__struct_encode_fields__)
+    tag = kind.__struct_config__.tag
+    return (
+        f"{tag} has no field {name}; its fields are {fields}." if tag else f"There is no field {name}, only {fields}."
+    )
+
+
+def _kind_of(record: bytes) -> type[msgspec.Struct] | None:
+    try:
+        type_ = msgspec.json.decode(_fields_of(record)["type"])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
+        return None
+    return _KINDS.get(type_) if isinstance(type_, str) else None
+
+
+def _hint_at(kind: type[msgspec.Struct], path: str) -> Any:
+    """Return the type of the field at a path; None when there is none."""
+    hint: Any = kind
+    for step, index in _STEP.findall(path):
+        hint = _without_none(hint)
+        if index:
+            hint = (get_args(hint) or (None,))[0]
+        elif isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+            hint = get_type_hints(hint, include_extras=True).get(step)
+        else:
+            return None
+    return _without_none(hint)
+
+
+def _without_none(hint: Any) -> Any:
+    if get_origin(hint) in {Annotated, Literal, list}:
+        return hint
+    arms = [arm for arm in get_args(hint) if arm is not NoneType]
+    return arms[0] if arms else hint
+
+
+def _allowed(hint: Any) -> str | None:
+    """Say in words what a type allows; None when it is not one of those that fields have."""
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(str(value) for value in get_args(hint))}"
+    if get_origin(hint) is list:
+        return f"a list, each {_allowed(get_args(hint)[0])}"
+    if get_origin(hint) is not Annotated:
+        return {bool: "true or false", int: "an integer", str: "a string"}.get(hint)
+    base, *metas = get_args(hint)
+    meta = next((meta for meta in metas if isinstance(meta, Meta)), Meta())
+    if base is int:
+        if meta.le is None:
+            return f"an integer from {meta.ge:,}" if meta.ge is not None else "an integer"
+        return f"an integer from {meta.ge:,} to {meta.le:,}"
+    pattern = str((meta.extra_json_schema or {}).get("pattern"))
+    return f"a string of {meta.min_length} to {meta.max_length} characters ({_CHARACTERS.get(pattern, _PRINTABLE)})"
+
+
+def _given(record: bytes, path: str) -> str | None:
+    """Return the JSON text at a path, shortened; None when nothing stands there."""
+    raw = Raw(record)
+    try:
+        for step, index in _STEP.findall(path):
+            raw = _items_of(raw)[int(index)] if index else _fields_of(raw)[step]
+        text = bytes(raw).decode()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, LookupError):
+        return None
+    text = "".join(character if character.isprintable() else "?" for character in text)
+    return text if len(text) <= _MAX_GIVEN else f"{text[:_MAX_GIVEN]}... ({len(text):,} characters)"
+
+
+def _broken_rule(record: bytes, kind: type[msgspec.Struct], field: str) -> str | None:
+    """Return the sentence of a type's own rule over its fields (`__post_init__`), if that is what the record breaks."""
+    try:
+        msgspec.json.decode(record, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        message = str(error)
+        return message.replace("`", "") if message.startswith(f"`{field}`") else None
+    return None
