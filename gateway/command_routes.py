@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from gateway.compose import compose, compose_query, idempotency_key
+from gateway.compose import Composed, compose, compose_query, idempotency_key
 from gateway.config import GatewayConfig
 from gateway.incoming import HttpRequest, Query, header, prefers_async, read_body
 from gateway.pending import Answer
@@ -14,6 +14,7 @@ from gateway.replies import JSON, Reply, document, problem
 from gateway.requests import Ledger
 from schemas.codec import encode
 from schemas.codes import Code
+from schemas.explain import explain
 
 Act = Callable[[HttpRequest], Awaitable[Reply]]
 
@@ -50,19 +51,19 @@ class CommandRoutes:
     async def reservation(self, request: HttpRequest, query: Query) -> Reply:
         """Read a reservation and its SKU's stock, in the order of the log."""
         command = compose_query(query.needed("sku"), reservation_id=request.path_params["id"])
-        return _reply(await self._ledger.ask(command), 200, command.command_id)
+        return _reply(await self._ledger.ask(command), 200, command)
 
     async def stock(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - all reads are called alike
         """Read a SKU's stock, in the order of the log."""
         command = compose_query(query.needed("sku"))
-        return _reply(await self._ledger.ask(command), 200, command.command_id)
+        return _reply(await self._ledger.ask(command), 200, command)
 
     async def command(self, request: HttpRequest, query: Query) -> Reply:
         """Read the result that a command got."""
         command = compose_query(query.needed("sku"), of_command_id=request.path_params["id"])
         answer = await self._ledger.ask(command)
         if answer.head.status == "rejected":
-            return _reply(answer, 200, command.command_id)
+            return _reply(answer, 200, command)
         found = bytes(answer.head.of_command)
         if found == b"null":
             raise Refused(GatewayCode.UNKNOWN_COMMAND, command_id=command.command_id)
@@ -76,7 +77,7 @@ class CommandRoutes:
         if prefers_async(request):
             await self._ledger.post(command)
             return _sent(command.command_id, command.sku)
-        return _reply(await self._ledger.ask(command), accepted_status, command.command_id)
+        return _reply(await self._ledger.ask(command), accepted_status, command)
 
 
 def _sent(command_id: str, sku: str) -> Reply:
@@ -92,13 +93,15 @@ def _sent(command_id: str, sku: str) -> Reply:
     return Reply(202, encode(Sent(command_id, location)), headers)
 
 
-def _reply(answer: Answer, accepted_status: int, command_id: str) -> Reply:
+def _reply(answer: Answer, accepted_status: int, command: Composed) -> Reply:
     head = answer.head
     if head.status == "accepted" or head.code is None:
-        return document(accepted_status, answer.document, command_id)
+        return document(accepted_status, answer.document, command.command_id)
     detail = None
     if head.code is Code.INSUFFICIENT_STOCK and head.requested is not msgspec.UNSET:
         detail = f"{head.requested} requested, {head.available} available."
     field = None if head.field is msgspec.UNSET else head.field
+    if head.code is Code.INVALID_FIELD and field is not None:
+        detail = explain(field, None, command.value)
     body = problem_body(head.code, detail=detail, field=field, result=answer.document)
-    return problem(REFUSALS[head.code].status, body, command_id)
+    return problem(REFUSALS[head.code].status, body, command.command_id)

@@ -17,6 +17,7 @@ from gateway.problems import Refused
 from schemas.codec import Unreadable, decode_command, encode
 from schemas.codes import Code
 from schemas.commands import IDENTIFIER_PATTERN, Reserve, Tick, tag_of
+from schemas.explain import explain
 
 _NOTHING: Mapping[str, str] = {}
 _MADE = {tag_of(Reserve): ("reservation_id",)}
@@ -135,7 +136,7 @@ def _checked(value: bytes, key: str | None) -> Composed:
     try:
         command = decode_command(value)
     except Unreadable as error:
-        named = f"{error.field} is missing, unknown, of the wrong type or out of range." if error.field else None
+        named = explain(error.field, None, value) if error.field else None
         raise Refused(error.code, detail=named, field=error.field, command_id=key or error.command_id) from None
     if isinstance(command, Tick):  # no route makes one
         raise Refused(Code.INVALID_FIELD, field="type")

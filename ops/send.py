@@ -18,6 +18,7 @@ from ops.problems import FOUND_WRONG, no_kafka
 from ops.screen import say
 from schemas import codec
 from schemas.commands import Tick
+from schemas.explain import explain
 from schemas.partitioner import partition_of
 from schemas.topics import COMMANDS
 
@@ -28,11 +29,15 @@ _CHUNK_BYTES = 65_536
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line of input that is going to be sent; `command_id` is None when no answer can be expected."""
+    """One line of input that is going to be sent.
+
+    `command_id` is None when no answer can be expected; `wrong` says why the ledger will refuse it, where that shows.
+    """
 
     value: bytes
     sku: str | None
     command_id: str | None
+    wrong: str | None = None
 
 
 class Refused(Exception):
@@ -48,7 +53,7 @@ def checked(value: bytes) -> Line:
     try:
         command = codec.decode_command(value)
     except codec.Unreadable as error:
-        raise Refused(str(error)) from None
+        raise Refused(_reason(error, value)) from None
     if isinstance(command, Tick):
         raise Refused("a tick is written by the partition's owner and belongs to no SKU")
     return Line(value=value, sku=command.sku, command_id=command.command_id)
@@ -59,10 +64,14 @@ def unchecked(value: bytes) -> Line:
     try:
         command = codec.decode_command(value)
     except codec.Unreadable as error:
-        return Line(value=value, sku=error.sku, command_id=error.command_id)
+        return Line(value=value, sku=error.sku, command_id=error.command_id, wrong=_reason(error, value))
     if isinstance(command, Tick):
         return Line(value=value, sku=None, command_id=None)
     return Line(value=value, sku=command.sku, command_id=command.command_id)
+
+
+def _reason(error: codec.Unreadable, value: bytes) -> str:
+    return f"{error}: {explain(error.field, None, value)}" if error.field else str(error)
 
 
 class Answers:
@@ -157,12 +166,15 @@ class _Sender:
 
     async def send(self, number: int, value: bytes) -> None:
         try:
-            await self._produce(self._read(value))
+            line = self._read(value)
+            await self._produce(line)
         except (Refused, MessageSizeTooLargeError) as error:
             self.refused += 1
             say(f"line {number}: {error}")
             return
         self.sent += 1
+        if line.wrong is not None:
+            say(f"line {number}: sent as it is, but {line.wrong}")
         if len(self._on_the_way) > _MAX_OPEN:
             await self._in_time(self._on_the_way.popleft())
         await self._answered(_MAX_OPEN)

@@ -48,8 +48,12 @@ def explain(
         allowed = _allowed(hint)
         must = f"must be {allowed}" if allowed else ""
     given = _given(record, field)
-    if problem in {"missing", "not_allowed"} and kind is not None and (rule := _broken_rule(record, kind, field)):
+    if problem in {None, "missing", "not_allowed"} and kind is not None and (rule := _broken_rule(record, kind, field)):
         return f"{rule}."
+    if problem is None and given is None:
+        problem = "missing"
+    elif problem is None and kind is not None and hint is None and field != "type":
+        problem = "unknown_field"
     if problem == "unknown_field":
         return _unknown(name, kind)
     return _sentence(name, problem, must, given)

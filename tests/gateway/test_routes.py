@@ -311,3 +311,38 @@ async def test_an_event_id_that_no_stream_gave_is_refused(client, event_id):
 def test_a_bound_of_the_contract_is_the_default():
     config = GatewayConfig()
     assert (config.port, config.max_in_flight, config.max_availability_skus) == (8080, 10_000, 1_000)
+
+
+UNITS = "an integer from 1 to 1,000,000,000"
+PLACE = "a string of 1 to 32 characters (letters (a-z, A-Z), digits and . _ -)"
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ({"sku": "a"}, f"quantity is missing; it must be {UNITS}."),
+        ({"sku": "a", "quantity": 0}, f"quantity must be {UNITS}: 0 is"),
+        ({"sku": "a", "quantity": 1, "channel": "a b"}, f'channel must be {PLACE}: "a b"'),
+        ({"sku": "a", "quantity": 1, "colour": "red"}, "reserve has no field colour; its fields are reservation_id, "),
+    ],
+)
+async def test_a_field_that_is_wrong_is_explained(client, body, detail):
+    answer = await client.post("/v1/reservations", json=body)
+    assert answer.json()["detail"].startswith(detail)
+
+
+async def test_a_field_that_only_the_ledger_finds_wrong_is_explained_too(client, ledger, helpers):
+    ledger.answer = lambda command: helpers.result_of(command, code="invalid_field", field="quantity")
+    answer = await client.post("/v1/reservations", json={"sku": "a", "quantity": 7})
+    assert answer.json()["detail"].startswith(f"quantity must be {UNITS}: 7 is")
+    assert answer.json()["field"] == "quantity"
+
+
+async def test_availability_explains_what_it_calls_the_field_itself(client):
+    by_get = await client.get("/v1/availability?sku=a&sku=b%0A")
+    by_post = await client.post("/v1/availability", json={"skus": ["a", "b\n"]})
+    sentence = ' must be a string of 1 to 64 characters (anything but control characters): "b\\n" has characters that'
+    assert by_get.json()["detail"].startswith("sku[1]" + sentence)
+    assert by_post.json()["detail"].startswith("skus[1]" + sentence)
+    missing = await client.post("/v1/availability", json={})
+    assert missing.json()["detail"].startswith("skus is missing; it must be a list, each a string")

@@ -62,7 +62,7 @@ def test_lines_that_are_no_command_are_named_and_not_sent(holdfast, answering, s
     result = holdfast("send", "--wait", "--bootstrap", answering, given=given)
     assert result.exit_code == 1
     assert "line 1: not a command: malformed" in result.stderr
-    assert "line 3: not a command: invalid_field (field delta)" in result.stderr
+    assert "line 3: not a command: invalid_field (field delta): delta must not be 0." in result.stderr
     assert "line 4: a tick" in result.stderr
     assert len(results_of(result)) == 1
     assert "1 sent, 3 refused" in result.stderr
@@ -74,6 +74,9 @@ def test_unchecked_lines_are_sent_and_refused_by_the_ledger(holdfast, answering,
     assert result.exit_code == 0
     assert [(each["code"], each["field"]) for each in results_of(result)] == [("invalid_field", "delta")]
     assert "2 sent" in result.stderr
+    assert (
+        "line 1: sent as it is, but not a command: invalid_field (field delta): delta must not be 0." in result.stderr
+    )
 
 
 def test_without_a_worker_waiting_ends_with_advice(holdfast, bootstrap, sku):

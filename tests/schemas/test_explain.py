@@ -53,6 +53,8 @@ SENTENCES = [
         "unknown_field",
         "extend has no field colour; its fields are reservation_id, ttl_ms, command_id, sku, issued_at, actor, source.",
     ),
+    ({**ADJUST, "delta": 0}, "delta", None, "delta must not be 0."),
+    (ADJUST, "quantity", None, "quantity is missing."),
     ({**RESERVE, "quantity": 0}, "quantity", None, f"quantity must be {UNITS}: 0 is not."),
 ]
 
