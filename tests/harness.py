@@ -18,9 +18,13 @@ from agents.failpoints import VARIABLE
 from audit.run import audit
 from schemas.partitioner import partition_of
 from schemas.topics import COMMANDS, RESULTS
+from tests.examples import SKU_EXAMPLES
 
 PARTITIONS = 4
 READY_WITHIN_S = 40.0
+# Types that need ids of their own, or that `Traffic` sends often; all others are sent as their examples.
+_SHAPED = {"adjust", "reserve", "commit", "release", "extend", "query"}
+_UNSHAPED = [{"type": "query"}, *(document for document in SKU_EXAMPLES if document["type"] not in _SHAPED)]
 
 
 @contextlib.contextmanager
@@ -145,7 +149,7 @@ class Traffic:
             return self.rng.choice(self.earlier)
         if kind < 0.93 and self.earlier:
             return self.rng.choice(self.earlier) | {"actor": "again", "reservation_id": "other"}
-        return common | {"type": "query"}
+        return self.rng.choice(_UNSHAPED) | common
 
     def adjust(self, common, delta):
         warehouse = self.rng.choice(["bonn", "leeds", "york"])

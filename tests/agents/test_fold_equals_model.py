@@ -18,10 +18,12 @@ from audit.comparison.rows import Ledger as Published
 from audit.comparison.rows import compare_rows
 from audit.model.oracle import Model
 from audit.report.report import PartitionReport
+from schemas.codec import Unreadable, decode_command
 from schemas.topics import CHANGELOG, DEAD_LETTERS, RESULTS, STOCK_CHANGES
 from tables.core.rows import POSITION_KEY, Position, encode_row
 from tables.ledger import Ledger, load
 from tables.store import MemoryStore
+from tests.examples import EXAMPLES
 
 T0 = 1_764_000_000_000
 DAY_MS = 24 * 3600 * 1000
@@ -34,30 +36,43 @@ few = st.integers(1, 6)
 ttl = st.sampled_from([0, 1, 1_000, 12_000, 60_000, 31 * DAY_MS])
 
 
-def command(type_, **fields):
-    common = {"command_id": ids, "sku": skus, "type": st.just(type_)}
-    optional = {"actor": st.sampled_from(["anna", "ben \u2713"]), "source": st.just("pos")}
-    return st.fixed_dictionaries(common | fields, optional=optional)
-
-
 def maybe(strategy):
     return st.none() | strategy
 
 
+# What stands in a field, whatever the command; fields that are not here keep the example's value.
+FIELDS = {
+    "command_id": ids, "sku": skus, "warehouse": warehouses, "reservation_id": holds, "of_command_id": ids,
+    "delta": st.integers(-4, 9).filter(bool), "count": st.integers(0, 9), "expected_on_hand": few, "quantity": few,
+    "bucket": st.sampled_from(["on_hand", "damaged", "safety_stock"]), "ttl_ms": ttl,
+}  # fmt: skip
+
+
+def is_needed(document, name):
+    try:
+        decode_command(json.dumps({key: value for key, value in document.items() if key != name}).encode())
+    except Unreadable:
+        return True
+    return False
+
+
+def like(document):
+    """Make commands of an example's type; what the type does not need may be absent or null."""
+    values = {name: FIELDS.get(name, st.just(value)) for name, value in document.items()}
+    needed = {name: values[name] for name in document if is_needed(document, name)}
+    optional = {name: maybe(values[name]) for name in document if name not in needed}
+    sender = {"actor": st.sampled_from(["anna", "ben \u2713"]), "source": st.just("pos")}
+    return st.fixed_dictionaries(needed, optional=sender | optional)
+
+
+RESERVE = {"type": "reserve", "command_id": "c", "sku": "S", "reservation_id": "r", "quantity": 3}
 commands = st.one_of(
-    command("adjust", warehouse=warehouses, delta=st.integers(-4, 9).filter(bool), reason=st.just("receipt")),
-    command("adjust", warehouse=warehouses, count=st.integers(0, 9), reason=st.just("cycle_count"),
-            bucket=st.sampled_from(["on_hand", "damaged", "safety_stock"]), expected_on_hand=maybe(few)),
-    command("reserve", reservation_id=holds, quantity=few, ttl_ms=maybe(ttl), warehouse=maybe(warehouses)),
-    command("reserve", reservation_id=holds, quantity=few, ttl_ms=ttl),
-    command("commit", reservation_id=holds, quantity=maybe(few)),
-    command("release", reservation_id=holds, quantity=maybe(few), reason=maybe(st.just("changed my mind"))),
-    command("extend", reservation_id=holds, ttl_ms=ttl),
-    command("query", reservation_id=maybe(holds), of_command_id=maybe(ids)),
-    st.just({"type": "tick"}),
-    command("reserve", reservation_id=holds, quantity=st.just(0)),
+    *map(like, EXAMPLES),
+    like(RESERVE),
+    st.builds(dict, like(RESERVE), ttl_ms=ttl),
+    st.builds(dict, like(RESERVE), quantity=st.just(0)),
     st.just("no command"),
-)  # fmt: skip
+)
 pauses = st.sampled_from([0, 0, 0, 1, 999, 5_000, 15_000, 900_000, DAY_MS, 7 * DAY_MS])
 logs = st.lists(st.tuples(commands, pauses), min_size=1, max_size=40)
 # After how many records each transaction ends, and what happens to the store then.
