@@ -136,7 +136,7 @@ def _checked(value: bytes, key: str | None) -> Composed:
     try:
         command = decode_command(value)
     except Unreadable as error:
-        named = explain(error.field, None, value) if error.field else None
+        named = explain(error.field, error.problem, value) if error.field else None
         raise Refused(error.code, detail=named, field=error.field, command_id=key or error.command_id) from None
     if isinstance(command, Tick):  # no route makes one
         raise Refused(Code.INVALID_FIELD, field="type")

@@ -71,7 +71,7 @@ def unchecked(value: bytes) -> Line:
 
 
 def _reason(error: codec.Unreadable, value: bytes) -> str:
-    return f"{error}: {explain(error.field, None, value)}" if error.field else str(error)
+    return f"{error}: {explain(error.field, error.problem, value)}" if error.field else str(error)
 
 
 class Answers:

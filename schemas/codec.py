@@ -6,8 +6,9 @@ from functools import lru_cache
 import msgspec
 
 from schemas.characters import PLAIN, Checker
-from schemas.codes import Code
+from schemas.codes import Code, Problem
 from schemas.commands import COMMAND_TYPES, Command, Identifier, Sku, SkuCommand
+from schemas.field_errors import field_of, problem_of
 from schemas.results import Result
 from schemas.stock_changes import StockChange
 
@@ -23,8 +24,7 @@ _MAX_DEPTH = 32  # no command nests at all
 _BRACKETS = re.compile(rb"[\[\]{}]")
 # A string without an end reaches to the end of the text: to look for the next one from within it takes quadratic time.
 _STRING = re.compile(rb'"(?:[^"\\]+|\\.)*+"?', re.DOTALL)
-_PATH = re.compile(r" - at `\$\.([^`]+)`$")
-_NAMED = re.compile(r"`([^`]+)`")
+_STRING_OR_NUMBER = re.compile(_STRING.pattern + rb"|-?(?:0|[1-9]\d*+)(?:\.\d++)?(?:[eE][+-]?\d++)?", re.DOTALL)
 
 
 class Unreadable(Exception):
@@ -34,10 +34,17 @@ class Unreadable(Exception):
     """
 
     def __init__(
-        self, code: Code, field: str | None, command_id: str | None, sku: str | None, type_: str | None
+        self,
+        code: Code,
+        field: str | None = None,
+        problem: Problem | None = None,
+        command_id: str | None = None,
+        sku: str | None = None,
+        type_: str | None = None,
     ) -> None:
         self.code = code
         self.field = field
+        self.problem = problem
         self.command_id = command_id
         self.sku = sku
         self.type = type_
@@ -62,13 +69,13 @@ def decode_command(value: bytes | None) -> Command:
     """Read one record's value as a command.
 
     Raises:
-        Unreadable: with `malformed` (not a JSON object) or `invalid_field` (and the field's path).
+        Unreadable: with `malformed` (not a JSON object) or `invalid_field` (and the field's path and problem).
     """
     value = value or b""
     try:
         command: Command = command_decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _explain(value, field_of(error)) from None
+        raise _explain(value, field_of(error), error) from None
     outline = value.translate(None, PLAIN)
     if len(outline) > _LONGEST_OUTLINE or not _shows_plain_strings(outline):
         field = _CHECKERS[type(command)].first_bad_field(command)
@@ -87,25 +94,42 @@ def _shows_plain_strings(outline: bytes) -> bool:
     return b"\\" not in outline and not any(outline.split(b'"')[1::2])
 
 
-def _explain(value: bytes, field: str) -> Unreadable:
+def _explain(value: bytes, field: str, error: Exception | None = None) -> Unreadable:
+    """Say what is wrong with a record: the decoder's error, or without one a character of the field."""
     if _depth(value) > _MAX_DEPTH:
-        return Unreadable(Code.MALFORMED, None, None, None, None)
+        return Unreadable(Code.MALFORMED)
+    holds_every_number = True
     try:
-        document = msgspec.json.decode(value)
+        try:
+            document = msgspec.json.decode(value)
+        except msgspec.ValidationError:
+            # The text is JSON as far as it was read, but for a number that the decoder cannot hold.
+            holds_every_number = False
+            document = msgspec.json.decode(_STRING_OR_NUMBER.sub(_within_range, value))
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return Unreadable(Code.MALFORMED, None, None, None, None)
+        return Unreadable(Code.MALFORMED)
     if not isinstance(document, dict):
-        return Unreadable(Code.MALFORMED, None, None, None, None)
+        return Unreadable(Code.MALFORMED)
+    problem = Problem.BAD_CHARACTERS if error is None else problem_of(error, field, document.get(field))
     type_ = document.get("type")
     type_ = type_ if isinstance(type_, str) and type_.isprintable() and len(type_) <= _MAX_ECHO else None
     field = field[:_MAX_ECHO]
+    nobody = Unreadable(Code.INVALID_FIELD, field, problem, type_=type_)
     try:
         ids = msgspec.convert(document, _Readable)
     except msgspec.ValidationError:
-        return Unreadable(Code.INVALID_FIELD, field, None, None, type_)
+        return nobody if holds_every_number else Unreadable(Code.MALFORMED)
     if _CHECK_IDS.first_bad_field(ids) is not None:
-        return Unreadable(Code.INVALID_FIELD, field, None, None, type_)
-    return Unreadable(Code.INVALID_FIELD, field, ids.command_id, ids.sku, type_)
+        return nobody if holds_every_number else Unreadable(Code.MALFORMED)
+    return Unreadable(Code.INVALID_FIELD, field, problem, ids.command_id, ids.sku, type_)
+
+
+def _within_range(found: re.Match[bytes]) -> bytes:
+    """Keep a string; put a number of the same sign in a number's place, with a fraction, so that no two make one."""
+    text = found[0]
+    if text[:1] == b'"':
+        return text
+    return b"-0.1" if text[:1] == b"-" else b"0.1"
 
 
 def _depth(value: bytes) -> int:
@@ -115,18 +139,6 @@ def _depth(value: bytes) -> int:
         depth += 1 if bracket in b"[{" else -1
         deepest = max(deepest, depth)
     return deepest
-
-
-def field_of(error: Exception) -> str:
-    """Find the path (`quantity`, `items[3].sku`) of the field that msgspec's error is about; `$` for the whole."""
-    message = str(error)
-    path = _PATH.search(message)
-    prefix = path.group(1) if path else ""
-    body = message[: path.start()] if path else message
-    # A missing or unknown field, and our own rules over several fields, are named in the sentence, not in the path.
-    if body.startswith(("Object missing", "Object contains", "`")) and (named := _NAMED.search(body)):
-        return f"{prefix}.{named.group(1)}" if prefix else named.group(1)
-    return prefix or "$"
 
 
 def content_of(command: SkuCommand) -> dict[str, object]:

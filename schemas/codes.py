@@ -1,4 +1,4 @@
-"""Owns the reasons for which a command is refused, in order of precedence."""
+"""Owns the reasons for which a command is refused, in order of precedence, and the problems of a field."""
 
 from enum import StrEnum
 
@@ -22,6 +22,19 @@ class Code(StrEnum):
     STALE_EXPECTATION = "stale_expectation"
     NEGATIVE_STOCK = "negative_stock"
     INSUFFICIENT_STOCK = "insufficient_stock"
+
+
+class Problem(StrEnum):
+    """What is wrong with the field that `invalid_field` names; docs/semantics.md says which when."""
+
+    MISSING = "missing"
+    UNKNOWN_FIELD = "unknown_field"
+    WRONG_TYPE = "wrong_type"
+    TOO_SMALL = "too_small"
+    TOO_LARGE = "too_large"
+    TOO_LONG = "too_long"
+    BAD_CHARACTERS = "bad_characters"
+    NOT_ALLOWED = "not_allowed"
 
 
 # A command refused with one of these leaves nothing behind: sent again, it is judged again.

@@ -63,10 +63,13 @@ class Adjust(_Command, tag="adjust"):
         """Hold the rule that no single field's type can: exactly one of `delta` and `count`, and no empty delta.
 
         Raises:
-            ValueError: names the field in backquotes, where `schemas/codec.py` reads it.
+            ValueError: names the field in backquotes, where `schemas/field_errors.py` reads it;
+                `is needed` means that the field is missing.
         """
-        if (self.delta is None) == (self.count is None):
+        if self.delta is None and self.count is None:
             raise ValueError("`delta` or count is needed, one of the two")
+        if self.delta is not None and self.count is not None:
+            raise ValueError("`delta` and count exclude each other")
         if self.delta == 0:
             raise ValueError("`delta` must not be 0")
 

@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from schemas.codes import Code
+from schemas.codes import Code, Problem
 
 State = Literal["held", "committed", "released", "expired"]
 
@@ -64,6 +64,7 @@ class Result(msgspec.Struct, gc=False):
     partition: int
     offset: int
     field: str | UnsetType = UNSET
+    problem: Problem | UnsetType = UNSET
     requested: int | UnsetType = UNSET
     available: int | UnsetType = UNSET
     of_command: "Result | None | UnsetType" = UNSET

@@ -27,6 +27,7 @@ def result_of(seen: Seen, command_id: str, sku: str, partition: int, *, replayed
         partition,
         seen.offset,
         UNSET,
+        UNSET,
         UNSET if seen.requested is None else seen.requested,
         UNSET if seen.available is None else seen.available,
         UNSET if seen.of_command is None else decode_of_command(seen.of_command),

@@ -1,0 +1,66 @@
+"""Owns the reading of msgspec's errors: which field is wrong, and what is wrong with it."""
+
+import re
+from typing import get_args, get_type_hints
+
+from schemas.codes import Problem
+from schemas.commands import COMMAND_TYPES
+
+_PATH = re.compile(r" - at `\$\.([^`]+)`$")
+_NAMED = re.compile(r"`([^`]+)`")
+_OUT_OF_RANGE = re.compile(r"(?:Number|Integer value) out of range$")
+_NO_STRING = re.compile(r"Expected `str`$")  # what msgspec says of `type`, and only of it
+_PROBLEMS = tuple(
+    (re.compile(pattern), problem)
+    for pattern, problem in (
+        (r"Object missing required field ", Problem.MISSING),
+        (r"Object contains unknown field ", Problem.UNKNOWN_FIELD),
+        # Rules over several fields, written by `__post_init__` of a command.
+        (r"`\w+` .*is needed", Problem.MISSING),
+        (r"`\w+` ", Problem.NOT_ALLOWED),
+        (r"Invalid (?:enum )?value ", Problem.NOT_ALLOWED),
+        (r"Expected `[^`]+`, got `null`$", Problem.MISSING),
+        (r"Expected `[^`]+`, got `\w+`$", Problem.WRONG_TYPE),
+        (r"Expected `str` of length >= \d+$", Problem.TOO_SMALL),
+        (r"Expected `str` of length <= \d+$", Problem.TOO_LONG),
+        (r"Expected `int` >= -?\d+$", Problem.TOO_SMALL),
+        (r"Expected `int` <= -?\d+$", Problem.TOO_LARGE),
+    )
+)
+_INTEGERS = {
+    field for kind in COMMAND_TYPES for field, hint in get_type_hints(kind).items() if int in (hint, *get_args(hint))
+}
+
+
+def field_of(error: Exception) -> str:
+    """Find the path (`quantity`, `items[3].sku`) of the field that msgspec's error is about; `$` for the whole."""
+    body, prefix = _split(error)
+    # A missing or unknown field, and our own rules over several fields, are named in the sentence, not in the path.
+    if body.startswith(("Object missing", "Object contains", "`")) and (named := _NAMED.search(body)):
+        return f"{prefix}.{named.group(1)}" if prefix else named.group(1)
+    return prefix or "$"
+
+
+def problem_of(error: Exception, field: str, given: object) -> Problem | None:
+    """Return what msgspec's error says is wrong; None when its words are not known.
+
+    Args:
+        error: raised by the decoder of commands.
+        field: the field it names.
+        given: what the record has there; for a number that no double can hold, any number of the same sign.
+    """
+    body, _ = _split(error)
+    if _OUT_OF_RANGE.match(body):
+        if field not in _INTEGERS:
+            return Problem.WRONG_TYPE
+        return Problem.TOO_SMALL if isinstance(given, int | float) and given < 0 else Problem.TOO_LARGE
+    if _NO_STRING.match(body):
+        return Problem.MISSING if given is None else Problem.WRONG_TYPE
+    return next((problem for words, problem in _PROBLEMS if words.match(body)), None)
+
+
+def _split(error: Exception) -> tuple[str, str]:
+    """Return the sentence of an error, and the path at its end (empty when there is none)."""
+    message = str(error)
+    path = _PATH.search(message)
+    return (message[: path.start()], path.group(1)) if path else (message, "")
