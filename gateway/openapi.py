@@ -11,7 +11,7 @@ import msgspec
 from gateway.command_routes import Sent
 from gateway.compose import made_fields
 from gateway.parameters import IDENTIFIER, PREFER, Schema
-from gateway.problems import REFUSALS, AnyCode, Problem
+from gateway.problems import REFUSALS, AnyCode, ProblemDocument
 from gateway.routes import ROUTES, Route
 from schemas.codec import encode
 from schemas.commands import SKU_COMMAND_TYPES, tag_of
@@ -83,7 +83,7 @@ def _refusals(codes: Iterable[AnyCode]) -> dict[str, Schema]:
     return {
         str(status): {
             "description": "Refused: " + ", ".join(f"`{code}`" for code in values),
-            "content": {"application/problem+json": {"schema": _ref("Problem")}},
+            "content": {"application/problem+json": {"schema": _ref("ProblemDocument")}},
         }
         for status, values in sorted(by_status.items())
     }
@@ -103,14 +103,16 @@ def _body_name(body: type[msgspec.Struct]) -> str:
 
 def _schemas() -> dict[str, Schema]:
     used = [type_ for route in ROUTES for type_ in (route.body, route.data, route.answer) if isinstance(type_, type)]
-    _, schemas = msgspec.json.schema_components([Problem, Sent, *used], ref_template="#/components/schemas/{name}")
+    _, schemas = msgspec.json.schema_components(
+        [ProblemDocument, Sent, *used], ref_template="#/components/schemas/{name}"
+    )
     given: dict[type[msgspec.Struct], set[str]] = {}
     for route in ROUTES:
         if route.body in SKU_COMMAND_TYPES:
             given.setdefault(route.body, set()).update(p.field for p in route.parameters if p.field is not None)
     for command, fields in given.items():
         schemas[_body_name(command)] = _body_of(schemas.pop(command.__name__), command, fields)
-    problem = schemas["Problem"]["properties"]
+    problem = schemas["ProblemDocument"]["properties"]
     problem["code"] = {"enum": sorted(code.value for code in REFUSALS)}
     problem["result"] = _ref("Result")
     return schemas

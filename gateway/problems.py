@@ -101,7 +101,7 @@ def check_refusals(refusals: Mapping[AnyCode, Refusal]) -> None:
 check_refusals(REFUSALS)
 
 
-class Problem(msgspec.Struct, kw_only=True):
+class ProblemDocument(msgspec.Struct, kw_only=True):
     """A problem document (RFC 9457). `field` goes with `invalid_field`, `result` is the ledger's if it gave one."""
 
     type: str
@@ -128,7 +128,7 @@ def problem_body(
         result: the ledger's result as it came, JSON.
     """
     return _encode(
-        Problem(
+        ProblemDocument(
             type=f"urn:holdfast:problem:{code}",
             title=code.replace("_", " ").capitalize(),
             status=REFUSALS[code].status,

@@ -31,7 +31,7 @@ async def test_every_reference_leads_somewhere(document):
 
 
 async def test_the_problem_schema_knows_every_code(document):
-    schema = document["components"]["schemas"]["Problem"]["properties"]["code"]
+    schema = document["components"]["schemas"]["ProblemDocument"]["properties"]["code"]
     assert schema["enum"] == sorted(code.value for code in REFUSALS)
 
 
