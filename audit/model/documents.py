@@ -4,23 +4,12 @@ Rows are laid out as `docs/semantics.md` says (msgpack arrays that begin with th
 keeps is, byte for byte, what the ledger should have. Collections in them are never part of a cycle: `gc=False`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from schemas.codes import Code
-from schemas.commands import (
-    DEFAULT_CHANNEL,
-    DEFAULT_TTL_MS,
-    Adjust,
-    Commit,
-    Extend,
-    Query,
-    Release,
-    Reserve,
-    SkuCommand,
-)
 from schemas.results import Allocation, ReservationView, Result, State, StockView
 from schemas.stock_changes import Cause
 
@@ -129,43 +118,10 @@ class SeenRow(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VERS
 decode_hold = msgspec.msgpack.Decoder(Hold).decode
 decode_seen = msgspec.msgpack.Decoder(SeenRow).decode
 
-# With the defaults filled in, and without what is no content. The quantity of a commit or release has no fixed
-# default ("all that is left" depends on when it is asked), so that it was left open is the content.
-_CONTENT: dict[type, Callable[[Any], tuple[object, ...]]] = {
-    Adjust: lambda c: (
-        "adjust",
-        c.warehouse,
-        c.delta,
-        c.count,
-        c.bucket or "on_hand",
-        c.reason,
-        c.reference,
-        c.expected_on_hand,
-    ),
-    Reserve: lambda c: (
-        "reserve",
-        c.reservation_id,
-        c.quantity,
-        c.channel or DEFAULT_CHANNEL,
-        c.warehouse,
-        DEFAULT_TTL_MS if c.ttl_ms is None else c.ttl_ms,
-        c.order_id,
-    ),
-    Commit: lambda c: ("commit", c.reservation_id, c.quantity),
-    Release: lambda c: ("release", c.reservation_id, c.quantity, c.reason),
-    Extend: lambda c: ("extend", c.reservation_id, c.ttl_ms),
-    Query: lambda c: ("query", c.reservation_id, c.of_command_id),
-}
-
 
 def as_written(result: bytes) -> Any:
     """Return a result that is JSON already, to be put into another as it is."""
     return msgspec.Raw(result)
-
-
-def content_of(command: SkuCommand) -> bytes:
-    """Return what a second command with the same id must repeat to be the same command, as msgpack; the type first."""
-    return encode_row(_CONTENT[type(command)](command))
 
 
 def cause_of(command: Any, type_: str, reason: str | None = None, reference: str | None = None) -> Cause:

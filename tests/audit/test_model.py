@@ -356,3 +356,13 @@ def test_every_document_is_written_as_the_wire_contract_says(split):
     split.do("commit", reservation_id="r")
     for document in (split.expected[-1].results[0], split.expected[-1].stock_changes[0]):
         assert json.loads(json.dumps(document)) == document
+
+
+def test_a_bucket_holds_at_most_what_every_reader_of_json_can_represent(new_log):
+    log = new_log()
+    log.do("adjust", warehouse="leeds", delta=1_000_000_000, reason="receipt")
+    log.model.items["S"].rows["leeds"].on_hand = (1 << 53) - 2
+    over = log.do("adjust", warehouse="leeds", delta=2, reason="receipt", expected_on_hand=1)
+    full = log.do("adjust", warehouse="leeds", delta=1, reason="receipt")
+    assert over.results[0]["code"] == "limit_exceeded"
+    assert full.results[0]["stock"][0]["on_hand"] == (1 << 53) - 1

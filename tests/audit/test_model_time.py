@@ -2,7 +2,7 @@
 
 import pytest
 
-from audit.model import oracle as model
+from audit.model import state as model
 
 DAY = 24 * 60 * 60 * 1000
 T0 = 1_764_000_000_000

@@ -1,0 +1,48 @@
+"""Owns the model's rule for `adjust`."""
+
+from audit.model.documents import StockRow, cause_of
+from audit.model.parts import Item, Refused
+from audit.model.rule import Outcome, Rule
+from audit.model.state import PartitionState
+from schemas.codes import Code
+from schemas.commands import Adjust
+
+MAX_WAREHOUSES = 1_000
+MAX_UNITS = (1 << 53) - 1  # the largest integer of which every JSON reader has the exact value
+
+
+def adjust(state: PartitionState, command: Adjust) -> Outcome:
+    """Set or shift a bucket of a row, which is made when it is missing."""
+    sku, warehouse, bucket = command.sku, command.warehouse, command.bucket or "on_hand"
+    item = state.items.get(sku)
+    row = None if item is None else item.rows.get(warehouse)
+    if row is None and item is not None and len(item.rows) >= MAX_WAREHOUSES and command.count != 0:
+        raise Refused(Code.UNKNOWN_WAREHOUSE)
+    on_hand, holds = (0, 0) if row is None else (row.on_hand, getattr(row, bucket))
+    delta = command.delta if command.delta is not None else (command.count or 0) - holds
+    if holds + delta > MAX_UNITS:
+        raise Refused(Code.LIMIT_EXCEEDED)
+    if command.expected_on_hand is not None and command.expected_on_hand != on_hand:
+        raise Refused(Code.STALE_EXPECTATION)
+    if holds + delta < 0:
+        raise Refused(Code.NEGATIVE_STOCK)
+    if delta == 0:
+        return None, [(warehouse, row or StockRow())]
+    if item is None:
+        item = state.items[sku] = Item(sku)
+    if row is None:
+        row = StockRow()
+        item.add_row(warehouse, row)
+    setattr(row, bucket, holds + delta)
+    cause = cause_of(command, "adjust", command.reason, command.reference)
+    state.change(sku, item, warehouse, row, cause, {bucket: delta})
+    return None, [(warehouse, row)]
+
+
+def _content(command: Adjust) -> tuple[object, ...]:
+    bucket = command.bucket or "on_hand"
+    given = (command.warehouse, command.delta, command.count, bucket, command.reason)
+    return (*given, command.reference, command.expected_on_hand)
+
+
+RULE = Rule(Adjust, adjust, _content)

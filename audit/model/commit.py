@@ -1,0 +1,37 @@
+"""Owns the model's rule for `commit`."""
+
+from audit.model.documents import cause_of, take
+from audit.model.parts import Refused
+from audit.model.rule import Outcome, Rule
+from audit.model.state import PartitionState
+from schemas.codes import Code
+from schemas.commands import Commit
+
+
+def commit(state: PartitionState, command: Commit) -> Outcome:
+    """Take what is held out of stock, from the first allocation on."""
+    sku = command.sku
+    item, key, hold, quantity = state.find_hold(command, command.quantity)
+    taken = take(hold.allocations, quantity)
+    rows = []
+    for warehouse, part in taken:
+        row = item.rows[warehouse]
+        if row.on_hand < part:
+            raise Refused(Code.NEGATIVE_STOCK)
+        rows.append((warehouse, row))
+    cause = cause_of(command, "commit")
+    for warehouse, part in taken:
+        row = item.rows[warehouse]
+        row.on_hand -= part
+        row.reserved -= part
+        state.change(sku, item, warehouse, row, cause, {"on_hand": -part, "reserved": -part})
+    hold.committed += quantity
+    state.take_from(key, hold, taken, "committed")
+    return hold, rows
+
+
+def _content(command: Commit) -> tuple[object, ...]:
+    return (command.reservation_id, command.quantity)
+
+
+RULE = Rule(Commit, commit, _content)

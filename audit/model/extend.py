@@ -1,0 +1,20 @@
+"""Owns the model's rule for `extend`."""
+
+from audit.model.rule import Outcome, Rule
+from audit.model.state import PartitionState
+from schemas.commands import Extend
+
+
+def extend(state: PartitionState, command: Extend) -> Outcome:
+    """Let a hold expire at another time."""
+    _, key, hold, _ = state.find_hold(command, None)
+    hold.expires_at = state.expires_at(command.ttl_ms, key)
+    state.touch(f"R{key}")
+    return hold, []
+
+
+def _content(command: Extend) -> tuple[object, ...]:
+    return (command.reservation_id, command.ttl_ms)
+
+
+RULE = Rule(Extend, extend, _content)

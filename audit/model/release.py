@@ -1,0 +1,50 @@
+"""Owns the model's rules for `release` and for expiry."""
+
+from audit.model.documents import Hold, cause_of, take
+from audit.model.rule import Outcome, Rule
+from audit.model.state import PartitionState
+from schemas.codec import encode
+from schemas.commands import Release
+from schemas.stock_changes import Cause
+
+
+def release(state: PartitionState, command: Release) -> Outcome:
+    """Give back what is held, from the last allocation on."""
+    sku = command.sku
+    item, key, hold, quantity = state.find_hold(command, command.quantity)
+    # Taken from the last allocation first, told in the order of the allocations.
+    taken = take(reversed(hold.allocations), quantity)[::-1]
+    cause = cause_of(command, "release", command.reason)
+    rows = []
+    for warehouse, part in taken:
+        row = item.rows[warehouse]
+        row.reserved -= part
+        state.change(sku, item, warehouse, row, cause, {"reserved": -part})
+        rows.append((warehouse, row))
+    hold.released += quantity
+    state.take_from(key, hold, taken, "released")
+    return hold, rows
+
+
+def expire(state: PartitionState, key: str, hold: Hold) -> None:
+    """End a reservation whose time is over, with a result that nobody asked for."""
+    sku, _, reservation_id = key.partition("\0")
+    item, held = state.items[sku], hold.allocations
+    cause = Cause("expire", None, reservation_id)
+    for warehouse, quantity in held:
+        row = item.rows[warehouse]
+        row.reserved -= quantity
+        state.change(sku, item, warehouse, row, cause, {"reserved": -quantity})
+    hold.released += sum(quantity for _, quantity in held)
+    hold.allocations = []
+    state.close(key, hold, "expired")
+    rows = [(warehouse, item.rows[warehouse]) for warehouse, _ in held]
+    result = state.result(None, "expire", sku, item, hold=(reservation_id, hold), rows=rows)
+    state.add_result((state.offset, item.key, encode(result)))
+
+
+def _content(command: Release) -> tuple[object, ...]:
+    return (command.reservation_id, command.quantity, command.reason)
+
+
+RULE = Rule(Release, release, _content)

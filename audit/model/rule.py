@@ -1,0 +1,36 @@
+"""Owns what a rule of the model is: one command type, what it does, and what is its content."""
+
+from collections.abc import Callable
+from typing import Any
+
+from audit.model.documents import Hold, StockRow, encode_row
+from audit.model.state import PartitionState
+
+# Whom a command concerned: the reservation to show, and the rows touched in the order of their changes.
+Outcome = tuple[Hold | None, list[tuple[str, StockRow]]]
+
+
+class Rule:
+    """The rule of one command.
+
+    Args:
+        command: its type.
+        decide: changes the state and returns what to show, or raises `Refused`; guards are in the order of the codes.
+        fields: the command's content without its type, in the order of `docs/semantics.md`: defaults are filled in. A
+            default that is no constant ("all that is left") stays open, for that it was left open is the content.
+    """
+
+    def __init__(
+        self,
+        command: type,
+        decide: Callable[[PartitionState, Any], Outcome],
+        fields: Callable[[Any], tuple[object, ...]],
+    ) -> None:
+        self.command = command
+        self.name = str(command.__struct_config__.tag)  # type: ignore[attr-defined] # every command is a Struct
+        self.decide = decide
+        self._fields = fields
+
+    def content_of(self, command: Any) -> bytes:
+        """Return what a second command with the same id must repeat to be the same, as msgpack; the type first."""
+        return encode_row((self.name, *self._fields(command)))

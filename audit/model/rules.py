@@ -1,0 +1,14 @@
+"""Owns the list of the model's rules: one for each command that has a SKU."""
+
+from typing import get_args
+
+from audit.model import adjust, commit, extend, query, release, reserve
+from audit.model.rule import Rule
+from schemas.commands import SkuCommand
+
+_ALL = (adjust.RULE, reserve.RULE, commit.RULE, release.RULE, extend.RULE, query.RULE)
+RULES: dict[type, Rule] = {rule.command: rule for rule in _ALL}
+
+if missing := set(get_args(SkuCommand)) ^ RULES.keys():
+    names = ", ".join(sorted(command.__name__ for command in missing))
+    raise TypeError(f"audit/model: each command of schemas.commands.SkuCommand needs one rule; look at {names}")

@@ -1,0 +1,167 @@
+"""Owns the state of a partition in the model, and what its rules are made of."""
+
+from collections import deque
+from collections.abc import Iterable
+from heapq import heapify, heappush
+from typing import Any
+
+from audit.model.documents import Hold, Holding, StockRow, decode_hold, encode_row
+from audit.model.parts import Item, Outputs, Refused
+from schemas.codec import encode
+from schemas.codes import Code
+from schemas.commands import Commit, Extend, Release
+from schemas.results import Result, State, StockView
+from schemas.stock_changes import Cause, Quantities, StockChange
+
+# So many entries of expiries that are none any more are left to their time; with more, they are sorted out.
+_STALE_EXPIRIES = 10_000
+
+
+class PartitionState:
+    """What a partition holds after the records folded so far, and how rules read and change it.
+
+    Args:
+        partition: its number.
+        partitions: how many there are.
+        out: where what must be published goes.
+
+    Reservations and remembered commands are known as SKU, a zero character and their id, which sorts as the two do.
+    What is closed or remembered is kept as its row's bytes: a third of the memory, and the garbage collector has
+    nothing to walk through.
+    """
+
+    def __init__(self, partition: int, partitions: int, out: Outputs | None = None) -> None:
+        self.partition = partition
+        self.partitions = partitions
+        self.publish_to(out or Outputs([], [], []))
+        self.now = 0
+        self.changes = 0  # stock changes so far
+        self.items: dict[str, Item] = {}
+        self.holds: dict[str, Hold | bytes] = {}  # closed ones as their row
+        self.seen: dict[str, bytes] = {}  # as their row, in the order of the log
+        self.open = 0
+        self.seen_order: deque[str] = deque()
+        self.seen_runs: deque[list[int]] = deque()  # [time, how many of the order have it]
+        self.closed: deque[tuple[int, str]] = deque()
+        self.expiries: list[tuple[int, str]] = []  # some are no longer true
+        # Keys of the rows that were changed, kept only for who sets it: what a later audit must look at.
+        self.touched: set[str] | None = None
+        self.offset = 0
+        self.due = 0  # when something falls due, at the earliest
+
+    def publish_to(self, out: Outputs) -> None:
+        """Say where `fold` puts what must be published."""
+        self.out = out
+        self.add_result = out.results.append
+        self._add_change = out.stock_changes.append
+
+    def touch(self, key: str) -> None:
+        """Note the key of a row that was changed, for who looks at it."""
+        if self.touched is not None:
+            self.touched.add(key)
+
+    def find_hold(self, command: Commit | Release | Extend, wanted: int | None) -> tuple[Item, str, Hold, int]:
+        """Return the SKU, the reservation's key, the reservation and the quantity that it is about, or refuse."""
+        item = self.items.get(command.sku)
+        if item is None:
+            raise Refused(Code.UNKNOWN_SKU)
+        key = f"{command.sku}\0{command.reservation_id}"
+        hold = self.holds.get(key)
+        if hold is None:
+            raise Refused(Code.UNKNOWN_RESERVATION)
+        if not isinstance(hold, Hold):
+            raise Refused(Code(f"reservation_{decode_hold(hold).state}"))
+        left = hold.quantity - hold.committed - hold.released
+        if wanted is not None and wanted > left:
+            raise Refused(Code.QUANTITY_EXCEEDS_RESERVATION)
+        return item, key, hold, left if wanted is None else wanted
+
+    def take_from(self, key: str, hold: Hold, taken: list[Holding], ends_as: State) -> None:
+        """Take from what a reservation holds; when nothing is left it ends, and is dropped after its time."""
+        self.touch(f"R{key}")
+        if taken == hold.allocations:
+            hold.allocations = []
+        else:
+            parts = dict(taken)
+            held = [(warehouse, quantity - parts.get(warehouse, 0)) for warehouse, quantity in hold.allocations]
+            hold.allocations = [holding for holding in held if holding[1]]
+        if not hold.allocations:
+            self.close(key, hold, ends_as)
+
+    def close(self, key: str, hold: Hold, state: State) -> None:
+        """End a reservation; its row is dropped after its time."""
+        self.touch(f"R{key}")
+        hold.state = state
+        hold.closed_at = self.now
+        self.closed.append((self.now, key))
+        self.holds[key] = encode_row(hold)
+        self.open -= 1
+
+    def expires_at(self, ttl_ms: int, key: str) -> int | None:
+        """Return when a reservation expires that lives `ttl_ms` from now, and note it; None for never."""
+        if ttl_ms == 0:
+            return None
+        if len(self.expiries) > 2 * self.open + _STALE_EXPIRIES:
+            self._sort_out_expiries()
+        expires_at = self.now + ttl_ms
+        heappush(self.expiries, (expires_at, key))
+        self.due = min(self.due, expires_at)
+        return expires_at
+
+    def _sort_out_expiries(self) -> None:
+        self.expiries = [
+            (hold.expires_at, key)
+            for key, hold in self.holds.items()
+            if isinstance(hold, Hold) and hold.expires_at is not None
+        ]
+        heapify(self.expiries)
+
+    def change(self, sku: str, item: Item, warehouse: str, row: StockRow, cause: Cause, delta: dict[str, int]) -> None:
+        """Publish a change that was made to a row."""
+        item.seq += 1
+        row.seq = item.seq
+        self.changes += 1
+        self.touch(f"S{sku}\0{warehouse}")
+        on_hand, reserved, safety = row.on_hand, row.reserved, row.safety_stock
+        after = Quantities(on_hand, reserved, row.damaged, safety, row.inbound, on_hand - reserved - safety)
+        change = StockChange(sku, warehouse, item.seq, self.now, cause, delta, after, reserved > on_hand)
+        self._add_change((self.offset, item.change_keys[warehouse], encode(change)))
+
+    def publish(self, sku: str, value: bytes) -> None:
+        """Publish a result that is JSON already."""
+        self.add_result((self.offset, sku.encode(), value))
+
+    def result(
+        self,
+        command_id: str | None,
+        type_: str | None,
+        sku: str,
+        item: Item | None,
+        *,
+        code: Code | None = None,
+        hold: tuple[Any, Hold] | None = None,
+        rows: Iterable[tuple[str, StockRow]] = (),
+    ) -> Result:
+        """Return a result as of this record."""
+        stock = []
+        shortfall = False
+        for warehouse, row in rows:
+            on_hand, reserved, safety = row.on_hand, row.reserved, row.safety_stock
+            shortfall = shortfall or reserved > on_hand
+            available = on_hand - reserved - safety
+            stock.append(StockView(warehouse, on_hand, reserved, row.damaged, safety, row.inbound, available))
+        return Result(
+            command_id,
+            type_,
+            sku,
+            "rejected" if code else "accepted",
+            code,
+            False,  # by position, all of them: by name it takes twice the time
+            None if hold is None else hold[1].view(hold[0]),
+            stock,
+            shortfall,
+            0 if item is None else item.seq,
+            self.now,
+            self.partition,
+            self.offset,
+        )
