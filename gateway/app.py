@@ -33,13 +33,16 @@ class Gateway:
     Args:
         config: the settings.
         ledger: the other side; the one behind Kafka when None. Must be made in the running event loop.
+        stopping: set when the process is to end; an event of its own when None.
     """
 
-    def __init__(self, config: GatewayConfig, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self, config: GatewayConfig, ledger: Ledger | None = None, *, stopping: asyncio.Event | None = None
+    ) -> None:
         self.config = config
         self.view = AvailabilityView()
         self.reader = ViewReader(config, self.view)
-        self.stopping = asyncio.Event()
+        self.stopping = stopping or asyncio.Event()
         self.failed = asyncio.Event()
         self._kafka = KafkaLedger(config) if ledger is None else None
         self.ledger: Ledger = ledger or self._kafka  # type: ignore[assignment]

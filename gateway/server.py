@@ -5,6 +5,7 @@ beyond noise. In one loop Kafka's clients and the app share everything, without 
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
@@ -22,6 +23,7 @@ from gateway.config import GatewayConfig
 
 # A client that holds a request open does not keep the process from ending.
 _GRACE_S = 2
+_ANSWERS_WITHIN_S = 5.0
 _STDERR = {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stderr"}
 _GRANIAN_LOGS = {"handlers": {"console": _STDERR, "access": _STDERR}}  # its own go to standard output
 _log = structlog.get_logger("holdfast.gateway")
@@ -37,7 +39,10 @@ def run(config: GatewayConfig) -> None:
         OSError: the address cannot be listened on.
     """
     _log_to_stderr()
-    uvloop.run(serve(config))
+    try:
+        uvloop.run(serve(config))
+    except KeyboardInterrupt:  # it came before `serve` listened to signals: nothing was started yet
+        _log.info("stopped")
 
 
 async def serve(config: GatewayConfig) -> None:
@@ -49,9 +54,33 @@ async def serve(config: GatewayConfig) -> None:
     Raises:
         OSError: the address cannot be listened on.
     """
+    stopping = _listen_to_signals()
+    # A Ctrl-C that came before that has cancelled this task: it ends here, not with granian's threads half started.
+    await asyncio.sleep(0)
     port = _free_port(config.host, config.port)
-    gateway = Gateway(config)
+    gateway = Gateway(config, stopping=stopping)
     _keep_from_collection()
+    async with gateway.running():
+        beside = asyncio.ensure_future(_announce(gateway, config.host, port))
+        try:
+            await _serve_until_stopped(gateway, _server(gateway, port), port)
+        finally:
+            beside.cancel()
+            await asyncio.gather(beside, return_exceptions=True)
+    if not stopping.is_set():
+        raise RuntimeError("a part of the gateway ended by itself; start it again")
+    _log.info("stopped")
+
+
+def _listen_to_signals() -> asyncio.Event:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
+
+
+def _server(gateway: Gateway, port: int) -> Server:
+    config = gateway.config
     server = Server(
         gateway.app,
         address=config.host,
@@ -66,33 +95,40 @@ async def serve(config: GatewayConfig) -> None:
         log_dictconfig=_GRANIAN_LOGS,
     )
     server.workers_kill_timeout = _GRACE_S
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop, gateway, server)
-    async with gateway.running():
-        beside = [
-            asyncio.ensure_future(_announce(gateway, config.host, port)),
-            asyncio.ensure_future(_stop_on_failure(gateway, server)),
-        ]
-        try:
-            await server.serve()
-        finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
-    if not gateway.stopping.is_set():
-        raise RuntimeError("a part of the gateway ended by itself; start it again")
-    _log.info("stopped")
+    return server
 
 
-def _stop(gateway: Gateway, server: Server) -> None:
-    gateway.stopping.set()
-    server.stop()  # type: ignore[no-untyped-call]
+async def _serve_until_stopped(gateway: Gateway, server: Server, port: int) -> None:
+    """Run granian until a signal comes or a part of the gateway ends.
+
+    Granian has threads of its own. A stop that comes before they answer is lost, and threads that outlive the
+    interpreter panic or hang: so it is only stopped once it has answered, and always waited for.
+    """
+    waiting = [asyncio.ensure_future(event.wait()) for event in (gateway.stopping, gateway.failed)]
+    serving = asyncio.ensure_future(server.serve())
+    try:
+        await _answered(gateway.config.host, port)
+        await asyncio.wait({serving, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+        server.stop()  # type: ignore[no-untyped-call]
+        await serving
+    finally:
+        for task in waiting:
+            task.cancel()
 
 
-async def _stop_on_failure(gateway: Gateway, server: Server) -> None:
-    await gateway.failed.wait()
-    server.stop()  # type: ignore[no-untyped-call]
+async def _answered(host: str, port: int) -> None:
+    """Wait until granian answers a request; not for ever, as it may be too busy with others."""
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(_ANSWERS_WITHIN_S):
+            # Granian opens its socket in the first round of the loop, and listens in the second.
+            for _ in range(2):
+                await asyncio.sleep(0)
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(b"GET / HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n")
+                await reader.readline()
+            finally:
+                writer.close()
 
 
 async def _announce(gateway: Gateway, host: str, port: int) -> None:
