@@ -14,10 +14,10 @@ from gateway.replies import JSON, Reply
 from gateway.view_reader import ViewReader
 from schemas.characters import first_bad_field
 from schemas.codec import encode
-from schemas.codes import Code
+from schemas.codes import Code, Problem
 from schemas.commands import Place, Sku
 from schemas.explain import explain
-from schemas.field_errors import field_of
+from schemas.field_errors import field_of, problem_of
 
 # SKUs looked up before other requests get their turn; 200 with one warehouse each take about 0.5 ms.
 _SLICE = 200
@@ -73,7 +73,8 @@ class AvailabilityRoutes:
         if (channel := query.one("channel")) is not None:
             document["channel"] = channel
         if (min_seq := query.one("min_seq")) is not None:
-            document["min_seq"] = int(min_seq) if min_seq.isascii() and min_seq.isdigit() else min_seq
+            is_number = min_seq.isascii() and min_seq.isdigit()
+            document["min_seq"] = msgspec.Raw((min_seq.lstrip("0") or "0").encode()) if is_number else min_seq
         return await self._answer(encode(document), sku_field="sku")
 
     async def post(self, request: HttpRequest) -> Reply:
@@ -113,7 +114,7 @@ def _asked_for(body: bytes, sku_field: str, max_skus: int) -> AvailabilityBody:
         field = field_of(error)
         if field == "$":  # no object at all
             raise Refused(Code.MALFORMED) from None
-        raise _wrong(field, body, sku_field) from None
+        raise _wrong(field, body, sku_field, problem_of(error, field, None)) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise Refused(Code.MALFORMED) from None
     if not 1 <= len(asked.skus) <= max_skus:
@@ -122,11 +123,11 @@ def _asked_for(body: bytes, sku_field: str, max_skus: int) -> AvailabilityBody:
         raise _invalid("min_seq", "min_seq goes with one SKU: every SKU has sequence numbers of its own.")
     for i, sku in enumerate(asked.skus):
         if (bad := first_bad_field(_One(sku=sku, channel=asked.channel))) is not None:
-            raise _wrong(f"skus[{i}]" if bad == "sku" else bad, body, sku_field, "bad_characters")
+            raise _wrong(f"skus[{i}]" if bad == "sku" else bad, body, sku_field, Problem.BAD_CHARACTERS)
     return asked
 
 
-def _wrong(field: str, body: bytes, sku_field: str, problem: str | None = None) -> Refused:
+def _wrong(field: str, body: bytes, sku_field: str, problem: Problem | None) -> Refused:
     name = field.replace("skus", sku_field, 1)
     return _invalid(name, explain(field, problem, body, kind=AvailabilityBody, name=name))
 

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from schemas.codes import Code
+from schemas.codes import Code, Problem
 
 
 class Head(msgspec.Struct, gc=False):
@@ -25,6 +25,7 @@ class Head(msgspec.Struct, gc=False):
     offset: int
     replayed: bool = False
     field: str | UnsetType = UNSET
+    problem: Problem | UnsetType = UNSET
     requested: int | UnsetType = UNSET
     available: int | UnsetType = UNSET
     of_command: Raw = Raw(b"null")

@@ -140,6 +140,7 @@ QUERIES = [
     ("/v1/availability", "sku"),
     ("/v1/availability?sku=a&min_seq=x", "min_seq"),
     ("/v1/availability?sku=a&min_seq=-1", "min_seq"),
+    pytest.param(f"/v1/availability?sku=a&min_seq={'9' * 5000}", "min_seq", id="5,000 digits"),
     ("/v1/availability?sku=a&sku=b&min_seq=1", "min_seq"),
     ("/v1/availability?sku=a&channel=a%20b", "channel"),
     ("/v1/availability?sku=a%0A", "sku[0]"),
@@ -247,8 +248,9 @@ async def test_an_availability_body_is_read_strictly(client, body, status, field
 async def test_min_seq_that_does_not_come_in_time_is_said(client, gateway, helpers):
     put(gateway, helpers.change_of("a", "york", 1, on_hand=10))
     assert (await client.get("/v1/availability?sku=a&min_seq=1")).status_code == 200
-    answer = await client.get("/v1/availability?sku=a&min_seq=2")
-    assert (answer.status_code, answer.json()["code"]) == (504, "view_behind")
+    for min_seq in ("2", "9" * 30):
+        answer = await client.get(f"/v1/availability?sku=a&min_seq={min_seq}")
+        assert (answer.status_code, answer.json()["code"]) == (504, "view_behind")
 
 
 async def test_availability_is_not_answered_before_the_view_is_whole(client, gateway):
@@ -321,8 +323,8 @@ PLACE = "a string of 1 to 32 characters (letters (a-z, A-Z), digits and . _ -)"
     ("body", "detail"),
     [
         ({"sku": "a"}, f"quantity is missing; it must be {UNITS}."),
-        ({"sku": "a", "quantity": 0}, f"quantity must be {UNITS}: 0 is"),
-        ({"sku": "a", "quantity": 1, "channel": "a b"}, f'channel must be {PLACE}: "a b"'),
+        ({"sku": "a", "quantity": 0}, f"quantity must be {UNITS}: 0 is too small."),
+        ({"sku": "a", "quantity": 1, "channel": "a b"}, f'channel must be {PLACE}: "a b" has characters that'),
         ({"sku": "a", "quantity": 1, "colour": "red"}, "reserve has no field colour; its fields are reservation_id, "),
     ],
 )
@@ -332,9 +334,11 @@ async def test_a_field_that_is_wrong_is_explained(client, body, detail):
 
 
 async def test_a_field_that_only_the_ledger_finds_wrong_is_explained_too(client, ledger, helpers):
-    ledger.answer = lambda command: helpers.result_of(command, code="invalid_field", field="quantity")
+    ledger.answer = lambda command: helpers.result_of(
+        command, code="invalid_field", field="quantity", problem="too_large"
+    )
     answer = await client.post("/v1/reservations", json={"sku": "a", "quantity": 7})
-    assert answer.json()["detail"].startswith(f"quantity must be {UNITS}: 7 is")
+    assert answer.json()["detail"].startswith(f"quantity must be {UNITS}: 7 is too large.")
     assert answer.json()["field"] == "quantity"
 
 
