@@ -65,7 +65,7 @@ def test_every_entry_is_due_once_in_order_whatever_is_written_and_restarted_in_b
             # A restart may bring entries of the running bucket back; their reservations say that they are done.
             again = pop_all(expiries, clock)
             assert not {entry[1] for entry in waiting} & {sku for _, sku, _ in again}
-    last = max([entry[0] for entry in waiting], default=0)
+    last = max([entry[0] for entry in waiting], default=clock)
     assert pop_all(expiries, last) == sorted(waiting)
     store.write(expiries.writes(999, last + 2 * EXPIRY_BUCKET_MS))
     assert list(store.scan(b"D", b"E")) == []
