@@ -11,7 +11,8 @@ from schemas.topics import BATCH_BYTES, CHANGELOG, DEAD_LETTERS, RESULTS, STOCK_
 _NO_HEADERS: list[tuple[str, bytes]] = []
 _RECORD_BYTES = 150  # the key, and a record's own lengths
 _ROWS_BYTES = 300
-_HEADERS_BYTES = 120
+# A dead letter's: 32 for lengths and times, 37 for the names of five headers, 15 for their lengths, 49 for numbers.
+_HEADERS_BYTES = 140
 
 
 class CommandBatch(NamedTuple):
@@ -53,7 +54,7 @@ class TopicOutput:
         """Append a dead letter: its key and value may be anything, or nothing."""
         self._append(self.count, timestamp, letter.key, letter.value, letter.headers())
         self.count += 1
-        self.size += len(letter.key or b"") + len(letter.value or b"") + self._overhead
+        self.size += len(letter.key or b"") + len(letter.value or b"") + 4 * len(letter.reason) + self._overhead
 
 
 class TransactionOutput:

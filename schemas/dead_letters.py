@@ -2,15 +2,19 @@
 
 import msgspec
 
-# A compressed record may hold far more than its topic's limit says; what is kept of it must fit the dead letters' own.
-MAX_VALUE_BYTES = 1_000_000
+# Up to here a letter is kept whole. A record that was not compressed always is: a commands topic takes batches of at
+# most 1,048,588 bytes. What was compressed may be of any length. `schemas/topics.py` shows that it fits.
+MAX_WHOLE_BYTES = 1_150_000
+# A longer one is cut to these; together they are MAX_WHOLE_BYTES.
 MAX_KEY_BYTES = 10_000
+MAX_VALUE_BYTES = MAX_WHOLE_BYTES - MAX_KEY_BYTES
 
 
 class DeadLetter(msgspec.Struct):
-    """The original key and value, and three headers: `reason`, `partition`, `offset` (decimal, UTF-8).
+    """The original key and value, and headers (UTF-8, numbers decimal): `reason`, `partition`, `offset`.
 
-    Key and value are unchanged, unless they are longer than a dead letter may be: then the reason says what was cut.
+    Key and value are unchanged, unless both together are longer than a dead letter may be. What was cut then has a
+    header more: `cut_key` or `cut_value`, its original length in bytes.
     """
 
     key: bytes | None
@@ -18,22 +22,31 @@ class DeadLetter(msgspec.Struct):
     reason: str
     partition: int
     offset: int
+    cut_key: int | None = None
+    cut_value: int | None = None
 
     @classmethod
     def of(cls, key: bytes | None, value: bytes | None, reason: str, *, partition: int, offset: int) -> "DeadLetter":
-        """Make the letter for a record, and cut what is too long, saying so in the reason."""
-        if value is not None and len(value) > MAX_VALUE_BYTES:
-            reason = f"{reason}; value cut from {len(value)} bytes"
-            value = value[:MAX_VALUE_BYTES]
-        if key is not None and len(key) > MAX_KEY_BYTES:
-            reason = f"{reason}; key cut from {len(key)} bytes"
-            key = key[:MAX_KEY_BYTES]
-        return cls(key, value, reason, partition, offset)
+        """Make the letter for a record, and cut what is too long."""
+        letter = cls(key, value, reason, partition, offset)
+        key_bytes, value_bytes = len(key or b""), len(value or b"")
+        if key_bytes + value_bytes <= MAX_WHOLE_BYTES:
+            return letter
+        if key is not None and key_bytes > MAX_KEY_BYTES:
+            letter.key, letter.cut_key = key[:MAX_KEY_BYTES], key_bytes
+        if value is not None and value_bytes > MAX_VALUE_BYTES:
+            letter.value, letter.cut_value = value[:MAX_VALUE_BYTES], value_bytes
+        return letter
 
     def headers(self) -> list[tuple[str, bytes]]:
         """Return the Kafka headers of the record."""
-        return [
+        headers = [
             ("reason", self.reason.encode()),
             ("partition", b"%d" % self.partition),
             ("offset", b"%d" % self.offset),
         ]
+        if self.cut_key is not None:
+            headers.append(("cut_key", b"%d" % self.cut_key))
+        if self.cut_value is not None:
+            headers.append(("cut_value", b"%d" % self.cut_value))
+        return headers
