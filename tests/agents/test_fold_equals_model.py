@@ -5,7 +5,9 @@ changelog: results, stock changes, dead letters and rows are equal.
 """
 
 import json
+from contextlib import contextmanager
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import orjson
 from aiokafka.record.memory_records import MemoryRecords
@@ -16,10 +18,12 @@ from agents import batches
 from agents.fold import fold
 from audit.comparison.rows import Ledger as Published
 from audit.comparison.rows import compare_rows
+from audit.model import adjust as model_rule
 from audit.model.oracle import Model
 from audit.report.report import PartitionReport
 from schemas.codec import Unreadable, decode_command
 from schemas.topics import CHANGELOG, DEAD_LETTERS, RESULTS, STOCK_CHANGES
+from tables.core import adjust as rule
 from tables.core.rows import POSITION_KEY, Position, encode_row
 from tables.ledger import Ledger, load
 from tables.store import MemoryStore
@@ -133,6 +137,48 @@ def records_of(log):
 @settings(max_examples=400)
 @given(logs, plans)
 def test_the_fold_equals_the_model(log, plan):
+    assert_equal(log, plan)
+
+
+@contextmanager
+def low_limits():
+    """Two warehouses for a SKU, twelve units in a bucket."""
+    with (
+        patch.object(rule, "MAX_WAREHOUSES", 2),
+        patch.object(model_rule, "MAX_WAREHOUSES", 2),
+        patch.object(rule, "MAX_BUCKET", 12),
+        patch.object(model_rule, "MAX_UNITS", 12),
+    ):
+        yield
+
+
+@settings(max_examples=200)
+@given(logs, plans)
+def test_the_fold_equals_the_model_where_limits_are_near(log, plan):
+    with low_limits():
+        assert_equal(log, plan)
+
+
+def test_the_fold_equals_the_model_at_each_limit():
+    adjust = {"type": "adjust", "sku": "A", "reason": "correction"}
+    changes = [{"warehouse": name, "delta": 9} for name in "abc"] + [
+        {"warehouse": "c", "count": 0},
+        {"warehouse": "c", "count": 0, "expected_on_hand": 1},
+        {"warehouse": "c", "count": 1, "expected_on_hand": 1},
+        {"warehouse": "a", "delta": 3},
+        {"warehouse": "a", "delta": 1, "expected_on_hand": 0},
+        {"warehouse": "a", "count": 13},
+        {"warehouse": "a", "bucket": "damaged", "count": 12},
+        {"warehouse": "a", "bucket": "damaged", "delta": 1},
+    ]
+    log = [(adjust | change | {"command_id": f"c{n}"}, 0) for n, change in enumerate(changes)]
+    with low_limits():
+        codes = assert_equal(log, [(4, "reopen")])
+    full, over, stale = "unknown_warehouse", "limit_exceeded", "stale_expectation"
+    assert codes == [None, None, full, None, stale, full, None, over, over, None, over]
+
+
+def assert_equal(log, plan):
     recorder = Recorder()
     records = remaining = list(records_of(log))
     step = 0
@@ -160,6 +206,7 @@ def test_the_fold_equals_the_model(log, plan):
     ]
     assert_rows_equal(model, recorder)
     assert_promises_hold(changes)
+    return [r["code"] for e in expected for r in e.results]
 
 
 def assert_rows_equal(model, recorder):
