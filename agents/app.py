@@ -1,6 +1,7 @@
 """Owns the Faust app: what is configured, the agent that takes batches, the ticks, and the standbys."""
 
 import asyncio
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,6 +29,7 @@ _STREAM_BUFFER = 64
 _TICK_CHECK_S = 0.2
 _TICK_WITHIN_S = 5.0
 _LONG_S = 3600.0
+_INSTANCE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 log = structlog.get_logger()
 
@@ -80,12 +82,19 @@ class LedgerApp(faust.App):
 
 
 def instance_id(data_dir: Path) -> str:
-    """Return the worker's identity, kept in its data directory: a restarted worker takes its old place in the group."""
+    """Return the worker's identity, kept in its data directory: a restarted worker takes its old place in the group.
+
+    Raises:
+        RuntimeError: the file holds no identity.
+    """
     path = data_dir / "instance-id"
     if not path.exists():
         data_dir.mkdir(parents=True, exist_ok=True)
         path.write_text(uuid4().hex)
-    return path.read_text().strip()
+    found = path.read_bytes().strip()
+    if not _INSTANCE.fullmatch(found):
+        raise RuntimeError(f"{path} holds no identity of a worker; remove it, and the worker makes itself a new one")
+    return found.decode()
 
 
 def build_app(config: WorkerConfig) -> LedgerApp:

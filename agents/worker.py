@@ -37,7 +37,7 @@ def run(config: WorkerConfig) -> int:
     """
     _log_to_stderr()
     _collect_seldom()
-    lock = _lock(config.data_dir)
+    lock = lock_directory(config.data_dir)
     try:
         return uvloop.run(_run(config))
     finally:
@@ -57,9 +57,19 @@ def _collect_seldom() -> None:
     gc.set_threshold(100_000, 50, 100)
 
 
-def _lock(data_dir: Path) -> IO[str]:
-    data_dir.mkdir(parents=True, exist_ok=True)
-    lock = (data_dir / "lock").open("w")
+def lock_directory(data_dir: Path) -> IO[str]:
+    """Take a data directory for this process alone.
+
+    Raises:
+        RuntimeError: it cannot be used, or is another process's.
+    """
+    if data_dir.is_dir() and (data_dir / "server.properties").exists():
+        raise RuntimeError(f"{data_dir} is a broker's; give the worker a --data-dir of its own")
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = (data_dir / "lock").open("w")
+    except OSError as error:
+        raise RuntimeError(f"{data_dir} cannot be used ({error.strerror}); choose another --data-dir") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

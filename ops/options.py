@@ -10,12 +10,13 @@ DEFAULT_PARTITIONS = 4
 DEFAULT_HOST = "127.0.0.1"
 BROKER_PORT = 9092
 GATEWAY_PORT = 8080
+_LAST_PORT = 65_535
 
 
 def _addresses(text: str) -> str:
     for address in text.split(","):
         host, _, port = address.strip().rpartition(":")
-        if not host or not port.isdecimal():
+        if not host or not port.isdecimal() or not 0 < int(port[:6]) <= _LAST_PORT:
             raise typer.BadParameter(f"{address!r} is no HOST:PORT, as 127.0.0.1:9092 is.")
     return text
 

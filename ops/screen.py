@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 _PIPE_WIDTH = 400
 
@@ -18,22 +19,27 @@ def say(line: str) -> None:
 
 
 def print_json(document: object) -> None:
-    """Return a program one JSON document: one line on standard output, at once."""
+    """Give a program one JSON document: one line on standard output, at once."""
     sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
     sys.stdout.flush()
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-    """Print a table on standard output; numbers stand to the right."""
+    """Print a table on standard output; numbers stand to the right. Text is shown as it is, never taken for markup."""
     rows = [tuple(row) for row in rows]
     table = Table(
-        title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+        title=None if title is None else Text(title),
+        title_justify="left",
+        header_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
     )
     for index, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(cell_text(cell) for cell in row))
+        table.add_row(*(Text(cell_text(cell)) for cell in row))
     # Into a pipe every row goes on one line; a terminal decides for itself.
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 
@@ -46,7 +52,7 @@ def cell_text(cell: object) -> str:
         return "yes" if cell else "no"
     if isinstance(cell, int):
         return f"{cell:,}"
-    return f"{cell:,.1f}" if isinstance(cell, float) else str(cell).replace("[", r"\[")
+    return f"{cell:,.1f}" if isinstance(cell, float) else str(cell)
 
 
 def progress() -> Progress:

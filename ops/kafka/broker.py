@@ -1,9 +1,12 @@
 """Owns the embedded broker: a real Apache Kafka (KRaft, one node) as a child process on its own data directory."""
 
 import contextlib
+import fcntl
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,6 +90,7 @@ class Broker:
         self._properties = properties or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
+        self._lock: IO[str] | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -109,11 +113,20 @@ class Broker:
         Call it from the thread that lives as long as the broker: Linux ends the child with the thread that started it.
 
         Raises:
-            RuntimeError: it did not come up; carries the end of its log.
+            RuntimeError: the directory or the port is another process's, or it did not come up; says which.
         """
-        runtime = self._runtime = self._runtime or prepare(self._say)
+        runtime = self._runtime = self._runtime or prepare(self._say, _record_aot_cache)
         self._home.mkdir(parents=True, exist_ok=True)
+        self._take_directory()
+        try:
+            self._start(runtime)
+        except BaseException:
+            self._release()
+            raise
+
+    def _start(self, runtime: KafkaRuntime) -> None:
         properties = self._write_properties()
+        _check_free(self._host, self._port or 0)
         if not (self._home / "logs" / "meta.properties").exists():
             format_storage(runtime, properties)
         command = runtime.command(properties)
@@ -128,6 +141,20 @@ class Broker:
             preexec_fn=die_with_parent,  # noqa: PLW1509 - one call of libc, no Python state
         )
         self._wait_until_ready()
+
+    def _take_directory(self) -> None:
+        """Refuse a directory that another broker runs on, or that a worker keeps its store in."""
+        if (self._home / "instance-id").exists():
+            raise RuntimeError(f"{self._home} is a worker's; give the broker a --data-dir of its own.")
+        if self._lock is not None:
+            return  # killed and started again
+        lock = (self._home / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise RuntimeError(f"another broker runs on {self._home}; give each a --data-dir of its own.") from error
+        self._lock = lock
 
     def _write_properties(self) -> Path:
         properties = self._home / "server.properties"
@@ -184,6 +211,23 @@ class Broker:
         if self._log is not None:
             self._log.close()
             self._log = None
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def _check_free(host: str, port: int) -> None:
+    """Refuse a port that something listens on: what answers there would be taken for the broker that starts."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the last start may linger
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise RuntimeError(f"{host}:{port} cannot be had ({error.strerror}); choose another --port.") from error
 
 
 def free_port() -> int:
@@ -204,3 +248,18 @@ def _serves(host: str, port: int) -> bool:
         link.sendall(_PROBE)
         return len(link.recv(8)) == 8  # noqa: PLR2004 - the size and the correlation id of an answer
     return False
+
+
+def _record_aot_cache(runtime: KafkaRuntime) -> None:
+    """Run a broker once, so that Java records what later starts need not do again."""
+    unfinished = runtime.aot_cache.with_suffix(".unfinished")
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-aot-"))
+    try:
+        broker = Broker(folder, runtime=runtime, java_flags=(f"-XX:AOTCacheOutput={unfinished}",))
+        broker.start()
+        broker.stop(timeout_s=60)
+        # Without it the broker only starts more slowly, so a Java that cannot record one is no reason to stop.
+        if unfinished.exists():
+            unfinished.rename(runtime.aot_cache)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ops.kafka.cluster import Cluster, GroupState, TopicState, connect
-from ops.kafka.runtime import KAFKA_VERSION, cache_dir
+from ops.kafka.runtime import KAFKA_VERSION, cache_dir, is_fetched
 from ops.problems import FOUND_WRONG, CannotDo
 from ops.screen import print_json, print_table, say
 from schemas.topics import COMMANDS, GROUP, TOPICS
@@ -84,7 +84,7 @@ def check_data_dir(data_dir: Path) -> Check:
 def check_runtime() -> Check:
     """Check the Kafka that `holdfast broker` and `holdfast demo` start. It need not be there yet."""
     home = cache_dir() / f"kafka-{KAFKA_VERSION}"
-    if (home / "classpath").exists():
+    if is_fetched():
         return Check(name="embedded Kafka", ok=True, found=f"Kafka {KAFKA_VERSION} is in {home}")
     nearest = next(folder for folder in home.parents if folder.exists())
     if os.access(nearest, os.W_OK):

@@ -9,9 +9,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import shutil
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -55,11 +53,12 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "holdfast"
 
 
-def prepare(say: Say) -> KafkaRuntime:
+def prepare(say: Say, record_aot_cache: Callable[[KafkaRuntime], None]) -> KafkaRuntime:
     """Make the runtime ready, downloading what is missing. Takes no time when everything is in the cache.
 
     Args:
         say: called with one line per step that takes long.
+        record_aot_cache: runs a broker once and leaves the cache in the runtime's `aot_cache`.
 
     Raises:
         RuntimeError: the jars could not be resolved, with what to do about it.
@@ -81,7 +80,7 @@ def prepare(say: Say) -> KafkaRuntime:
         runtime = KafkaRuntime(java=java, class_path=class_path, aot_cache=home / f"broker-{stamp}.aot")
         if not runtime.aot_cache.exists():
             say("first start: recording Java's ahead-of-time cache (once, about 10 s)")
-            _record_aot_cache(runtime)
+            record_aot_cache(runtime)
     return runtime
 
 
@@ -91,6 +90,23 @@ def only_one(path: Path) -> Iterator[None]:
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def is_fetched() -> bool:
+    """Tell whether the jars of the embedded Kafka are in the cache."""
+    return _known_class_path(_listing(cache_dir() / f"kafka-{KAFKA_VERSION}", _COORDINATES)) is not None
+
+
+def _listing(home: Path, coordinates: str) -> Path:
+    return home / f"classpath-{hashlib.sha256(coordinates.encode()).hexdigest()[:8]}"
+
+
+def _known_class_path(listing: Path) -> str | None:
+    """Return the class path that a listing holds, None when a jar of it is missing."""
+    if not listing.exists():
+        return None
+    class_path = listing.read_text()
+    return class_path if all(Path(jar).exists() for jar in class_path.split(":")) else None
 
 
 def resolve_jars(coordinates: str, home: Path, say: Say, *, what: str, otherwise: str = "") -> str:
@@ -106,11 +122,9 @@ def resolve_jars(coordinates: str, home: Path, say: Say, *, what: str, otherwise
     Raises:
         RuntimeError: they could not be resolved, with what to do about it.
     """
-    listing = home / f"classpath-{hashlib.sha256(coordinates.encode()).hexdigest()[:8]}"
-    if listing.exists():
-        class_path = listing.read_text()
-        if all(Path(jar).exists() for jar in class_path.split(":")):
-            return class_path
+    listing = _listing(home, coordinates)
+    if (known := _known_class_path(listing)) is not None:
+        return known
     say(f"downloading {what}, once")
     import jgo  # noqa: PLC0415 - only the first start needs it
 
@@ -170,19 +184,3 @@ def format_storage(runtime: KafkaRuntime, properties: Path) -> None:
     )
     if done.returncode:
         raise RuntimeError(f"Kafka could not format its storage: {done.stdout}{done.stderr}".strip())
-
-
-def _record_aot_cache(runtime: KafkaRuntime) -> None:
-    from ops.kafka.broker import Broker  # noqa: PLC0415 - the broker needs a runtime, and this one run needs a broker
-
-    unfinished = runtime.aot_cache.with_suffix(".unfinished")
-    folder = Path(tempfile.mkdtemp(prefix="holdfast-aot-"))
-    try:
-        broker = Broker(folder, runtime=runtime, java_flags=(f"-XX:AOTCacheOutput={unfinished}",))
-        broker.start()
-        broker.stop(timeout_s=60)
-        # Without it the broker only starts more slowly, so a Java that cannot record one is no reason to stop.
-        if unfinished.exists():
-            unfinished.rename(runtime.aot_cache)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

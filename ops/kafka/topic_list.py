@@ -32,7 +32,7 @@ async def topics(*, bootstrap: str, partitions: int, replication: int, as_json: 
 
 
 async def make_topics(bootstrap: str, partitions: int, *, replication: int = -1, timeout_s: float = 3.0) -> list[str]:
-    """Make the topics that are missing, as `ops.topics.ensure_topics`, with errors for people.
+    """Make the topics that are missing, as `ops.kafka.topics.ensure_topics`, with errors for people.
 
     Raises:
         CannotDo: no Kafka answers in time, or a topic has another partition count.

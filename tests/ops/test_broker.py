@@ -1,12 +1,14 @@
 """The embedded broker is a real Kafka: it starts, is killed, and comes back with what it held."""
 
 import asyncio
+import socket
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from ops.kafka.broker import Broker
+from ops.kafka.broker import Broker, free_port
+from ops.kafka.doctor import check_runtime
 from ops.kafka.topics import ensure_topics, partition_count
 from schemas.topics import COMMANDS, RESULTS, TOPICS
 
@@ -67,3 +69,29 @@ async def test_a_topic_that_takes_too_little_is_refused_with_what_to_do(tmp_path
     finally:
         await admin.close()
         broker.stop()
+
+
+def test_a_port_or_a_directory_of_somebody_else_is_refused_before_anything_is_touched(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(RuntimeError, match="cannot be had"):
+            Broker(tmp_path / "one", port=taken.getsockname()[1]).start()
+    first = Broker(tmp_path / "two")
+    first.start()
+    try:
+        before = (tmp_path / "two/server.properties").read_text()
+        with pytest.raises(RuntimeError, match="another broker runs on"):
+            Broker(tmp_path / "two", port=free_port()).start()
+        assert (tmp_path / "two/server.properties").read_text() == before
+    finally:
+        first.stop()
+    (tmp_path / "three").mkdir()
+    (tmp_path / "three/instance-id").write_text("w")
+    with pytest.raises(RuntimeError, match="is a worker's"):
+        Broker(tmp_path / "three").start()
+
+
+def test_the_doctor_knows_that_the_embedded_kafka_is_there(broker):
+    assert broker
+    assert "is in" in check_runtime().found

@@ -3,12 +3,16 @@
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
+from agents.app import instance_id
+from agents.worker import lock_directory
 from ops.cli import app
+from ops.screen import print_table
 
 COMMANDS = ("demo", "broker", "topics", "worker", "gateway", "send", "tail", "import", "stock", "audit", "doctor")
 
@@ -82,3 +86,38 @@ def test_every_setting_of_a_command_is_documented(command):
     for parameter in get_command(app).commands[command].params:
         if parameter.envvar:
             assert f"| `{parameter.envvar}` | `{parameter.opts[0]}` |" in settings
+
+
+def test_the_version_is_printed(holdfast):
+    assert holdfast("--version").stdout.split() == ["holdfast", version("holdfast")]
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999", "9" * 30])
+def test_a_port_that_no_machine_has_is_refused(holdfast, port):
+    result = holdfast("stock", "A", "--bootstrap", f"127.0.0.1:{port}")
+    assert result.exit_code == 2
+    assert "is no HOST:PORT" in result.stderr
+
+
+def test_what_stands_in_a_table_is_never_markup(capsys):
+    print_table(("sku",), [("[/red]",), ("[bold]x[/bold]",)], title="[/red]")
+    assert [line.strip() for line in capsys.readouterr().out.splitlines()] == [
+        "[/red]", "sku", "[/red]", "[bold]x[/bold]",
+    ]  # fmt: skip
+
+
+def test_a_worker_says_which_directory_it_cannot_use(tmp_path):
+    file = tmp_path / "afile"
+    file.write_text("")
+    (tmp_path / "broker").mkdir()
+    (tmp_path / "broker/server.properties").write_text("")
+    for folder, sentence in {file / "x": "cannot be used", tmp_path / "broker": "is a broker's"}.items():
+        with pytest.raises(RuntimeError, match=sentence):
+            lock_directory(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\x00\x9f", b"two words", b"x" * 65])
+def test_an_identity_that_is_none_is_refused(tmp_path, content):
+    (tmp_path / "instance-id").write_bytes(content)
+    with pytest.raises(RuntimeError, match="holds no identity of a worker"):
+        instance_id(tmp_path)
