@@ -28,7 +28,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
     """Print a table on standard output; numbers stand to the right. Text is shown as it is, never taken for markup."""
     rows = [tuple(row) for row in rows]
     table = Table(
-        title=None if title is None else Text(title),
+        title=None if title is None else Text(title, style="table.title"),
         title_justify="left",
         header_style="bold",
         box=None,
@@ -37,7 +37,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
     )
     for index, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell_text(cell)) for cell in row))
     # Into a pipe every row goes on one line; a terminal decides for itself.
@@ -59,10 +59,10 @@ def progress() -> Progress:
     """Make a progress bar on standard error; its tasks carry a field `note`. Silent when nobody watches."""
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,
