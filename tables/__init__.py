@@ -1,1 +1,1 @@
-"""The ledger: rows, the decision core, the RocksDB store, the changelog and its recovery."""
+"""The ledger: its rows, the decision core, due times and the RocksDB store."""
