@@ -9,7 +9,7 @@ from bench import echo, kafka_caller, load, logs
 from bench.harness import Child, Stage
 from bench.http_caller import HttpCaller
 from bench.load import Request
-from bench.open_loop import Pace, summary
+from bench.open_loop import Pace, check_own_p50, own_p50_ms, summary
 from bench.report import Document, Options, Table, Watcher, median, ratio
 from bench.topics import PARTITIONS
 from schemas.topics import COMMANDS, RESULTS
@@ -34,6 +34,8 @@ class _Measured:
 
     runs: list[list[float]] = field(default_factory=list)
     statuses: list[dict[int, int]] = field(default_factory=list)
+    own_p50_ms: list[float] = field(default_factory=list)
+    """What the load generator measures against a target that answers in 0 ms, right before each run."""
 
 
 def measure(stage: Stage, options: Options, watcher: Watcher) -> Document:
@@ -51,12 +53,15 @@ def measure(stage: Stage, options: Options, watcher: Watcher) -> Document:
             with stage.running(stage.spawn("echo", "bench.echo")):
                 for pace in paces:
                     watcher.step(f"{label}: Kafka, {pace.rate:,} requests/s")
+                    _measure_own_p50(options, pace, found[pace.rate]["kafka"])
                     _over_kafka(stage, (COMMANDS, RESULTS), pace, f"k{run}", found[pace.rate]["kafka"])
                     watcher.step(f"{label}: echo, {pace.rate:,} requests/s")
+                    _measure_own_p50(options, pace, found[pace.rate]["echo"])
                     _over_kafka(stage, (echo.COMMANDS, echo.RESULTS), pace, f"e{run}", found[pace.rate]["echo"])
             with stage.running(stage.gateway()) as gateway:
                 for pace in paces:
                     watcher.step(f"{label}: HTTP, {pace.rate:,} requests/s")
+                    _measure_own_p50(options, pace, found[pace.rate]["http"])
                     _over_http(gateway, pace, f"h{run}", found[pace.rate]["http"])
     return _document(options, paces, found)
 
@@ -72,6 +77,12 @@ def _warm_up(stage: Stage, worker: Child, options: Options) -> None:
     asyncio.run(logs.watch(stage.bootstrap, RESULTS, [0] * PARTITIONS, commands, worker))
     if not options.quick:
         _over_kafka(stage, (COMMANDS, RESULTS), _WARM_UP, "warm-up", _Measured())
+
+
+def _measure_own_p50(options: Options, pace: Pace, found: _Measured) -> None:
+    """Void the run when the load generator is late by itself; a quick run, which proves nothing, only notes it."""
+    measured = own_p50_ms(pace.rate) if options.quick else check_own_p50(pace.rate)
+    found.own_p50_ms.append(asyncio.run(measured))
 
 
 def _requests(pace: Pace, prefix: str) -> list[Request]:
@@ -134,6 +145,7 @@ def _figures(measured: _Measured) -> dict[str, Any]:
         **summary([seconds for taken in measured.runs for seconds in taken]),
         "medians": medians,
         "runs": runs,
+        "load_generator_own_p50_ms": measured.own_p50_ms,
     }
     if measured.statuses:
         figures["statuses"] = measured.statuses

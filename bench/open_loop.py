@@ -13,10 +13,17 @@ from typing import Any
 
 clock = time.perf_counter
 
-_CLOCK_MONOTONIC = 1
+_CLOCK_MONOTONIC = 1  # the clock behind `time.perf_counter` on Linux
+_ABSOLUTE = 1
 _NONBLOCKING = os.O_NONBLOCK
 _LATE_S = 10.0
 _NEVER = math.inf
+MAX_OWN_P50_MS = 1.0
+_OWN_SECONDS, _OWN_TRIES = 1.0, 5
+
+
+class VoidError(Exception):
+    """The load generator itself is late, so latencies that it measures say nothing."""
 
 
 class _Timespec(ctypes.Structure):
@@ -27,8 +34,17 @@ class _Itimerspec(ctypes.Structure):
     _fields_ = (("interval", _Timespec), ("value", _Timespec))
 
 
+def _timespec(nanoseconds: int) -> _Timespec:
+    return _Timespec(nanoseconds // 1_000_000_000, nanoseconds % 1_000_000_000)
+
+
 class Metronome:
-    """Calls back at a steady rate, to some microseconds (Linux's timerfd); the loop's own timers round to 1 ms."""
+    """Calls back at a steady rate, to some microseconds (Linux's timerfd); the loop's own timers round to 1 ms.
+
+    Args:
+        rate: calls per second.
+        tick: is called.
+    """
 
     def __init__(self, rate: float, tick: Callable[[], None]) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -36,17 +52,19 @@ class Metronome:
         self._tick = tick
         self._descriptor = -1
 
-    def start(self) -> None:
-        """Begin: the first call comes after one interval.
+    def start(self, first_at: float) -> None:
+        """Begin.
+
+        Args:
+            first_at: when the first call is due, by `clock` (seconds); all others follow from it.
 
         Raises:
             OSError: the system gives no timer.
         """
         self._descriptor = self._libc.timerfd_create(_CLOCK_MONOTONIC, _NONBLOCKING)
         nanoseconds = math.ceil(1e9 / self._rate)  # a beat too early would find nothing due
-        interval = _Timespec(nanoseconds // 1_000_000_000, nanoseconds % 1_000_000_000)
-        setting = _Itimerspec(interval, interval)
-        if self._descriptor < 0 or self._libc.timerfd_settime(self._descriptor, 0, ctypes.byref(setting), None):
+        setting = _Itimerspec(_timespec(nanoseconds), _timespec(math.ceil(first_at * 1e9)))
+        if self._descriptor < 0 or self._libc.timerfd_settime(self._descriptor, _ABSOLUTE, ctypes.byref(setting), None):
             raise OSError(ctypes.get_errno(), "timerfd")
         asyncio.get_running_loop().add_reader(self._descriptor, self._on_time)
 
@@ -105,9 +123,10 @@ class Trial:
             Seconds from the intended time to the answer, per request; infinite for those that got none.
         """
         metronome = Metronome(self._pace.rate, self._send_due)
-        self._started = clock() + 1 / self._pace.rate
         with _no_garbage_collection():
-            metronome.start()
+            # The beat and the latencies count from one origin, taken once everything that takes time is done.
+            self._started = clock() + 1 / self._pace.rate
+            metronome.start(self._started)
             try:
                 async with asyncio.timeout(self._pace.count / self._pace.rate + _LATE_S):
                     await self._over.wait()
@@ -130,6 +149,33 @@ class Trial:
             self._answered += 1
             if self._answered == len(self._taken):
                 self._over.set()
+
+
+async def own_p50_ms(rate: int, seconds: float = _OWN_SECONDS) -> float:
+    """Measure the load generator alone: the median latency (ms) of a target that answers in no time."""
+
+    def answer(number: int) -> None:
+        trial.answered(number)
+
+    trial = Trial(Pace(rate=rate, seconds=seconds, warm_up_s=0.1), answer)
+    return float(summary(await trial.run())["p50_ms"])
+
+
+async def check_own_p50(rate: int) -> float:
+    """See that the load generator keeps its beat on this machine now, and return its own median latency (ms).
+
+    Raises:
+        VoidError: it does not, however often it is tried.
+    """
+    found = []
+    for _ in range(_OWN_TRIES):
+        found.append(await own_p50_ms(rate))
+        if found[-1] <= MAX_OWN_P50_MS:
+            return found[-1]
+    raise VoidError(
+        f"at {rate} requests/s the load generator is {min(found)} ms late by itself (at the median; allowed are "
+        f"{MAX_OWN_P50_MS}): this machine is too busy to measure latencies on"
+    )
 
 
 @contextmanager

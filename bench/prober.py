@@ -127,7 +127,7 @@ async def probing(bootstrap: str) -> AsyncIterator[Prober]:
     reading = asyncio.create_task(prober.read())
     try:
         await prober.put_stock()
-        metronome.start()
+        metronome.start(clock() + EVERY_S)
         yield prober
     finally:
         metronome.stop()

@@ -2,13 +2,14 @@
 
 import asyncio
 import math
+import time
 from collections import Counter
 
 import pytest
 
-from bench import changelog, load
+from bench import changelog, load, open_loop
 from bench.http_caller import HttpCaller
-from bench.open_loop import Pace, Trial, summary
+from bench.open_loop import Pace, Trial, VoidError, check_own_p50, summary
 from bench.prober import Probes
 from bench.report import median, ratio
 from schemas.codec import decode_command
@@ -87,6 +88,43 @@ async def test_latency_counts_from_the_intended_time_however_late_the_sending():
     assert sent == list(range(120))
     assert len(taken) == 100
     assert all(seconds >= 0 for seconds in taken)
+
+
+def answer_nothing(_number):
+    return
+
+
+async def test_the_beat_begins_at_the_very_origin_that_latencies_count_from(monkeypatch):
+    # However long the work before the start takes, no request may count as late for it.
+    begun = []
+    monkeypatch.setattr(open_loop.Metronome, "start", lambda _self, first_at: begun.append(first_at))
+    monkeypatch.setattr(open_loop.Metronome, "stop", lambda _self: None)
+    monkeypatch.setattr(open_loop.gc, "collect", lambda: time.sleep(0.2))
+    trial = Trial(Pace(rate=10, seconds=0.1, warm_up_s=0.1), answer_nothing)
+    monkeypatch.setattr(open_loop, "_LATE_S", 0.0)
+    before = open_loop.clock()
+    running = asyncio.create_task(trial.run())
+    await running
+    assert begun == [trial._started]
+    assert begun[0] >= before + 0.2 + 0.1
+
+
+async def test_a_target_that_answers_at_once_shows_a_latency_of_nothing(monkeypatch):
+    # With a clock that stands at the moment a request is due.
+    trial = Trial(Pace(rate=200, seconds=0.1, warm_up_s=0.0), answer_nothing)
+    for number in range(20):
+        monkeypatch.setattr(open_loop, "clock", lambda number=number: trial._started + number / 200)
+        trial.answered(number)
+    assert max(map(abs, trial._taken)) < 1e-9
+
+
+async def test_a_load_generator_that_is_late_by_itself_voids_the_run(monkeypatch):
+    async def late(_rate):
+        return 1.5
+
+    monkeypatch.setattr(open_loop, "own_p50_ms", late)
+    with pytest.raises(VoidError, match=r"1\.5 ms late by itself"):
+        await check_own_p50(200)
 
 
 async def test_the_http_caller_reads_statuses_and_counts_every_answer():
