@@ -66,6 +66,8 @@ def refuse_unreadable(rows: Rows, unreadable: Unreadable, record: Record) -> Dec
     decision = _refused(unreadable.command_id, unreadable.type, unreadable.sku, unreadable.code, seq, record)
     if unreadable.field is not None:
         decision.result.field = unreadable.field
+    if unreadable.problem is not None:
+        decision.result.problem = unreadable.problem
     return decision
 
 

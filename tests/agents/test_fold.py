@@ -3,8 +3,10 @@
 from types import SimpleNamespace
 
 import pytest
+from aiokafka.record.memory_records import MemoryRecords
 
 from agents.fold import fold
+from schemas.topics import DEAD_LETTERS, RESULTS
 from tables.core.rows import Position
 from tables.ledger import Ledger
 from tables.store import MemoryStore
@@ -26,3 +28,25 @@ def test_offsets_may_have_holes():
     ledger = Ledger(MemoryStore())
     ledger.position = Position(5, 0, "a life")
     assert fold(ledger, [tick(5), tick(9)], partition=0, partitions=1, limit=10).next_offset == 10
+
+
+@pytest.mark.parametrize(
+    ("number", "problem"),
+    [("1e400", "too_large"), ("7" * 5_000, "too_large"), ("-1e400", "too_small"), ("3.0", "wrong_type")],
+)
+def test_a_number_that_no_field_can_hold_is_answered_and_dead_lettered(number, problem):
+    ledger = Ledger(MemoryStore())
+    ledger.position = Position(0, 0, "a life")
+    value = '{"type":"reserve","command_id":"c","sku":"S","reservation_id":"r","quantity":%s}' % number  # noqa: UP031
+    record = SimpleNamespace(offset=0, timestamp=1, key=b"S", value=value.encode())
+    folded = fold(ledger, [record], partition=0, partitions=1, limit=1)
+    written = folded.output.batches([], folded.now_ms)
+    [result], [letter] = (read(written[topic]) for topic in (RESULTS, DEAD_LETTERS))
+    assert b'"offset":0,"field":"quantity","problem":"%s"}' % problem.encode() in result.value
+    assert letter.value == value.encode()
+    assert letter.headers == [("reason", b"invalid_field:quantity"), ("partition", b"0"), ("offset", b"0")]
+
+
+def read(batch):
+    batch.set_producer_state(1, 0, 0)
+    return list(MemoryRecords(bytes(batch.build())).next_batch())
