@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from audit.comparison.change_checks import ChangeChecks
 from audit.comparison.changes import COMPACTION_LAG_MS
 from audit.comparison.compare import Output
@@ -13,6 +15,7 @@ from audit.model.documents import Json
 from audit.report.report import Compared, PartitionReport
 from schemas.codec import Unreadable, decode_command
 from schemas.commands import Tick
+from schemas.dead_letters import DeadLetter
 from schemas.topics import DEAD_LETTERS, RESULTS, STOCK_CHANGES
 
 
@@ -113,14 +116,9 @@ class TrimmedComparison:
                 command = decode_command(record.value)
             except Unreadable as unreadable:
                 code, field = unreadable.code.value, unreadable.field
-                letter = {
-                    "key": record.key,
-                    "value": record.value,
-                    "reason": code if field is None else f"{code}:{field}",
-                    "partition": self.report.partition,
-                    "offset": offset,
-                }
-                self._letters.wanted.append((offset, record.key, letter))
+                reason = code if field is None else f"{code}:{field}"
+                letter = DeadLetter.of(record.key, record.value, reason, partition=self.report.partition, offset=offset)
+                self._letters.wanted.append((offset, letter.key, msgspec.structs.asdict(letter)))
                 if unreadable.sku is not None:
                     self._expect(offset, unreadable.command_id, unreadable.sku)
             else:

@@ -130,6 +130,8 @@ class Model(PartitionState):
             result = self.result(unreadable.command_id, unreadable.type, sku, item, code=unreadable.code)
             if field is not None:
                 result.field = field
+            if unreadable.problem is not None:
+                result.problem = unreadable.problem
             self.publish(sku, encode(result))
 
     def _answer(self, command: SkuCommand) -> None:

@@ -443,3 +443,13 @@ async def test_all_changes_that_no_later_one_accounts_for_are_counted(busy):
     report = await busy.audit()
     # Of each row the last is shown, for all the others as well.
     assert (len(report.differences), report.difference_count) == (1, 4)
+
+
+async def test_a_dead_letter_that_was_cut_is_compared_with_what_its_headers_say(log, published):
+    log.send(b"{" + b"x" * 1_200_000, key=b"S")
+    cut = published(log)
+    assert dict(cut.letters[0].headers)["cut_value"] == b"1200001"
+    assert said(await cut.audit()) == []
+    headers = tuple((name, b"7" if name == "cut_value" else value) for name, value in cut.letters[0].headers)
+    cut.letters[0] = cut.letters[0]._replace(headers=headers)
+    assert said(await cut.audit()) == [("dead_letter", "altered", 0, 0, "S")]
