@@ -196,8 +196,8 @@ async def _outcome(
 ) -> bool | None:
     """Say whether a hanging transaction was committed; None when nobody knows.
 
-    The coordinator's word is of the epoch before its own, and lost when the next transaction is begun. Then the other
-    partitions tell.
+    The coordinator remembers only the outcome of the previous epoch, and forgets it when the next transaction begins.
+    After that, the other partitions are looked at.
     """
     if hanging.epoch == state.epoch - 1 and state.word in _OUTCOMES:
         return _OUTCOMES[state.word]

@@ -78,7 +78,7 @@ class TransactionClient:
             bootstrap_servers=bootstrap,
             client_id=transactional_id,
             request_timeout_ms=request_timeout_ms,
-            # One that may not be replaced must not be dropped by our side.
+            # Never close an idle connection: a transaction may only be written over the connection that was checked.
             connections_max_idle_ms=24 * 60 * 60 * 1000,
         )
         self._id = transactional_id

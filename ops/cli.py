@@ -39,7 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="An inventory service that lives in Kafka: exactly-once reserve, commit, release and adjust.",
     epilog="Exit codes: 0 it is done; 1 a check found something wrong; 2 used wrongly, or could not be done. "
-    "Every setting is a variable `HOLDFAST_*` and a flag: docs/settings.md lists them, docs/commands.md the commands.",
+    "Settings are variables `HOLDFAST_*` and flags: docs/settings.md lists them, docs/commands.md the commands.",
 )
 
 

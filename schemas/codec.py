@@ -133,7 +133,7 @@ def _within_range(found: re.Match[bytes]) -> bytes:
 
 
 def _depth(value: bytes) -> int:
-    """Count how deep a JSON text nests. How far the decoder can follow depends on its caller's stack; this not."""
+    """Count how deep a JSON text nests. Unlike the decoder, this does not recurse, so its limit is always the same."""
     depth = deepest = 0
     for bracket in _BRACKETS.findall(_STRING.sub(b"", value)):
         depth += 1 if bracket in b"[{" else -1

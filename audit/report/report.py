@@ -180,7 +180,7 @@ def render(report: Report) -> RenderableType:
     parts: list[RenderableType] = [_verdict(report), _partitions_table(report)]
     parts += [Text(f"note: {note}", style="yellow") for note in report.notes]
     parts += [
-        Text(f"partition {part.partition}: it is not so that {it.name}: {it.note}", style="red")
+        Text(f"partition {part.partition}: violated: {it.name}: {it.note}", style="red")
         for part in report.partitions
         for it in part.invariants
         if not it.holds

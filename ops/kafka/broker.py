@@ -44,6 +44,7 @@ broker.heartbeat.interval.ms=500
 group.initial.rebalance.delay.ms=0
 offsets.topic.num.partitions=4
 offsets.topic.replication.factor=1
+transaction.max.timeout.ms=60000
 transaction.state.log.num.partitions=4
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1

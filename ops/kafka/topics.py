@@ -2,7 +2,6 @@
 
 import asyncio
 
-from aiokafka import AIOKafkaClient
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError
@@ -104,15 +103,3 @@ async def _check_configs(admin: AIOKafkaAdminClient) -> None:
 
 def _suffices(key: str, found: str, needed: str) -> bool:
     return found == needed or (key in _AT_LEAST and int(found) >= int(needed))
-
-
-async def partition_count(bootstrap: str, topic: str) -> int | None:
-    """Return a topic's number of partitions, None when it does not exist."""
-    client = AIOKafkaClient(bootstrap_servers=bootstrap)
-    await client.bootstrap()
-    try:
-        await client.set_topics([topic])
-        found = client.cluster.partitions_for_topic(topic)
-        return len(found) if found else None
-    finally:
-        await client.close()

@@ -16,7 +16,10 @@ _NO_STOCK = Stock()
 
 
 def adjust(_rows: Rows, sku: Sku | None, command: Adjust, _now_ms: int) -> Outcome | Refusal:
-    """Set or shift a bucket. The row is made when it is missing; what is promised does not matter to what is there."""
+    """Set or shift a bucket of a row, which is made when it is missing.
+
+    Physical stock may be set below what is reserved; that is a shortfall, not an error.
+    """
     warehouse = command.warehouse
     before = sku.stock.get(warehouse) if sku else None
     if before is None:

@@ -8,14 +8,20 @@ from typer.testing import CliRunner
 
 from ops.cli import app
 from ops.kafka.broker import free_port
-from ops.kafka.topics import ensure_topics, partition_count
+from ops.kafka.cluster import connect
+from ops.kafka.topics import ensure_topics
 from schemas.topics import COMMANDS
+
+
+async def partition_counts(bootstrap):
+    async with connect(bootstrap) as cluster:
+        return await cluster.partition_counts()
 
 
 @pytest.fixture(scope="session")
 def cluster(broker):
     """Return the address of a Kafka whose topics exist, and their partition count."""
-    count = asyncio.run(partition_count(broker.bootstrap, COMMANDS)) or 4
+    count = asyncio.run(partition_counts(broker.bootstrap)).get(COMMANDS, 4)
     asyncio.run(ensure_topics(broker.bootstrap, count))
     return broker.bootstrap, count
 

@@ -8,8 +8,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from ops.kafka.broker import Broker, free_port
+from ops.kafka.cluster import connect
 from ops.kafka.doctor import check_runtime
-from ops.kafka.topics import ensure_topics, partition_count
+from ops.kafka.topics import ensure_topics
 from schemas.topics import COMMANDS, RESULTS, TOPICS
 
 
@@ -49,8 +50,8 @@ async def test_topics_are_made_once_and_another_partition_count_is_refused(tmp_p
     try:
         assert await ensure_topics(broker.bootstrap, 2) == list(TOPICS)
         assert await ensure_topics(broker.bootstrap, 2) == []
-        assert await partition_count(broker.bootstrap, COMMANDS) == 2
-        assert await partition_count(broker.bootstrap, "no-such-topic") is None
+        async with connect(broker.bootstrap) as cluster:
+            assert await cluster.partition_counts() == dict.fromkeys(TOPICS, 2)
         with pytest.raises(RuntimeError, match="set HOLDFAST_PARTITIONS to 2"):
             await ensure_topics(broker.bootstrap, 3)
     finally:
