@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 - see ops/cli.py
 
 import asyncio
+import codecs
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +34,21 @@ def _speed(text: str) -> str:
     return text
 
 
+def _encoding(text: str) -> str:
+    try:
+        codecs.lookup(text)
+    except LookupError:
+        raise typer.BadParameter(f"{text!r} is no encoding that Python knows, as `latin-1` is.") from None
+    return text
+
+
+def _delimiter(text: str) -> str:
+    text = "\t" if text == "tab" else text
+    if len(text) != 1 or text in '"\r\n':
+        raise typer.BadParameter(f"{text!r} is not one character that may stand between fields.")
+    return text
+
+
 def import_file(
     file: Annotated[Path, typer.Argument(help="A CSV file with a header, or one packed with gzip (`.gz`).")],
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
@@ -56,6 +72,12 @@ def import_file(
     country_column: Annotated[
         str, typer.Option(help="The column of countries, the channels; may be empty.")
     ] = "country",
+    encoding: Annotated[
+        str, typer.Option(callback=_encoding, help="The file's encoding, as `latin-1`; default: UTF-8.")
+    ] = "utf-8-sig",
+    delimiter: Annotated[
+        str, typer.Option(callback=_delimiter, help="The character between fields; `tab` for a tab.")
+    ] = ",",
     timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="Seconds to wait without any result.")] = 60,
     as_json: Json = False,
 ) -> None:
@@ -91,6 +113,8 @@ def import_file(
         speed=None if speed == "max" else float(speed),
         max_lines=max_lines,
         timeout_s=timeout_s,
+        encoding=encoding,
+        delimiter=delimiter,
     )
     report = asyncio.run(import_orders(plan, bootstrap=bootstrap))
     _print(plan, report, as_json=as_json)

@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from ops.bulk import BulkSender
 from ops.exchange import Exchange, Fence, Follower, exchange
-from ops.importing.order_files import OrderFile, open_orders
+from ops.importing.order_files import DEFAULT_DELIMITER, DEFAULT_ENCODING, OrderFile, open_orders
 from ops.importing.order_lines import Columns, MissingColumn, OrderLine, Planner, Rules, Step, Unusable
 from ops.importing.tally import Tally
 from ops.problems import CannotDo, kafka_at, no_kafka
@@ -38,6 +38,8 @@ class ImportPlan:
         speed: how many times faster than recorded; None as fast as it goes.
         max_lines: how many lines to import; None all.
         timeout_s: how long to wait without any result before giving up.
+        encoding: of the file; one that Python knows.
+        delimiter: the character between its fields.
     """
 
     path: Path
@@ -46,6 +48,8 @@ class ImportPlan:
     speed: float | None = None
     max_lines: int | None = None
     timeout_s: float = 60.0
+    encoding: str = DEFAULT_ENCODING
+    delimiter: str = DEFAULT_DELIMITER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +104,15 @@ async def import_orders(plan: ImportPlan, *, bootstrap: str) -> ImportReport:
         CannotDo: the file cannot be read, Kafka or the workers are away, or no result came for too long. Running the
             same import again then goes on where it stopped, because what was applied is not applied again.
     """
-    with open_orders(plan.path) as orders, kafka_at(bootstrap), progress() as bar:
+    opened = open_orders(plan.path, encoding=plan.encoding, delimiter=plan.delimiter)
+    with opened as orders, kafka_at(bootstrap), progress() as bar:
         try:
             pick = plan.columns.picker(orders.header)
         except MissingColumn as error:
-            raise CannotDo(f"{plan.path}: {error}. Say which one to take, as `--sku-column`.") from error
+            hint = ", or what stands between fields with `--delimiter`" if len(orders.header) == 1 else ""
+            raise CannotDo(
+                f"{plan.path}: {error}. Say which one to take with `--{error.role}-column`{hint}."
+            ) from error
         async with exchange(bootstrap, batch_bytes=BATCH_BYTES) as link:
             try:
                 return await _Import(plan, orders, pick, link, bar).run()

@@ -13,21 +13,28 @@ from ops.problems import CannotDo
 
 _DIGEST_CHARACTERS = 12
 _CHUNK_BYTES = 1 << 20
+DEFAULT_ENCODING, DEFAULT_DELIMITER = "utf-8-sig", ","  # UTF-8, with or without a byte order mark
 
 
 class OrderFile:
     """A CSV file that is being read, row by row; use `open_orders`.
 
-    Bytes that are no UTF-8 are kept as lone surrogates: the line that holds them is refused, not the whole file.
+    Bytes that the encoding does not have are kept as lone surrogates: the line that holds them is refused, not the
+    whole file; but a header must be readable.
+
+    Raises:
+        CannotDo: the header is not of this encoding.
     """
 
-    def __init__(self, path: Path, raw: BinaryIO, content: BinaryIO) -> None:
+    def __init__(self, path: Path, raw: BinaryIO, content: BinaryIO, *, encoding: str, delimiter: str) -> None:
         self.path = path
         self.size = path.stat().st_size
         self._raw = raw
-        text = io.TextIOWrapper(content, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        self._reader = csv.reader(text)
+        text = io.TextIOWrapper(content, encoding=encoding, errors="surrogateescape", newline="")
+        self._reader = csv.reader(text, delimiter=delimiter)
         self.header: Sequence[str] = next(self._reader, [])
+        if not _is_text("".join(self.header)):
+            raise CannotDo(f"{path}: its header is not {encoding}. Say what it is, as `--encoding latin-1`.")
 
     @property
     def position(self) -> int:
@@ -51,9 +58,21 @@ class OrderFile:
             raise CannotDo(f"{self.path}, line {self.line}: {error}") from error
 
 
+def _is_text(text: str) -> bool:
+    """Tell whether a text holds no byte that its encoding does not have (they were kept as lone surrogates)."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 @contextlib.contextmanager
-def open_orders(path: Path) -> Iterator[OrderFile]:
+def open_orders(
+    path: Path, *, encoding: str = DEFAULT_ENCODING, delimiter: str = DEFAULT_DELIMITER
+) -> Iterator[OrderFile]:
     """Open a file of order lines, `.gz` or not.
+
+    Args:
+        path: the file.
+        encoding: one that Python knows.
+        delimiter: the character between fields.
 
     Raises:
         CannotDo: it cannot be read, or begins with no header.
@@ -61,7 +80,8 @@ def open_orders(path: Path) -> Iterator[OrderFile]:
     try:
         with path.open("rb") as raw:
             content = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
-            orders = OrderFile(path, raw, io.BufferedReader(content, _CHUNK_BYTES))
+            buffered = io.BufferedReader(content, _CHUNK_BYTES)
+            orders = OrderFile(path, raw, buffered, encoding=encoding, delimiter=delimiter)
             if not orders.header:
                 raise CannotDo(f"{path} is empty: the first line must name the columns.")
             yield orders

@@ -12,7 +12,7 @@ and the ledger answers each from memory.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
@@ -36,10 +36,11 @@ class Unusable(Exception):
 
 
 class MissingColumn(Exception):
-    """The file has no such column. Carries what it has."""
+    """The file has no such column. Carries what it has; `role` is the field of `Columns` that named it."""
 
-    def __init__(self, column: str, header: Sequence[str]) -> None:
+    def __init__(self, column: str, header: Sequence[str], role: str) -> None:
         self.column = column
+        self.role = role
         super().__init__(f"no column {column!r}; the file has {', '.join(header) or 'none'}")
 
 
@@ -69,11 +70,11 @@ class Columns:
         Raises:
             MissingColumn: a column is not in the header.
         """
-        names = [self.order, self.sku, self.quantity, self.time, *([self.country] if self.country else [])]
-        for name in names:
+        names = {field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name)}
+        for role, name in names.items():
             if name not in header:
-                raise MissingColumn(name, header)
-        indexes = [header.index(name) for name in names]
+                raise MissingColumn(name, header, role)
+        indexes = [header.index(name) for name in names.values()]
 
         def pick(row: Sequence[str]) -> OrderLine:
             try:

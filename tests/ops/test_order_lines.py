@@ -167,6 +167,16 @@ def test_a_packed_file_is_the_same_import_as_an_unpacked_one(tmp_path):
         assert list(left.rows()) == list(right.rows())
 
 
+def test_a_file_may_have_another_encoding_and_another_delimiter(tmp_path):
+    file = tmp_path / "orders.csv"
+    file.write_bytes("order_id;Stück\n1;zwölf, rot\n".encode("latin-1"))
+    with pytest.raises(CannotDo, match="its header is not utf-8-sig"), open_orders(file, delimiter=";"):
+        pass
+    with open_orders(file, encoding="latin-1", delimiter=";") as orders:
+        assert orders.header == ["order_id", "Stück"]
+        assert list(orders.rows()) == [["1", "zwölf, rot"]]
+
+
 @pytest.mark.parametrize("content", [b"", b"no gzip"])
 def test_a_file_that_is_none_is_refused(tmp_path, content):
     file = tmp_path / "orders.csv.gz"
