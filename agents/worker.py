@@ -3,7 +3,6 @@
 import asyncio
 import fcntl
 import gc
-import logging
 import os
 import signal
 import sys
@@ -35,20 +34,12 @@ def run(config: WorkerConfig) -> int:
     Raises:
         RuntimeError: the data directory is another worker's, or the cluster cannot be used.
     """
-    _log_to_stderr()
     _collect_seldom()
     lock = lock_directory(config.data_dir)
     try:
         return uvloop.run(_run(config))
     finally:
         lock.close()
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 
 def _collect_seldom() -> None:

@@ -1,4 +1,4 @@
-"""Owns the process of a gateway: granian in the gateway's own event loop, the ready line, logging, the end on SIGTERM.
+"""Owns the process of a gateway: granian in the gateway's own event loop, the ready line, the end on SIGTERM.
 
 Granian's embedded server was measured against its worker processes (raw ASGI, 1 and 8 connections): no difference
 beyond noise. In one loop Kafka's clients and the app share everything, without a hop between threads.
@@ -7,7 +7,6 @@ beyond noise. In one loop Kafka's clients and the app share everything, without 
 import asyncio
 import contextlib
 import gc
-import logging
 import signal
 import socket
 import sys
@@ -38,7 +37,6 @@ def run(config: GatewayConfig) -> None:
     Raises:
         OSError: the address cannot be listened on.
     """
-    _log_to_stderr()
     try:
         uvloop.run(serve(config))
     except KeyboardInterrupt:  # it came before `serve` listened to signals: nothing was started yet
@@ -158,19 +156,3 @@ def _free_port(host: str, port: int) -> int:
         probe.bind((host, port))
         bound: int = probe.getsockname()[1]
     return bound
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    # Its clients say for every attempt that a broker is away; the gateway says it once.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )

@@ -125,6 +125,23 @@ def topics(
     asyncio.run(run(bootstrap=bootstrap, partitions=partitions, replication=replication, as_json=as_json))
 
 
+def _prepare_service(bootstrap: str, partitions: int) -> None:
+    """Set up the logs of a service, and make the topics as soon as there is a Kafka."""
+    from ops.kafka.topic_list import make_topics
+    from ops.logs import log_to_stderr
+    from ops.screen import say
+
+    try:
+        log_to_stderr()
+    except ValueError as error:
+        raise CannotDo(str(error)) from error
+
+    def waiting() -> None:
+        say(f"no Kafka answers at {bootstrap} yet; waiting {SERVICE_PATIENCE_S:.0f} s for it")
+
+    asyncio.run(make_topics(bootstrap, partitions, timeout_s=SERVICE_PATIENCE_S, waiting=waiting))
+
+
 @app.command()
 def worker(
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
@@ -143,9 +160,8 @@ def worker(
     """
     from agents.config import WorkerConfig
     from agents.worker import run
-    from ops.kafka.topic_list import make_topics
 
-    asyncio.run(make_topics(bootstrap, partitions, timeout_s=SERVICE_PATIENCE_S))
+    _prepare_service(bootstrap, partitions)
     config = WorkerConfig(bootstrap=bootstrap, partitions=partitions, data_dir=data_dir, standbys=standbys)
     try:
         code = run(config)
@@ -177,9 +193,8 @@ def gateway(
     """
     from gateway.config import GatewayConfig
     from gateway.server import run
-    from ops.kafka.topic_list import make_topics
 
-    asyncio.run(make_topics(bootstrap, partitions, timeout_s=SERVICE_PATIENCE_S))
+    _prepare_service(bootstrap, partitions)
     config = GatewayConfig(
         bootstrap=bootstrap,
         partitions=partitions,

@@ -1,5 +1,6 @@
 """Owns `holdfast topics`: makes the topics that are missing and lists all with their configuration."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 
 from aiokafka.errors import KafkaError
@@ -31,7 +32,14 @@ async def topics(*, bootstrap: str, partitions: int, replication: int, as_json: 
     say(f"made {', '.join(made)}" if made else "all were there")
 
 
-async def make_topics(bootstrap: str, partitions: int, *, replication: int = -1, timeout_s: float = 3.0) -> list[str]:
+async def make_topics(
+    bootstrap: str,
+    partitions: int,
+    *,
+    replication: int = -1,
+    timeout_s: float = 3.0,
+    waiting: Callable[[], None] | None = None,
+) -> list[str]:
     """Make the topics that are missing, as `ops.kafka.topics.ensure_topics`, with errors for people.
 
     Raises:
@@ -39,7 +47,9 @@ async def make_topics(bootstrap: str, partitions: int, *, replication: int = -1,
     """
     with kafka_at(bootstrap):
         try:
-            return await ensure_topics(bootstrap, partitions, replication=replication, timeout_s=timeout_s)
+            return await ensure_topics(
+                bootstrap, partitions, replication=replication, timeout_s=timeout_s, waiting=waiting
+            )
         except KafkaError:
             raise
         except RuntimeError as error:

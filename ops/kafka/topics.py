@@ -1,6 +1,7 @@
 """Owns the making and checking of topics on a broker."""
 
 import asyncio
+from collections.abc import Callable
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -13,7 +14,12 @@ _CHECKED = (*_AT_LEAST, "message.timestamp.type", "cleanup.policy")
 
 
 async def ensure_topics(
-    bootstrap: str, partitions: int, *, replication: int = -1, timeout_s: float = 15.0
+    bootstrap: str,
+    partitions: int,
+    *,
+    replication: int = -1,
+    timeout_s: float = 15.0,
+    waiting: Callable[[], None] | None = None,
 ) -> list[str]:
     """Create the topics that are missing, and check that all have the same partition count.
 
@@ -22,6 +28,7 @@ async def ensure_topics(
         partitions: the count for every topic.
         replication: copies of each partition; -1 takes the broker's default.
         timeout_s: how long to wait for the broker and for the topics to be known.
+        waiting: called once when no broker answers at first.
 
     Returns:
         The names of the topics that were made.
@@ -31,7 +38,7 @@ async def ensure_topics(
         aiokafka.errors.KafkaConnectionError: no broker answered in time.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await _connect(admin, timeout_s)
+    await _connect(admin, timeout_s, waiting)
     try:
         existing = set(await admin.list_topics())
         missing = [name for name in TOPICS if name not in existing]
@@ -53,7 +60,7 @@ def _new_topic(name: str, partitions: int, replication: int) -> NewTopic:
     return topic
 
 
-async def _connect(admin: AIOKafkaAdminClient, timeout_s: float) -> None:
+async def _connect(admin: AIOKafkaAdminClient, timeout_s: float, waiting: Callable[[], None] | None) -> None:
     deadline = asyncio.get_running_loop().time() + timeout_s
     while True:
         try:
@@ -62,6 +69,9 @@ async def _connect(admin: AIOKafkaAdminClient, timeout_s: float) -> None:
             if asyncio.get_running_loop().time() > deadline:
                 await admin.close()
                 raise
+            if waiting is not None:
+                waiting()
+                waiting = None
             await asyncio.sleep(0.2)
         else:
             return

@@ -15,6 +15,8 @@ CODE = """
 import sys
 from gateway.config import GatewayConfig
 from gateway.server import run
+from ops.logs import log_to_stderr
+log_to_stderr()
 sys.stderr.write("go\\n")
 sys.stderr.flush()
 run(GatewayConfig(bootstrap="127.0.0.1:1", port=0))

@@ -1,0 +1,45 @@
+"""Owns how services log: one line an event, to standard error, the same for worker and gateway."""
+
+import logging
+import os
+import sys
+from typing import Any
+
+import structlog
+from structlog.stdlib import ProcessorFormatter
+
+FORMATS = ("text", "json")
+
+_ADDED: list[Any] = [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
+
+
+def log_to_stderr(form: str | None = None) -> None:
+    """Set up logging for this process, of ours and of all libraries.
+
+    Args:
+        form: `text` for people or `json` for programs (`timestamp`, `level`, `event`, then what belongs to the event);
+            by default what `HOLDFAST_LOG` says, else `text`.
+
+    Raises:
+        ValueError: there is no such format.
+    """
+    form = form or os.environ.get("HOLDFAST_LOG") or "text"
+    if form not in FORMATS:
+        raise ValueError(f"HOLDFAST_LOG is {form!r}; it may be {' or '.join(FORMATS)}.")
+    render: list[Any] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(sort_keys=False)]
+        if form == "json"
+        else [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)]
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        ProcessorFormatter(foreign_pre_chain=_ADDED, processors=[ProcessorFormatter.remove_processors_meta, *render])
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    # Kafka's client reports every attempt to connect; worker and gateway say it once themselves.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    structlog.configure(
+        processors=[*_ADDED, *render],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
