@@ -90,7 +90,10 @@ def instance_id(data_dir: Path) -> str:
     path = data_dir / "instance-id"
     if not path.exists():
         data_dir.mkdir(parents=True, exist_ok=True)
-        path.write_text(uuid4().hex)
+        # All at once: an identity that is written by half would keep the worker from ever starting again.
+        unfinished = path.with_suffix(".unfinished")
+        unfinished.write_text(uuid4().hex)
+        unfinished.replace(path)
     found = path.read_bytes().strip()
     if not _INSTANCE.fullmatch(found):
         raise RuntimeError(f"{path} holds no identity of a worker; remove it, and the worker makes itself a new one")

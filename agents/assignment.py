@@ -125,17 +125,16 @@ class Partitions:
     async def _recover(self, assigned: Assigned) -> None:
         """RECOVER a partition and read on from its position; one that cannot go on ends the worker."""
         partition = assigned.partition
-        if self._is_assigned(assigned):
-            assigned.reader.stop()
         try:
+            if self._is_assigned(assigned):
+                assigned.reader.stop()
             await partition.recover()
+            self._read_from_ledger(assigned)
         except NotOursError:
             partition.log.info("the partition was taken away while it was recovered")
         except Exception as error:
             partition.log.exception("the worker cannot go on")
             await self._crash(error)
-        else:
-            self._read_from_ledger(assigned)
 
     def _read_from_ledger(self, assigned: Assigned) -> None:
         """Read a partition's commands from where its ledger stands: what was read before belongs to an earlier life."""

@@ -54,10 +54,10 @@ def lock_directory(data_dir: Path) -> IO[str]:
     Raises:
         RuntimeError: it cannot be used, or is another process's.
     """
-    if data_dir.is_dir() and (data_dir / "server.properties").exists():
-        raise RuntimeError(f"{data_dir} is a broker's; give the worker a --data-dir of its own")
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
+        if (data_dir / "server.properties").exists():
+            raise RuntimeError(f"{data_dir} is a broker's; give the worker a --data-dir of its own")
         lock = (data_dir / "lock").open("w")
     except OSError as error:
         raise RuntimeError(f"{data_dir} cannot be used ({error.strerror}); choose another --data-dir") from error

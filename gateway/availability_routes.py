@@ -13,7 +13,7 @@ from gateway.problems import Refused, TooManyRequests, ViewBehind, ViewNotReady
 from gateway.replies import JSON, Reply
 from gateway.view_reader import ViewReader
 from schemas.characters import first_bad_field
-from schemas.codec import encode
+from schemas.codec import MAX_ECHO, encode
 from schemas.codes import Code, Problem
 from schemas.commands import Place, Sku
 from schemas.explain import explain
@@ -111,7 +111,7 @@ def _asked_for(body: bytes, sku_field: str, max_skus: int) -> AvailabilityBody:
     try:
         asked = msgspec.json.decode(body, type=AvailabilityBody)
     except msgspec.ValidationError as error:
-        field = field_of(error)
+        field = field_of(error)[:MAX_ECHO]  # a caller may name a field at any length
         if field == "$":  # no object at all
             raise Refused(Code.MALFORMED) from None
         raise _wrong(field, body, sku_field, problem_of(error, field, None)) from None

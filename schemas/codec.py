@@ -19,7 +19,7 @@ encode = msgspec.json.Encoder().encode
 
 # A caller's own words (a type, an unknown field's name) are repeated to it up to this length, so that no answer
 # outgrows its topic.
-_MAX_ECHO = 64
+MAX_ECHO = 64
 _MAX_DEPTH = 32  # no command nests at all
 _BRACKETS = re.compile(rb"[\[\]{}]")
 # A string without an end reaches to the end of the text: to look for the next one from within it takes quadratic time.
@@ -112,8 +112,8 @@ def _explain(value: bytes, field: str, error: Exception | None = None) -> Unread
         return Unreadable(Code.MALFORMED)
     problem = Problem.BAD_CHARACTERS if error is None else problem_of(error, field, document.get(field))
     type_ = document.get("type")
-    type_ = type_ if isinstance(type_, str) and type_.isprintable() and len(type_) <= _MAX_ECHO else None
-    field = field[:_MAX_ECHO]
+    type_ = type_ if isinstance(type_, str) and type_.isprintable() and len(type_) <= MAX_ECHO else None
+    field = field[:MAX_ECHO]
     nobody = Unreadable(Code.INVALID_FIELD, field, problem, type_=type_)
     try:
         ids = msgspec.convert(document, _Readable)

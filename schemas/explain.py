@@ -138,7 +138,7 @@ def _given(record: bytes, path: str) -> str | None:
         for step, index in _STEP.findall(path):
             raw = _items_of(raw)[int(index)] if index else _fields_of(raw)[step]
         text = bytes(raw).decode()
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, LookupError):
+    except (msgspec.DecodeError, ValueError, RecursionError, LookupError):
         return None
     text = "".join(character if character.isprintable() else "?" for character in text)
     return text if len(text) <= _MAX_GIVEN else f"{text[:_MAX_GIVEN]}... ({len(text):,} characters)"

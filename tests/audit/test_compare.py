@@ -453,3 +453,13 @@ async def test_a_dead_letter_that_was_cut_is_compared_with_what_its_headers_say(
     headers = tuple((name, b"7" if name == "cut_value" else value) for name, value in cut.letters[0].headers)
     cut.letters[0] = cut.letters[0]._replace(headers=headers)
     assert said(await cut.audit()) == [("dead_letter", "altered", 0, 0, "S")]
+
+
+async def test_a_result_of_the_first_release_has_no_problem(busy):
+    (index,) = [n for n, record in enumerate(busy.results) if b'"problem"' in record.value]
+    document = json.loads(busy.results[index].value)
+    del document["problem"]
+    busy.results[index] = busy.results[index]._replace(value=json.dumps(document).encode())
+    assert said(await busy.audit()) == []
+    busy.edit(busy.results, index, problem="too_large")
+    assert said(await busy.audit()) == [("result", "altered", 24, index, "S")]

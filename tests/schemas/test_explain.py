@@ -84,3 +84,8 @@ def test_every_field_of_every_command_says_what_it_allows(kind):
     record = json.dumps({"type": tag_of(kind)}).encode()
     for field in msgspec.structs.fields(kind):
         assert "; it must be " in explain(field.name, "missing", record, kind=kind)
+
+
+def test_a_path_with_a_number_that_python_does_not_read_gets_a_sentence_all_the_same():
+    path = f"a[{'9' * 5_000}]"
+    assert explain(path, "wrong_type", b'{"a":[1]}')
