@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from ops.importing.command import import_file
+from ops.importing.stock_command import import_stock_file
 from ops.options import (
     BROKER_PORT,
     DEFAULT_BOOTSTRAP,
@@ -261,6 +262,7 @@ def tail(
 
 
 app.command("import")(import_file)
+app.command("import-stock")(import_stock_file)
 
 
 @app.command()

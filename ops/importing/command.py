@@ -3,7 +3,6 @@
 # ruff: noqa: PLC0415 - see ops/cli.py
 
 import asyncio
-import codecs
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,7 +35,7 @@ def _speed(text: str) -> str:
 
 def _encoding(text: str) -> str:
     try:
-        codecs.lookup(text)
+        "".encode(text)
     except LookupError:
         raise typer.BadParameter(f"{text!r} is no encoding that Python knows, as `latin-1` is.") from None
     return text
@@ -47,6 +46,10 @@ def _delimiter(text: str) -> str:
     if len(text) != 1 or text in '"\r\n':
         raise typer.BadParameter(f"{text!r} is not one character that may stand between fields.")
     return text
+
+
+Encoding = Annotated[str, typer.Option(callback=_encoding, help="The file's encoding, as `latin-1`; default: UTF-8.")]
+Delimiter = Annotated[str, typer.Option(callback=_delimiter, help="The character between fields; `tab` for a tab.")]
 
 
 def import_file(
@@ -72,12 +75,8 @@ def import_file(
     country_column: Annotated[
         str, typer.Option(help="The column of countries, the channels; may be empty.")
     ] = "country",
-    encoding: Annotated[
-        str, typer.Option(callback=_encoding, help="The file's encoding, as `latin-1`; default: UTF-8.")
-    ] = "utf-8-sig",
-    delimiter: Annotated[
-        str, typer.Option(callback=_delimiter, help="The character between fields; `tab` for a tab.")
-    ] = ",",
+    encoding: Encoding = "utf-8-sig",
+    delimiter: Delimiter = ",",
     timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="Seconds to wait without any result.")] = 60,
     as_json: Json = False,
 ) -> None:

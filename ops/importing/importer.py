@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from rich.progress import Progress
 from ops.bulk import BulkSender
 from ops.exchange import Exchange, Fence, Follower, exchange
 from ops.importing.order_files import DEFAULT_DELIMITER, DEFAULT_ENCODING, OrderFile, open_orders
-from ops.importing.order_lines import Columns, MissingColumn, OrderLine, Planner, Rules, Step, Unusable
+from ops.importing.order_lines import Columns, MissingColumn, Planner, Rules, Step, Unusable
 from ops.importing.tally import Tally
 from ops.problems import CannotDo, kafka_at, no_kafka
 from ops.screen import progress, say
@@ -50,6 +50,25 @@ class ImportPlan:
     timeout_s: float = 60.0
     encoding: str = DEFAULT_ENCODING
     delimiter: str = DEFAULT_DELIMITER
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What every import has, whatever its lines mean.
+
+    Args:
+        name: the import's name, the beginning of every id.
+        speed: how many times faster than recorded; None as fast as it goes.
+        max_lines: how many lines to import; None all.
+        timeout_s: how long to wait without any result before giving up.
+        complaints: how many unusable lines are named; None all.
+    """
+
+    name: str
+    speed: float | None = None
+    max_lines: int | None = None
+    timeout_s: float = 60.0
+    complaints: int | None = _SHOWN_COMPLAINTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,18 +123,45 @@ async def import_orders(plan: ImportPlan, *, bootstrap: str) -> ImportReport:
         CannotDo: the file cannot be read, Kafka or the workers are away, or no result came for too long. Running the
             same import again then goes on where it stopped, because what was applied is not applied again.
     """
-    opened = open_orders(plan.path, encoding=plan.encoding, delimiter=plan.delimiter)
-    with opened as orders, kafka_at(bootstrap), progress() as bar:
+    with open_orders(plan.path, encoding=plan.encoding, delimiter=plan.delimiter) as orders:
         try:
             pick = plan.columns.picker(orders.header)
         except MissingColumn as error:
-            hint = ", or what stands between fields with `--delimiter`" if len(orders.header) == 1 else ""
-            raise CannotDo(
-                f"{plan.path}: {error}. Say which one to take with `--{error.role}-column`{hint}."
-            ) from error
+            raise no_column(orders, error) from error
+        planner = Planner(plan.rules)
+        job = Job(name=plan.rules.name, speed=plan.speed, max_lines=plan.max_lines, timeout_s=plan.timeout_s)
+        return await run_job(job, orders, lambda number, row: planner.steps(number, pick(row)), bootstrap=bootstrap)
+
+
+def no_column(file: OrderFile, error: MissingColumn) -> CannotDo:
+    """Make the error for a column that the file has not, with the option that names another."""
+    hint = ", or what stands between fields with `--delimiter`" if len(file.header) == 1 else ""
+    option = f"--{error.role.replace('_', '-')}-column"
+    return CannotDo(f"{file.path}: {error}. Say which one to take with `{option}`{hint}.")
+
+
+async def run_job(
+    job: Job, file: OrderFile, steps_of: Callable[[int, list[str]], Sequence[Step]], *, bootstrap: str
+) -> ImportReport:
+    """Send the commands of an open file and wait for all their results.
+
+    Args:
+        job: the import's name and pace.
+        file: its rows become commands.
+        steps_of: given a row's number (the first after the header is 1) and the row, returns its commands, or raises
+            `Unusable`.
+        bootstrap: `HOST:PORT,...` of the brokers.
+
+    Returns:
+        The count.
+
+    Raises:
+        CannotDo: Kafka or the workers are away, or no result came for too long.
+    """
+    with kafka_at(bootstrap), progress() as bar:
         async with exchange(bootstrap, batch_bytes=BATCH_BYTES) as link:
             try:
-                return await _Import(plan, orders, pick, link, bar).run()
+                return await _Import(job, file, steps_of, link, bar).run()
             except TimeoutError:
                 raise no_kafka(bootstrap) from None
 
@@ -124,21 +170,25 @@ class _Import:
     """One run: reads, sends, and counts what comes back."""
 
     def __init__(
-        self, plan: ImportPlan, orders: OrderFile, pick: Callable[[list[str]], OrderLine], link: Exchange, bar: Progress
+        self,
+        job: Job,
+        file: OrderFile,
+        steps_of: Callable[[int, list[str]], Sequence[Step]],
+        link: Exchange,
+        bar: Progress,
     ) -> None:
-        self._plan = plan
-        self._orders = orders
-        self._pick = pick
+        self._job = job
+        self._file = file
+        self._steps_of = steps_of
         self._link = link
         self._bar = bar
-        self._tally = Tally(prefix=f"{plan.rules.name}:")
-        self._planner = Planner(plan.rules)
-        self._sender = BulkSender(link.producer, COMMANDS, link.partitions, patience_s=plan.timeout_s)
+        self._tally = Tally(prefix=f"{job.name}:")
+        self._sender = BulkSender(link.producer, COMMANDS, link.partitions, patience_s=job.timeout_s)
         self._fence = Fence(link)
         self._counting = False
         self._lines = 0
         self._unusable = 0
-        self._pace = _Pace(plan.speed) if plan.speed else None
+        self._pace = _Pace(job.speed) if job.speed else None
 
     def _take(self, value: bytes) -> bool:
         if self._counting:
@@ -148,17 +198,17 @@ class _Import:
         return True
 
     async def run(self) -> ImportReport:
-        task = self._bar.add_task("waiting for the workers", total=self._orders.size, note="")
+        task = self._bar.add_task("waiting for the workers", total=self._file.size, note="")
         async with Follower(self._link.results, self._take) as follower:
             await self._pass_fence(follower, "nothing was imported. Start one with `holdfast worker`")
             self._counting = True
             began = time.monotonic()
-            self._bar.update(task, description=f"importing {self._orders.path.name}")
+            self._bar.update(task, description=f"importing {self._file.path.name}")
             for steps, wait_s in self._chunks():
                 await self._send(steps)
                 await self._room(follower)
                 note = f"{self._tally.answered:,} of {self._tally.commands:,} commands answered"
-                self._bar.update(task, completed=self._orders.position, note=note)
+                self._bar.update(task, completed=self._file.position, note=note)
                 if wait_s:
                     await self._sender.flush()
                 await asyncio.sleep(wait_s)
@@ -166,7 +216,7 @@ class _Import:
             # Its answers show that all results are here, those that came twice included.
             await self._pass_fence(follower, self._advice())
         return ImportReport(
-            name=self._plan.rules.name,
+            name=self._job.name,
             lines=self._lines,
             unusable_lines=self._unusable,
             seconds=time.monotonic() - began,
@@ -175,9 +225,9 @@ class _Import:
 
     async def _pass_fence(self, follower: Follower, advice: str) -> None:
         await self._fence.put_up()
-        if not await follower.until(lambda: not self._fence.silent, self._plan.timeout_s):
+        if not await follower.until(lambda: not self._fence.silent, self._job.timeout_s):
             raise CannotDo(
-                f"no worker answered for partitions {self._fence.silent} within {self._plan.timeout_s:g} s; {advice}."
+                f"no worker answered for partitions {self._fence.silent} within {self._job.timeout_s:g} s; {advice}."
             )
 
     def _advice(self) -> str:
@@ -189,14 +239,14 @@ class _Import:
     async def _room(self, follower: Follower) -> None:
         if self._tally.unanswered <= MAX_UNANSWERED:
             return
-        if not await follower.until(lambda: self._tally.unanswered <= MAX_UNANSWERED, self._plan.timeout_s):
-            raise CannotDo(f"no result within {self._plan.timeout_s:g} s; {self._advice()}.")
+        if not await follower.until(lambda: self._tally.unanswered <= MAX_UNANSWERED, self._job.timeout_s):
+            raise CannotDo(f"no result within {self._job.timeout_s:g} s; {self._advice()}.")
 
     def _chunks(self) -> Iterator[tuple[list[Step], float]]:
         """Return commands that are due now, and the seconds to wait before the next are."""
         steps: list[Step] = []
-        for row in self._orders.rows():
-            if self._lines == self._plan.max_lines:
+        for row in self._file.rows():
+            if self._lines == self._job.max_lines:
                 break
             self._lines += 1
             line_steps = self._steps(row)
@@ -207,13 +257,13 @@ class _Import:
             steps.extend(line_steps)
         yield steps, 0.0
 
-    def _steps(self, row: list[str]) -> list[Step]:
+    def _steps(self, row: list[str]) -> Sequence[Step]:
         try:
-            return self._planner.steps(self._lines, self._pick(row))
+            return self._steps_of(self._lines, row)
         except Unusable as error:
             self._unusable += 1
-            if self._unusable <= _SHOWN_COMPLAINTS:
-                say(f"{self._orders.path}, line {self._orders.line}: {error}")
+            if self._job.complaints is None or self._unusable <= self._job.complaints:
+                say(f"{self._file.path}, line {self._file.line}: {error}")
             return []
 
     async def _send(self, steps: list[Step]) -> None:

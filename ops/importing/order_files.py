@@ -54,7 +54,7 @@ class OrderFile:
         """
         try:
             yield from (row for row in self._reader if row)
-        except (csv.Error, OSError, EOFError) as error:
+        except (csv.Error, OSError, EOFError, UnicodeError) as error:
             raise CannotDo(f"{self.path}, line {self.line}: {error}") from error
 
 
@@ -67,7 +67,7 @@ def _is_text(text: str) -> bool:
 def open_orders(
     path: Path, *, encoding: str = DEFAULT_ENCODING, delimiter: str = DEFAULT_DELIMITER
 ) -> Iterator[OrderFile]:
-    """Open a file of order lines, `.gz` or not.
+    """Open a CSV file, `.gz` or not.
 
     Args:
         path: the file.
@@ -87,6 +87,8 @@ def open_orders(
             yield orders
     except (gzip.BadGzipFile, FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise CannotDo(f"{path} cannot be read: {error.strerror or error}") from error
+    except UnicodeError as error:
+        raise CannotDo(f"{path} is not encoded as {encoding}: {error}") from error
 
 
 def digest_of(path: Path) -> str:

@@ -9,6 +9,9 @@ import msgspec
 from ops.importing.order_lines import COMMIT_SUFFIX, Step
 from schemas.codes import NOT_REMEMBERED, Code
 
+# So many refused commands are kept by their ids.
+_NAMED = 10
+
 
 class Outcome(msgspec.Struct, gc=False):
     """As much of a result as the count needs; reading it takes half the time of reading a whole one."""
@@ -27,7 +30,8 @@ class Tally:
     """Counts commands on their way out and results on their way in.
 
     `follow_on` are commits refused because their reserve was refused just before. `replayed` are answers from memory:
-    the command had been applied before, by an earlier run of the same import.
+    the command had been applied before, by an earlier run of the same import. `first_refused` are the ids of the first
+    refused commands, with their codes.
 
     Args:
         prefix: how the ids of this import's commands begin; other results are somebody else's.
@@ -43,6 +47,7 @@ class Tally:
     units_asked: int = 0
     units_allocated: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    first_refused: list[tuple[str, Code]] = field(default_factory=list)
     sent_again: int = 0
     _again: Counter[str] = field(default_factory=Counter)
     _open: dict[str, int] = field(default_factory=dict)
@@ -111,3 +116,5 @@ class Tally:
             self.follow_on += 1
         else:
             self.refused[code] += 1
+            if len(self.first_refused) < _NAMED:
+                self.first_refused.append((command_id, code))
