@@ -14,7 +14,10 @@ from agents.worker import lock_directory
 from ops.cli import app
 from ops.screen import print_table
 
-COMMANDS = ("demo", "broker", "topics", "worker", "gateway", "send", "tail", "import", "stock", "audit", "doctor")
+COMMANDS = (
+    "demo", "broker", "topics", "worker", "gateway",
+    "send", "tail", "import", "import-stock", "stock", "audit", "doctor",
+)  # fmt: skip
 
 
 def test_the_commands_are_those_of_the_contract():
