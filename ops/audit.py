@@ -4,7 +4,6 @@ import sys
 import time
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.progress import TaskID
 
@@ -14,7 +13,7 @@ from audit.report.report import Report, render, to_json
 from audit.run import Progress, audit
 from ops.kafka.cluster import connect
 from ops.problems import FOUND_WRONG, CannotDo
-from ops.screen import progress, say
+from ops.screen import print_rich, progress, say
 
 # Where nobody watches a bar, one line is written now and then: for who reads a log afterwards.
 _LINE_EVERY_S = 30.0
@@ -45,7 +44,7 @@ async def run_audit(
     if as_json:
         sys.stdout.write(to_json(report).decode() + "\n")
     else:
-        Console().print(render(report))
+        print_rich(render(report))
     return 0 if report.equal else FOUND_WRONG
 
 

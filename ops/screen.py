@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -40,8 +40,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
         table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell_text(cell)) for cell in row))
-    # Into a pipe every row goes on one line; a terminal decides for itself.
-    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+    print_rich(table)
+
+
+def print_rich(shown: RenderableType) -> None:
+    """Print on standard output. Into a pipe every row goes on one line; a terminal decides for itself."""
+    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(shown)
 
 
 def cell_text(cell: object) -> str:

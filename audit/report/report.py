@@ -3,7 +3,8 @@
 from typing import Any, Literal
 
 import msgspec
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +14,7 @@ What = Literal["lost", "doubled", "reordered", "altered", "oversold"]
 # Enough to see the pattern; the counts go on.
 MAX_DIFFERENCES = 100
 MAX_SHOWN = 400  # characters of a document in the text for people
+_UNBOUNDED = 10_000  # columns: wider than any table
 
 
 class Difference(msgspec.Struct, kw_only=True):
@@ -177,7 +179,7 @@ def to_json(report: Report) -> bytes:
 
 def render(report: Report) -> RenderableType:
     """Return the report as a person reads it: the verdict, the partitions, what could not be checked, what differs."""
-    parts: list[RenderableType] = [_verdict(report), _partitions_table(report)]
+    parts: list[RenderableType] = [_verdict(report), _PartitionsTable(report.partitions)]
     parts += [Text(f"note: {note}", style="yellow") for note in report.notes]
     parts += [
         Text(f"partition {part.partition}: violated: {it.name}: {it.note}", style="red")
@@ -207,24 +209,61 @@ def _verdict(report: Report) -> Text:
     return Text(f"EQUAL: {everything} what the log demands; {counts}{pending}. {what}", style="bold green")
 
 
-def _partitions_table(report: Report) -> Table:
-    table = Table("partition", box=None)
-    columns = ("commands", "position", "pending", "results", "changes", "dead letters", "rows", "lost", "doubled")
-    for column in (*columns, "oversold", "differences"):
-        table.add_column(column, justify="right")
-    for part in report.partitions:
-        compared = part.compared
-        counts = (compared.results, compared.stock_changes, compared.dead_letters, compared.rows)
-        verdict = (part.lost, part.doubled, part.oversold, part.difference_count)
-        numbers = (part.position, part.pending, *counts, *verdict)
-        table.add_row(
-            str(part.partition), f"{max(part.begin, part.log_start)}..{part.log_end}", *(f"{n:,}" for n in numbers)
-        )
-    return table
+# The columns of the partitions' table, in the groups into which it is parted where it is too wide for one.
+_GROUPS = (
+    ("commands", "position", "pending"),
+    ("results", "changes", "dead letters", "rows"),
+    ("lost", "doubled", "oversold", "differences"),
+)
+
+
+class _PartitionsTable:
+    """A line per partition in one table, or in several below each other: no number is ever cut."""
+
+    def __init__(self, partitions: list[PartitionReport]) -> None:
+        self._partitions = partitions
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        whole = self._table(*_GROUPS)
+        if Measurement.get(console, options.update(width=_UNBOUNDED), whole).maximum <= options.max_width:
+            yield whole
+        else:
+            yield from map(self._table, _GROUPS)
+
+    def _table(self, *groups: tuple[str, ...]) -> Table:
+        table = Table("partition", box=None)
+        for name in (name for group in groups for name in group):
+            table.add_column(name, justify="right", no_wrap=True)
+        for part in self._partitions:
+            numbers = _numbers_of(part)
+            table.add_row(str(part.partition), *(numbers[name] for group in groups for name in group))
+        return table
+
+
+def _numbers_of(part: PartitionReport) -> dict[str, str]:
+    compared = part.compared
+    numbers = {
+        "position": part.position,
+        "pending": part.pending,
+        "results": compared.results,
+        "changes": compared.stock_changes,
+        "dead letters": compared.dead_letters,
+        "rows": compared.rows,
+        "lost": part.lost,
+        "doubled": part.doubled,
+        "oversold": part.oversold,
+        "differences": part.difference_count,
+    }
+    span = f"{max(part.begin, part.log_start)}..{part.log_end}"
+    return {"commands": span} | {name: f"{number:,}" for name, number in numbers.items()}
 
 
 def _differences_table(report: Report) -> Table:
-    table = Table("kind", "what", "partition", "command", "record", "key", "command / expected / found")
+    table = Table()
+    for name in ("kind", "what", "partition", "command", "record"):
+        table.add_column(name, no_wrap=True)
+    for name in ("key", "command / expected / found"):
+        table.add_column(name, overflow="fold")
     for it in report.differences:
         documents = (it.command, it.expected, it.found)
         both = Text("\n".join(_short(document) for document in documents))

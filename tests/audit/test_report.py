@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from rich.console import Console
 
 from audit.report.report import Compared, Difference, PartitionReport, render, sum_up, to_json
@@ -76,3 +77,48 @@ def test_the_json_carries_the_verdict_and_every_partition():
     document = json.loads(to_json(sum_up([part(partition=0), part(partition=1)], 1.0)))
     assert (document["equal"], document["complete"]) == (True, True)
     assert [it["partition"] for it in document["partitions"]] == [0, 1]
+
+
+WIDE = Compared(commands=10**10, results=10**10, stock_changes=2 * 10**10, dead_letters=10**9, rows=10**9)
+
+
+def wide_report():
+    offsets = {"log_start": 1_234_567_890, "log_end": 9_876_543_210, "position": 9_876_543_209}
+    busy = PartitionReport(partition=63, compared=WIDE, pending=8_641_975_320, **offsets)
+    busy.add(
+        Difference(
+            kind="stock_change",
+            what="reordered",
+            partition=63,
+            offset=9_876_543_208,
+            record_offset=9_876_543_207,
+            key="a-long-sku/a-long-warehouse",
+        )
+    )
+    return sum_up([busy], 1.0)
+
+
+def drawn(report, width):
+    console = Console(width=width, no_color=True)
+    with console.capture() as capture:
+        console.print(render(report))
+    return capture.get()
+
+
+@pytest.mark.parametrize("width", [80, 100, 400])
+def test_no_number_of_a_partition_is_cut_in_a_narrow_window(width):
+    shown = drawn(wide_report(), width)
+    assert "…" not in shown.split("kind")[0]
+    for number in ("1234567890..9876543210", "9,876,543,209", "8,641,975,320", "20,000,000,000", "1,000,000,000"):
+        assert number in shown
+
+
+@pytest.mark.parametrize("width", [80, 100, 400])
+def test_no_offset_of_a_difference_is_cut_in_a_narrow_window(width):
+    shown = drawn(wide_report(), width)
+    assert "9876543208" in shown
+    assert "9876543207" in shown
+
+
+def test_one_table_shows_the_partitions_where_the_window_is_wide_enough():
+    assert drawn(wide_report(), 400).count("partition ") == 2  # of the partitions, and of the differences
