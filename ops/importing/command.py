@@ -48,17 +48,18 @@ def _delimiter(text: str) -> str:
     return text
 
 
+CsvFile = Annotated[Path, typer.Argument(help="A CSV file with a header, or one packed with gzip (`.gz`).")]
+ImportName = Annotated[
+    str | None, typer.Option(help="The import's name, the beginning of all its ids; else made of the file's content.")
+]
 Encoding = Annotated[str, typer.Option(callback=_encoding, help="The file's encoding, as `latin-1`; default: UTF-8.")]
 Delimiter = Annotated[str, typer.Option(callback=_delimiter, help="The character between fields; `tab` for a tab.")]
 
 
 def import_file(
-    file: Annotated[Path, typer.Argument(help="A CSV file with a header, or one packed with gzip (`.gz`).")],
+    file: CsvFile,
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
-    name: Annotated[
-        str | None,
-        typer.Option(help="The import's name, the beginning of all its ids; else made of the file's content."),
-    ] = None,
+    name: ImportName = None,
     warehouse: Annotated[str, typer.Option(help="Where goods are received, returned and written off.")] = "main",
     opening_stock: Annotated[int, typer.Option(min=0, help="Units each SKU begins with.")] = 0,
     replenish: Annotated[int, typer.Option(min=0, help="Units each SKU receives after a week of recorded time.")] = 0,

@@ -3,12 +3,11 @@
 # ruff: noqa: PLC0415 - see ops/cli.py
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.importing.command import Delimiter, Encoding
+from ops.importing.command import CsvFile, Delimiter, Encoding, ImportName
 from ops.options import DEFAULT_BOOTSTRAP, Bootstrap, Json
 from schemas.commands import AdjustReason
 
@@ -17,12 +16,9 @@ if TYPE_CHECKING:
 
 
 def import_stock_file(
-    file: Annotated[Path, typer.Argument(help="A CSV file with a header, or one packed with gzip (`.gz`).")],
+    file: CsvFile,
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
-    name: Annotated[
-        str | None,
-        typer.Option(help="The import's name, the beginning of all its ids; else made of the file's content."),
-    ] = None,
+    name: ImportName = None,
     reason: Annotated[AdjustReason, typer.Option(help="The reason of every adjust.")] = "cycle_count",
     sku_column: Annotated[str, typer.Option(help="The column of SKUs.")] = "sku",
     warehouse_column: Annotated[str, typer.Option(help="The column of warehouses.")] = "warehouse",
