@@ -1,6 +1,5 @@
 """Owns the embedded broker: a real Apache Kafka (KRaft, one node) as a child process on its own data directory."""
 
-import contextlib
 import fcntl
 import shutil
 import signal
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from ops.child import die_with_parent
+from ops.kafka.probe import cluster_at
 from ops.kafka.runtime import KafkaRuntime, Say, format_storage, prepare
 
 START_TIMEOUT_S = 60.0
@@ -109,7 +109,7 @@ class Broker:
         return self._home / "kafka.log"
 
     def start(self) -> None:
-        """Start the node and wait until it serves.
+        """Start the node and wait until it serves: it, and no other Kafka that took its port meanwhile.
 
         Call it from the thread that lives as long as the broker: Linux ends the child with the thread that started it.
 
@@ -176,13 +176,25 @@ class Broker:
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not _serves(self._host, self._port or 0):
+        ours = self._cluster()
+        while (answering := cluster_at(self._host, self._port or 0)) != ours:
+            if answering:
+                self.kill()
+                raise RuntimeError(
+                    f"at {self.bootstrap} another Kafka answers, of cluster {answering} and not of {ours}, which was "
+                    f"started on {self._home}; choose another --port."
+                )
             if self._process is None or self._process.poll() is not None:
                 raise RuntimeError(f"Kafka ended while starting. {self._tail()}")
             if time.monotonic() > deadline:
                 self.kill()
                 raise RuntimeError(f"Kafka did not serve within {START_TIMEOUT_S:.0f} s. {self._tail()}")
             time.sleep(0.02)
+
+    def _cluster(self) -> str:
+        """Return the id of the cluster whose node this data directory is."""
+        lines = (self._home / "logs" / "meta.properties").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line).get("cluster.id", "")
 
     def _tail(self) -> str:
         lines = self.log_file.read_text(errors="replace").splitlines()[-12:]
@@ -237,18 +249,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-# ApiVersions v0, correlation id 1, client "probe": the smallest question a broker answers once it serves.
-_PROBE = b"\x00\x00\x00\x0f\x00\x12\x00\x00\x00\x00\x00\x01\x00\x05probe"
-
-
-def _serves(host: str, port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=0.5) as link:
-        link.settimeout(2.0)
-        link.sendall(_PROBE)
-        return len(link.recv(8)) == 8  # noqa: PLR2004 - the size and the correlation id of an answer
-    return False
 
 
 def _record_aot_cache(runtime: KafkaRuntime) -> None:

@@ -1,7 +1,10 @@
 """The embedded broker is a real Kafka: it starts, is killed, and comes back with what it held."""
 
 import asyncio
+import contextlib
 import socket
+import threading
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -10,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from ops.kafka.broker import Broker, free_port
 from ops.kafka.cluster import connect
 from ops.kafka.doctor import check_runtime
+from ops.kafka.probe import cluster_at
 from ops.kafka.topics import ensure_topics
 from schemas.topics import COMMANDS, RESULTS, TOPICS
 
@@ -91,6 +95,54 @@ def test_a_port_or_a_directory_of_somebody_else_is_refused_before_anything_is_to
     (tmp_path / "three/instance-id").write_text("w")
     with pytest.raises(RuntimeError, match="is a worker's"):
         Broker(tmp_path / "three").start()
+
+
+def processes_on(folder):
+    commands = Path("/proc").glob("[0-9]*/cmdline")
+    for command in commands:
+        with contextlib.suppress(OSError):
+            if str(folder).encode() in command.read_bytes():
+                yield command.parent.name
+
+
+def test_a_broker_whose_port_another_kafka_takes_while_it_starts_is_not_ready_but_ended(broker, tmp_path, monkeypatch):
+    monkeypatch.setattr("ops.kafka.broker._check_free", lambda _host, _port: None)  # it was free at that moment
+    foreign = int(broker.bootstrap.rpartition(":")[2])
+    late = Broker(tmp_path, port=foreign)
+    with pytest.raises(RuntimeError, match=f"at 127.0.0.1:{foreign} another Kafka answers, of cluster"):
+        late.start()
+    assert late.pid is None
+    assert list(processes_on(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\0\0\0\x08\0\0\0\x02\0\0\0\0",  # an answer to somebody else's question
+        b"\0\0\0\x0c\0\0\0\x01\0\0\0\x01\0\0",  # it ends in the midst
+        b"\0\0\0\x0a\0\0\0\x01\0\0\0\0\0\x03",
+    ],
+)
+def test_what_is_no_kafka_has_no_cluster(answer):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            link, _ = server.accept()
+            with link:
+                link.recv(100)
+                link.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert cluster_at(*server.getsockname()) is None
+        thread.join()
+
+
+def test_a_broker_tells_its_cluster(broker):
+    host, _, port = broker.bootstrap.rpartition(":")
+    assert len(cluster_at(host, int(port))) == 22
 
 
 def test_the_doctor_knows_that_the_embedded_kafka_is_there(broker):
