@@ -15,11 +15,34 @@ _ROWS_BYTES = 300
 _HEADERS_BYTES = 140
 
 
+class TooLargeBatch(NamedTuple):
+    """Stands among the records of a commands partition for a record batch that is too large to be unpacked.
+
+    Args:
+        offset: the first that was asked for: a batch may begin before that.
+        timestamp: the largest of its records, ms.
+        timestamp_type: as in its header.
+        first_offset: of the batch.
+        last_offset: of the batch.
+        key: none.
+        value: none, so that it cannot be read as a command.
+    """
+
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    first_offset: int
+    last_offset: int
+    key: None = None
+    value: None = None
+
+
 class CommandBatch(NamedTuple):
     """Records of one commands partition, as one fetch gave them.
 
     `read_from` and `read_to` are the reader's positions before and after: nothing that the log holds between them is
-    missing in `records` (offset, timestamp in ms, key and value are what is used of each).
+    missing in `records` (offset, timestamp in ms, key and value are what is used of each; a `TooLargeBatch` may be
+    among them).
     """
 
     partition: int

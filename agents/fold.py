@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from agents.batches import TransactionOutput
+from agents.batches import TooLargeBatch, TransactionOutput
 from schemas.codec import Unreadable, decode_command, encode
 from schemas.codes import Code
 from schemas.commands import Tick
@@ -31,7 +31,8 @@ def fold(ledger: Ledger, records: list[Any], *, partition: int, partitions: int,
 
     Args:
         ledger: a recovered ledger with nothing pending.
-        records: commands, each with `offset`, `timestamp` (ms), `key` and `value`; not empty.
+        records: commands, each with `offset`, `timestamp` (ms), `key` and `value`, and batches that are too large to be
+            unpacked; not empty.
         partition: the partition they are from.
         partitions: how many partitions there are.
         limit: at most this many records.
@@ -60,7 +61,7 @@ def fold(ledger: Ledger, records: list[Any], *, partition: int, partitions: int,
         try:
             command = decode_command(record.value)
         except Unreadable as unreadable:
-            _refuse(ledger, output, record, unreadable, place)
+            offset = _refuse(ledger, output, record, unreadable, place)
         else:
             if type(command) is not Tick:
                 _take(ledger, output, decide(ledger, command, place), now_ms)
@@ -82,7 +83,12 @@ def _expire_due(ledger: Ledger, output: TransactionOutput, place: Record) -> boo
     return True
 
 
-def _refuse(ledger: Ledger, output: TransactionOutput, record: Any, unreadable: Unreadable, place: Record) -> None:
+def _refuse(ledger: Ledger, output: TransactionOutput, record: Any, unreadable: Unreadable, place: Record) -> int:
+    """Write the dead letter of a record that is no command, or of a whole batch; return its last offset."""
+    if type(record) is TooLargeBatch:
+        letter = DeadLetter.of_batch(record.first_offset, record.last_offset, partition=place.partition)
+        output.dead_letters.add_dead_letter(letter, place.now_ms)
+        return record.last_offset
     reason = unreadable.code.value
     if unreadable.code is Code.INVALID_FIELD:
         reason = f"{reason}:{unreadable.field}"
@@ -91,6 +97,7 @@ def _refuse(ledger: Ledger, output: TransactionOutput, record: Any, unreadable: 
     refusal = refuse_unreadable(ledger, unreadable, place)
     if refusal is not None:
         _take(ledger, output, refusal, place.now_ms)
+    return place.offset
 
 
 def _take(ledger: Ledger, output: TransactionOutput, decision: Decision, now_ms: int) -> None:

@@ -146,7 +146,7 @@ class Partition:
         # 2. Build one record batch per topic; the position row goes last.
         assert ledger.position is not None  # noqa: S101 - recovery leaves none without one
         # The log may hold markers behind the last record; the position stands behind them, as the reader does.
-        at_end = folded.next_offset == records[-1].offset + 1
+        at_end = folded.next_offset > records[-1].offset
         position = Position(read_to if at_end else folded.next_offset, folded.now_ms, ledger.position.incarnation)
         rows = ledger.pending()
         rows.append((POSITION_KEY, encode_row(position)))

@@ -58,10 +58,19 @@ class LogReader:
         client_id: names the connection in the broker's metrics.
         fetch_bytes: about how much one answer may hold; a larger record comes alone.
         wait_ms: how long the broker waits for something to come.
+        callers: others than Holdfast write to the topic: see `read_records`.
     """
 
     def __init__(
-        self, bootstrap: str, topic: str, partition: int, *, client_id: str, fetch_bytes: int, wait_ms: int
+        self,
+        bootstrap: str,
+        topic: str,
+        partition: int,
+        *,
+        client_id: str,
+        fetch_bytes: int,
+        wait_ms: int,
+        callers: bool = False,
     ) -> None:
         self._client = AIOKafkaClient(
             bootstrap_servers=bootstrap, client_id=client_id, request_timeout_ms=_REQUEST_MS, retry_backoff_ms=50
@@ -69,6 +78,7 @@ class LogReader:
         self._place = TopicPartition(topic, partition)
         self._fetch_bytes = fetch_bytes
         self._wait_ms = wait_ms
+        self._callers = callers
 
     async def start(self) -> None:
         """Connect.
@@ -107,7 +117,7 @@ class LogReader:
             if error is NotLeaderForPartitionError:
                 self._client.force_metadata_update()
             raise error(f"Fetch of {topic}-{number} at {position}")
-        records, read_to = read_records(self._place, fetched, position, READ_COMMITTED)
+        records, read_to = read_records(self._place, fetched, position, READ_COMMITTED, callers=self._callers)
         return Fetched(records, read_to, fetched.log_end)
 
 
@@ -195,6 +205,7 @@ class CommandReader:
                 client_id=f"holdfast-commands-{self._number}",
                 fetch_bytes=_COMMAND_BYTES,
                 wait_ms=_COMMAND_WAIT_MS,
+                callers=True,
             )
             try:
                 await reader.start()

@@ -19,6 +19,7 @@ from audit.model.oracle import Model
 from audit.problems import CannotAudit
 from audit.reading import Kafka
 from audit.resume import check_cluster, check_log
+from audit.unpacking import TooLargeBatch
 from schemas.partitioner import partition_of
 from schemas.results import ReservationView, StockView
 from schemas.topics import COMMANDS
@@ -69,6 +70,9 @@ class Foldable(Protocol):
     def fold(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> None:
         """Apply one record."""
 
+    def bury_batch(self, offset: int, last_offset: int, timestamp_ms: int) -> None:
+        """Apply a record batch that is too large to be unpacked."""
+
 
 def moment_of(text: str) -> AtOffset | AtTime:
     """Read `PARTITION:OFFSET`, milliseconds since the epoch, or a time in ISO 8601 (UTC unless it says otherwise).
@@ -115,6 +119,10 @@ async def fold(
                 beyond = max(model.now, record.timestamp) > until.at_ms
             if beyond:
                 return last
+            if isinstance(record, TooLargeBatch):
+                model.bury_batch(record.offset, record.last_offset, record.timestamp)
+                last = record.last_offset
+                continue
             model.fold(record.offset, record.timestamp, record.key, record.value)
             last = record.offset
         if last is not None:

@@ -1,6 +1,7 @@
 """Owns reading from Kafka: where logs begin and end for a committed reader, and their records."""
 
 import asyncio
+import struct
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -21,11 +22,14 @@ from audit.comparison.compare import OUTPUTS
 from audit.comparison.rows import POSITION, Ledger
 from audit.comparison.streams import Record
 from audit.problems import CannotAudit
+from audit.unpacking import TooLargeBatch, is_too_large
 from schemas.topics import CHANGELOG, COMMANDS
 
 CLIENT_ID = "holdfast-audit"
 # Two MiB are some 5,000 commands, one round trip to the broker; each log holds two of them at most.
 FETCH_BYTES = 2 * 1024 * 1024
+# Of a record batch: where its length stands (it counts what comes behind it), and where the records begin.
+LENGTH, LENGTH_AT, BATCH_HEADER_BYTES = struct.Struct(">i"), 8, 61
 POLL_MS = 50
 RETRY_S = 0.05
 RETRY_MS = 10  # a consumer learns of a new topic by failing once
@@ -57,7 +61,7 @@ class Log:
         self._place = TopicPartition(topic, partition)
         self._position = begin
         self._end = end
-        self._batches: deque[Any] = deque()
+        self._batches: deque[tuple[Any, memoryview]] = deque()  # each with its bytes
         self._aborted: deque[tuple[int, int]] = deque()  # (producer id, first offset), by offset
         self._aborted_producers: set[int] = set()
         self._fetch: asyncio.Task[Any] | None = None
@@ -78,11 +82,11 @@ class Log:
                         f"{self._place.topic}/{self._place.partition} gives nothing more before {self._end}"
                     )
                 continue
-            batch = self._batches.popleft()
+            batch, data = self._batches.popleft()
             first, self._position = self._position, batch.next_offset
-            records = self._committed(batch)
+            records = self._committed(batch, data)
             # A fetch begins with a whole batch, also when what was asked for lies in its midst.
-            if records and records[0].offset < first:
+            if records and records[0].offset < first and not isinstance(records[0], TooLargeBatch):
                 records = [record for record in records if record.offset >= first]
             # Markers and compaction make offsets skip: the position tells the end, not the last record.
             if self._position >= self._end:
@@ -102,8 +106,11 @@ class Log:
             fetch.cancel()
             await asyncio.gather(fetch, return_exceptions=True)
 
-    def _committed(self, batch: Any) -> list[Any]:
-        """Return the records of a batch; none of a marker's, or of an aborted transaction's (KIP-98)."""
+    def _committed(self, batch: Any, data: memoryview) -> list[Any]:
+        """Return the records of a batch; none of a marker's, or of an aborted transaction's (KIP-98).
+
+        A batch of commands that is too large to be unpacked stands for its records.
+        """
         if not batch.validate_crc():
             raise CorruptRecordException(f"{self._place.topic}/{self._place.partition} at {batch.base_offset}")
         producer = batch.producer_id
@@ -115,6 +122,9 @@ class Log:
             return []
         if batch.is_transactional and producer in self._aborted_producers:
             return []
+        codec = getattr(batch, "compression_type", 0)  # formats before 2 have none
+        if codec and self._place.topic == COMMANDS and is_too_large(codec, bytes(data[BATCH_HEADER_BYTES:])):
+            return [TooLargeBatch(batch.base_offset, batch.next_offset - 1, batch.max_timestamp)]
         return list(batch)
 
     async def _take_fetch(self) -> None:
@@ -123,10 +133,12 @@ class Log:
         self._fetch = None
         self._aborted = deque(sorted(aborted or (), key=itemgetter(1)))
         self._aborted_producers.clear()
-        memory = MemoryRecords(data)
+        memory, rest = MemoryRecords(data), memoryview(data)
         while memory.has_next():
-            self._batches.append(memory.next_batch())
-        if self._batches and (position := self._batches[-1].next_offset) < self._end:
+            end = LENGTH.unpack_from(rest, LENGTH_AT)[0] + LENGTH_AT + LENGTH.size
+            self._batches.append((memory.next_batch(), rest[:end]))
+            rest = rest[end:]
+        if self._batches and (position := self._batches[-1][0].next_offset) < self._end:
             self._fetch = asyncio.create_task(self._ask(position))
 
     async def _ask(self, position: int) -> tuple[Any, bytes]:

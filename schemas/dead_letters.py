@@ -1,4 +1,4 @@
-"""Owns the dead letters: records of `inventory.commands` that could not be read as a command."""
+"""Owns the dead letters: records, or a whole batch, of `inventory.commands` that could not be read as commands."""
 
 import msgspec
 
@@ -8,6 +8,8 @@ MAX_WHOLE_BYTES = 1_150_000
 # A longer one is cut to these; together they are MAX_WHOLE_BYTES.
 MAX_KEY_BYTES = 10_000
 MAX_VALUE_BYTES = MAX_WHOLE_BYTES - MAX_KEY_BYTES
+# The reason of a letter for a whole record batch: unpacked it is larger than `MAX_UNPACKED_BYTES`.
+BATCH_TOO_LARGE = "batch_too_large"
 
 
 class DeadLetter(msgspec.Struct):
@@ -15,6 +17,9 @@ class DeadLetter(msgspec.Struct):
 
     Key and value are unchanged, unless both together are longer than a dead letter may be. What was cut then has a
     header more: `cut_key` or `cut_value`, its original length in bytes.
+
+    The letter of a whole batch has neither key nor value: `offset` is the batch's first and `last_offset`, which no
+    other letter has, its last.
     """
 
     key: bytes | None
@@ -24,6 +29,7 @@ class DeadLetter(msgspec.Struct):
     offset: int
     cut_key: int | None = None
     cut_value: int | None = None
+    last_offset: int | None = None
 
     @classmethod
     def of(cls, key: bytes | None, value: bytes | None, reason: str, *, partition: int, offset: int) -> "DeadLetter":
@@ -38,6 +44,11 @@ class DeadLetter(msgspec.Struct):
             letter.value, letter.cut_value = value[:MAX_VALUE_BYTES], value_bytes
         return letter
 
+    @classmethod
+    def of_batch(cls, first_offset: int, last_offset: int, *, partition: int) -> "DeadLetter":
+        """Make the letter for a batch that is too large to be unpacked."""
+        return cls(None, None, BATCH_TOO_LARGE, partition, first_offset, last_offset=last_offset)
+
     def headers(self) -> list[tuple[str, bytes]]:
         """Return the Kafka headers of the record."""
         headers = [
@@ -49,4 +60,6 @@ class DeadLetter(msgspec.Struct):
             headers.append(("cut_key", b"%d" % self.cut_key))
         if self.cut_value is not None:
             headers.append(("cut_value", b"%d" % self.cut_value))
+        if self.last_offset is not None:
+            headers.append(("last_offset", b"%d" % self.last_offset))
         return headers

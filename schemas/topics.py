@@ -16,6 +16,9 @@ _DAY_MS = 24 * 60 * 60 * 1000
 DELETE_RETENTION_MS = _DAY_MS
 # Kafka's default, and the most a caller's record may have.
 MAX_COMMAND_BYTES = 1_048_588
+# What the records of one compressed batch of commands may come to, without the batch's header. A batch of 1 MiB that
+# is above it is one of 16:1 or more, and 3 KB of zstd can hold 100 MB; the worker keeps two or three such in memory.
+MAX_UNPACKED_BYTES = 16 * 1024 * 1024
 # One transaction writes at most one record batch per topic. It closes at BATCH_BYTES, after the command that passed
 # them; the largest command (1,000 warehouses, every text 256 characters of 4 bytes) adds 3.8 MB of stock changes.
 BATCH_BYTES = 900_000

@@ -4,6 +4,7 @@ aiokafka is pinned; an upgrade has to be checked against this file (ADR 0003).
 """
 
 import asyncio
+from itertools import islice
 from typing import Any
 
 from aiokafka import AIOKafkaClient, AIOKafkaConsumer, TopicPartition
@@ -13,6 +14,7 @@ from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.record.memory_records import MemoryRecords
 
 from agents.kafka.fetching import FetchedPartition
+from agents.kafka.unpacking import CallersBatches
 from agents.kafka.wire import LeaveGroup, LeavingMember
 
 
@@ -61,6 +63,10 @@ async def leave_group(consumer: AIOKafkaConsumer, group: str, instance: str, *, 
     await asyncio.wait_for(sending, within_s)
 
 
+# A caller can put 2 million records without key and value into `MAX_UNPACKED_BYTES`; each takes 200 bytes of memory.
+_MOST_RECORDS = 100_000
+
+
 class _RawRecords(PartitionRecords):
     """aiokafka decodes a record in C and then copies it into a dataclass of eleven fields; that copy takes 2 us."""
 
@@ -69,7 +75,7 @@ class _RawRecords(PartitionRecords):
 
 
 def read_records(
-    place: TopicPartition, fetched: FetchedPartition, position: int, isolation: int
+    place: TopicPartition, fetched: FetchedPartition, position: int, isolation: int, *, callers: bool = False
 ) -> tuple[list[Any], int]:
     """Return the records that a Fetch's answer holds for a reader, and where to read on.
 
@@ -78,10 +84,12 @@ def read_records(
         fetched: the answer, without an error.
         position: from where it was asked for: a batch may begin before that.
         isolation: with `READ_COMMITTED`, records of aborted transactions are left out.
+        callers: others than Holdfast write to the topic. No batch is unpacked above `MAX_UNPACKED_BYTES` then, in its
+            place stands a `TooLargeBatch`; and the records may end before the answer does.
 
     Raises:
         KafkaError: corrupt records.
     """
-    batches = MemoryRecords(fetched.records)
+    batches = CallersBatches(fetched.records, position) if callers else MemoryRecords(fetched.records)
     records = _RawRecords(place, batches, fetched.aborted, position, None, None, True, isolation)
-    return list(records), records.next_fetch_offset
+    return list(islice(records, _MOST_RECORDS)) if callers else list(records), records.next_fetch_offset

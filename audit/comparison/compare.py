@@ -12,6 +12,7 @@ from audit.comparison.streams import Record, Stream
 from audit.model.oracle import Model
 from audit.model.parts import Outputs
 from audit.report.report import Compared, Difference, Digested, Digests, PartitionReport
+from audit.unpacking import TooLargeBatch
 from schemas.topics import DEAD_LETTERS, RESULTS, STOCK_CHANGES
 
 OUTPUTS = (RESULTS, STOCK_CHANGES, DEAD_LETTERS)
@@ -180,19 +181,26 @@ class ModelComparison:
         """Take commands through the model; what it expects waits in the streams."""
         if not commands:
             return None
-        fold, position = self._model.fold, self.position
+        position = self.position
         before = commands if commands[-1].offset < position else [it for it in commands if it.offset < position]
-        for record in before:
-            fold(record.offset, record.timestamp, record.key, record.value)
         if before:
+            self._fold(before)
             last = before[-1]
             self._commands += len(before)
             self.last_command = fingerprint(last.offset, last.timestamp, last.value)
         if len(before) < len(commands):
             self._compare_rows()
-            for record in commands[len(before) :]:
-                fold(record.offset, record.timestamp, record.key, record.value)
+            self._fold(commands[len(before) :])
         return commands[-1].offset
+
+    def _fold(self, commands: Sequence[Record]) -> None:
+        batch = commands[0]
+        if isinstance(batch, TooLargeBatch):  # which comes alone
+            self._model.bury_batch(batch.offset, batch.last_offset, batch.timestamp)
+            return
+        fold = self._model.fold
+        for record in commands:
+            fold(record.offset, record.timestamp, record.key, record.value)
 
     def finish(self) -> None:
         """Compare the rows if that is still to be done, and write down the counts."""

@@ -73,7 +73,7 @@ def _same_change(change: Json, record: Record) -> bool:
 
 
 def _same_letter(letter: Json, record: Record) -> bool:
-    names = ("reason", "partition", "offset", "cut_key", "cut_value")
+    names = ("reason", "partition", "offset", "cut_key", "cut_value", "last_offset")
     headers = sorted((name, str(letter[name]).encode()) for name in names if letter[name] is not None)
     return record.key == letter["key"] and record.value == letter["value"] and sorted(record.headers) == headers
 

@@ -68,6 +68,21 @@ class Model(PartitionState):
             if not isinstance(command, Tick):
                 self._answer(command)
 
+    def bury_batch(self, offset: int, last_offset: int, timestamp_ms: int) -> None:
+        """Apply a record batch of `inventory.commands` that is too large to be unpacked.
+
+        Args:
+            offset: of the first record.
+            last_offset: of the last one.
+            timestamp_ms: the largest of its records.
+        """
+        self.offset = offset
+        if timestamp_ms > self.now:
+            self.now = timestamp_ms
+            self._advance()
+        letter = DeadLetter.of_batch(offset, last_offset, partition=self.partition)
+        self.out.dead_letters.append((offset, None, msgspec.structs.asdict(letter)))
+
     def rows(self) -> Iterator[tuple[bytes, bytes]]:
         """Return the ledger's live rows as (key, value), without the position, in the order in which they were made."""
         for sku, item in self.items.items():

@@ -15,7 +15,7 @@ class Outputs(NamedTuple):
     """Where `Model.fold` puts what must be published, in the order of publishing.
 
     The values of results and stock changes are JSON; of a dead letter it is a dict of `key`, `value` (bytes or None),
-    `reason`, `partition` and `offset`.
+    `reason`, `partition`, `offset`, and what else `DeadLetter` has.
     """
 
     results: MutableSequence[Wanted]

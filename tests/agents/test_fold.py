@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 from aiokafka.record.memory_records import MemoryRecords
 
+from agents.batches import TooLargeBatch
 from agents.fold import fold
 from schemas.topics import DEAD_LETTERS, RESULTS
 from tables.core.rows import Position
@@ -45,6 +46,47 @@ def test_a_number_that_no_field_can_hold_is_answered_and_dead_lettered(number, p
     assert b'"offset":0,"field":"quantity","problem":"%s"}' % problem.encode() in result.value
     assert letter.value == value.encode()
     assert letter.headers == [("reason", b"invalid_field:quantity"), ("partition", b"0"), ("offset", b"0")]
+
+
+RESERVE = b'{"type":"reserve","command_id":"r","sku":"S","reservation_id":"r","quantity":1,"ttl_ms":10}'
+ADJUST = b'{"type":"adjust","command_id":"a","sku":"S","warehouse":"w","delta":1,"reason":"receipt"}'
+
+
+def test_a_batch_that_is_too_large_is_one_dead_letter_moves_the_clock_and_is_passed_over():
+    ledger = Ledger(MemoryStore())
+    ledger.position = Position(0, 0, "a life")
+    first = [SimpleNamespace(offset=n, timestamp=1, key=b"S", value=it) for n, it in enumerate([ADJUST, RESERVE])]
+    batch = TooLargeBatch(2, 11, 1, first_offset=2, last_offset=499)
+    folded = fold(ledger, [*first, batch, tick(500)], partition=0, partitions=1, limit=9)
+    assert (folded.next_offset, folded.now_ms, folded.commands) == (501, 11, 4)
+    written = folded.output.batches([], folded.now_ms)
+    [letter] = read(written[DEAD_LETTERS])
+    assert (letter.key, letter.value) == (None, None)
+    assert letter.headers == [
+        ("reason", b"batch_too_large"), ("partition", b"0"), ("offset", b"2"), ("last_offset", b"499"),
+    ]  # fmt: skip
+    expired = read(written[RESULTS])[2]
+    assert b'"type":"expire"' in expired.value
+    assert b'"offset":2}' in expired.value
+
+
+@pytest.mark.parametrize("offset", [499, 7])
+def test_a_record_from_within_a_batch_that_was_passed_over_is_not_applied(offset):
+    ledger = Ledger(MemoryStore())
+    ledger.position = Position(2, 0, "a life")
+    with pytest.raises(RuntimeError, match="comes after record 499"):
+        fold(ledger, [TooLargeBatch(2, 1, 1, 2, 499), tick(offset)], partition=0, partitions=1, limit=9)
+
+
+def test_a_position_within_a_batch_that_is_too_large_gives_the_letter_of_the_whole_batch():
+    ledger = Ledger(MemoryStore())
+    ledger.position = Position(40, 0, "a life")
+    folded = fold(
+        ledger, [TooLargeBatch(40, 1, 1, first_offset=2, last_offset=499)], partition=0, partitions=1, limit=9
+    )
+    [letter] = read(folded.output.batches([], 1)[DEAD_LETTERS])
+    assert dict(letter.headers)["offset"] == b"2"
+    assert folded.next_offset == 500
 
 
 def read(batch):

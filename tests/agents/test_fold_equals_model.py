@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents import batches
+from agents.batches import TooLargeBatch
 from agents.fold import fold
 from audit.comparison.rows import Ledger as Published
 from audit.comparison.rows import compare_rows
@@ -30,6 +31,7 @@ from tables.core import adjust as rule
 from tables.core.rows import POSITION_KEY, Position, encode_row
 from tables.ledger import Ledger, load
 from tables.store import MemoryStore
+from tests.audit.ledger import expected_of
 from tests.examples import EXAMPLES
 
 T0 = 1_764_000_000_000
@@ -111,6 +113,7 @@ commands = st.one_of(
     st.builds(dict, like(RESERVE), ttl_ms=ttl),
     st.builds(dict, like(RESERVE), quantity=st.just(0)),
     st.just("no command"),
+    st.integers(1, 4),  # a batch of so many records that is too large
 )
 pauses = st.sampled_from([0, 0, 0, 1, 999, 5_000, 15_000, 900_000, DAY_MS, 7 * DAY_MS])
 logs = st.lists(st.tuples(commands, pauses), min_size=1, max_size=40)
@@ -151,7 +154,7 @@ class Recorder:
                 self.changelog.append((len(self.changelog), key, value))
             self.ledger.checkpoint(position, len(self.changelog) - 1)
             self.ledger.forget(1_000)
-            return records[folded.next_offset - records[0].offset :]
+            return [record for record in records if record.offset >= folded.next_offset]
         return records
 
     def reopen(self):
@@ -166,10 +169,22 @@ class Recorder:
 
 def records_of(log):
     at = T0
-    for offset, (document, pause) in enumerate(log):
+    offset = 0
+    for document, pause in log:
         at += pause
+        if isinstance(document, int):
+            yield TooLargeBatch(offset, at, 1, offset, offset + document - 1)
+            offset += document
+            continue
         value = document.encode() if isinstance(document, str) else json.dumps(document).encode()
         yield SimpleNamespace(offset=offset, timestamp=at, key=b"key", value=value)
+        offset += 1
+
+
+def applied(model, record):
+    if isinstance(record, TooLargeBatch):
+        return expected_of(model, record)
+    return model.apply(record.offset, record.timestamp, record.key, record.value)
 
 
 @settings(max_examples=400)
@@ -252,7 +267,7 @@ def assert_records_equal(records, plan):
             recorder.rebuild(size + 1)
 
     model = Model(0, 1)
-    expected = [model.apply(record.offset, record.timestamp, record.key, record.value) for record in records]
+    expected = [applied(model, record) for record in records]
     assert [orjson.loads(r.value) for r in recorder.published[RESULTS]] == [r for e in expected for r in e.results]
     assert [r.key.decode() for r in recorder.published[RESULTS]] == [r["sku"] for e in expected for r in e.results]
     changes = [c for e in expected for c in e.stock_changes]
@@ -306,6 +321,6 @@ def test_a_full_transaction_stops_in_the_midst_of_expiries_and_the_next_goes_on(
         transactions += 1
     assert transactions > 10
     model = Model(0, 1)
-    expected = [model.apply(record.offset, record.timestamp, record.key, record.value) for record in records]
+    expected = [applied(model, record) for record in records]
     assert [orjson.loads(r.value) for r in recorder.published[RESULTS]] == [r for e in expected for r in e.results]
     assert_rows_equal(model, recorder)

@@ -11,7 +11,9 @@ from audit.comparison.digest import Digest
 from audit.comparison.rows import Ledger
 from audit.comparison.trimmed import TrimmedComparison
 from audit.model.oracle import Model
+from audit.model.parts import Expected, Outputs
 from audit.report.report import PartitionReport
+from audit.unpacking import TooLargeBatch
 from schemas.codec import encode
 from schemas.dead_letters import DeadLetter
 from schemas.results import Result
@@ -41,15 +43,27 @@ class Log:
 
     def do(self, type_, at=0, **fields):
         """Append a command at T0 + `at` ms; its id is `c` and its offset unless given; fields of None are left out."""
-        ids = {"command_id": f"c{len(self.commands)}", "sku": "S"} if type_ != "tick" else {}
+        ids = {"command_id": f"c{self.next_offset}", "sku": "S"} if type_ != "tick" else {}
         fields = {"type": type_} | ids | fields
         return self.send(json.dumps({k: v for k, v in fields.items() if v is not None}).encode(), at)
 
     def send(self, value, at=0, key=b"S"):
-        record = Record(len(self.commands), T0 + at, key, value)
+        record = Record(self.next_offset, T0 + at, key, value)
         self.commands.append(record)
         self.expected.append(self.model.apply(record.offset, record.timestamp, record.key, record.value))
         return self.expected[-1]
+
+    def send_too_large(self, count, at=0):
+        """Append a batch of so many records that is too large to be unpacked."""
+        batch = TooLargeBatch(self.next_offset, self.next_offset + count - 1, T0 + at)
+        self.commands.append(batch)
+        self.expected.append(expected_of(self.model, batch))
+        return self.expected[-1]
+
+    @property
+    def next_offset(self):
+        """Return the offset behind the last record."""
+        return next_offset_of(self.commands)
 
     def stocked(self, **on_hand):
         """Receive goods in some warehouses, in that order."""
@@ -61,6 +75,22 @@ class Log:
         """Do a command that has exactly one result, and give that."""
         (result,) = self.do(*args, **fields).results
         return result
+
+
+def next_offset_of(commands):
+    """Return the offset behind the last of a log's records."""
+    last = commands[-1] if commands else None
+    return 0 if last is None else getattr(last, "last_offset", last.offset) + 1
+
+
+def expected_of(model, batch):
+    """Apply a batch that is too large; return what must be published for it."""
+    kept, out = model.out, Outputs([], [], [])
+    model.publish_to(out)
+    model.bury_batch(batch.offset, batch.last_offset, batch.timestamp)
+    model.publish_to(kept)
+    results, changes = ([json.loads(text) for _, _, text in it] for it in out[:2])
+    return Expected(results, changes, [letter for _, _, letter in out.dead_letters])
 
 
 def _record(records, key, value, headers=()):
@@ -83,7 +113,7 @@ class Published:
                 headers = DeadLetter(**letter).headers()
                 _record(self.outputs[DEAD_LETTERS], letter["key"], letter["value"], tuple(headers))
         self.rows = dict(log.model.rows())
-        self.rows[b"P"] = msgspec.msgpack.encode([1, len(log.commands), log.model.now, 3])
+        self.rows[b"P"] = msgspec.msgpack.encode([1, log.next_offset, log.model.now, 3])
         self.partitions = log.model.partitions
         self.heads_missing = []
         self.now_ms = T0 + 1000
@@ -118,7 +148,7 @@ class Published:
         """Compare, reading all logs in pieces; the report."""
         ledger = Ledger.of(dict(self.rows))
         report = PartitionReport(
-            partition=0, log_start=log_start, log_end=len(self.commands), position=ledger.next_offset or 0
+            partition=0, log_start=log_start, log_end=next_offset_of(self.commands), position=ledger.next_offset or 0
         )
         if log_start:
             comparison = TrimmedComparison(report, ledger, heads_missing=self.heads_missing, now_ms=self.now_ms)
@@ -133,7 +163,7 @@ class Published:
                 at_position=at_position,
             )
         outputs = {topic: Source(records, piece) for topic, records in self.outputs.items()}
-        commands = [record for record in self.commands if record.offset >= log_start]
+        commands = [record for record in self.commands if next_offset_of([record]) > log_start]
         await compare_partition(comparison, Source(commands, piece), outputs)
         return report
 
@@ -147,6 +177,10 @@ class Source:
         self.done = not records
 
     async def read(self):
-        got, self._records = self._records[: self._piece], self._records[self._piece :]
+        got = self._records[: self._piece]
+        alone = next((place for place, it in enumerate(got) if isinstance(it, TooLargeBatch)), None)
+        if alone is not None:  # as `audit.reading.Log` gives it
+            got = got[: alone or 1]
+        self._records = self._records[len(got) :]
         self.done = not self._records
         return got

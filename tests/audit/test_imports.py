@@ -9,7 +9,7 @@ import pytest
 import audit
 
 SOURCES = sorted(Path(audit.__file__).parent.glob("**/*.py"))
-ALLOWED = {"audit", "schemas", "aiokafka", "orjson", "msgspec", "rich"} | sys.stdlib_module_names
+ALLOWED = {"audit", "schemas", "aiokafka", "cramjam", "orjson", "msgspec", "rich"} | sys.stdlib_module_names
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)

@@ -331,7 +331,7 @@ UNREADABLE = [
 def test_what_cannot_be_read_goes_to_the_dead_letters_and_is_answered_if_it_can_be(log, value, reason, answer):
     log.stocked(a=5)
     expected = log.send(value, key=b"key")
-    whole = {"cut_key": None, "cut_value": None}
+    whole = {"cut_key": None, "cut_value": None, "last_offset": None}
     letter = {"key": b"key", "value": value, "reason": reason, "partition": 0, "offset": 1} | whole
     assert expected.dead_letters == [letter]
     if answer is None:
