@@ -254,6 +254,30 @@ class DescribeTransactions(KafkaRequest, key=65, version=0, answer=DescribeTrans
     transactional_ids: list[Text]
 
 
+class ListedTransaction(NamedTuple):
+    """A transactional id that a broker coordinates; `state` is its word for it."""
+
+    transactional_id: Text
+    producer_id: I64
+    state: Text
+
+
+class ListTransactionsResponse(NamedTuple):
+    """Answer of ListTransactions v0."""
+
+    throttle_time_ms: I32
+    error_code: I16
+    unknown_states: list[Text]
+    transactions: list[ListedTransaction]
+
+
+class ListTransactions(KafkaRequest, key=66, version=0, answer=ListTransactionsResponse):
+    """ListTransactions v0: asks a broker which transactional ids it coordinates; an empty list leaves none out."""
+
+    states: list[Text]
+    producer_ids: list[I64]
+
+
 class DescribedProducer(NamedTuple):
     """Who writes to a partition; `open_from` is the first offset of its open transaction, -1 when it has none."""
 

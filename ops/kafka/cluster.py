@@ -14,6 +14,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError
 
 from agents.kafka.wire import ApiVersions, finalized_features
+from ops.kafka.open_transactions import OpenTransaction, find_open
 from ops.problems import kafka_at
 
 _COORDINATOR_TIMEOUT_S = 10.0
@@ -78,6 +79,10 @@ class Cluster:
             return {place.partition: offset for place, offset in found.items()}
         finally:
             await consumer.stop()
+
+    async def open_transactions(self, topic: str, partitions: Iterable[int]) -> list[OpenTransaction]:
+        """Return the transactions that are open on partitions of a topic."""
+        return await find_open(self._client, [TopicPartition(topic, partition) for partition in partitions])
 
     async def group(self, name: str, topic: str) -> GroupState:
         """Return the state of a consumer group, as far as it concerns one topic."""

@@ -2,11 +2,14 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ops.kafka.cluster import Cluster, GroupState, TopicState, connect
+from ops.kafka.open_transactions import OpenTransaction
 from ops.kafka.runtime import KAFKA_VERSION, cache_dir, is_fetched
 from ops.problems import FOUND_WRONG, CannotDo
 from ops.screen import print_json, print_table, say
@@ -15,6 +18,8 @@ from schemas.topics import COMMANDS, GROUP, TOPICS
 NEEDED_TRANSACTION_VERSION = 2
 # A million commands are half a minute of one worker's time: less may well be a load that just came in.
 MAX_LAG = 1_000_000
+# A producer with transactions has one open for moments; behind one that stays open, its partition stands still.
+MAX_OPEN_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +66,8 @@ async def check_cluster(cluster: Cluster, partitions: int) -> list[Check]:
     if COMMANDS in states:
         ends = await cluster.ends(COMMANDS, range(states[COMMANDS].partitions))
         checks.extend(check_group(await cluster.group(GROUP, COMMANDS), ends))
+        found = await cluster.open_transactions(COMMANDS, ends)
+        checks.append(check_open_transactions(found, now_ms=time.time_ns() // 1_000_000))
     return checks
 
 
@@ -156,3 +163,44 @@ def check_group(group: GroupState, ends: dict[int, int]) -> Iterator[Check]:
             to_do="" if lag <= MAX_LAG else "add workers, or look at the log of the one that holds it",
             data={"partition": partition, "lag": lag, "end": end},
         )
+
+
+def check_open_transactions(found: list[OpenTransaction], *, now_ms: int) -> Check:
+    """Check that no transaction is open on the commands for long: workers see nothing behind its first record.
+
+    Args:
+        found: the open ones.
+        now_ms: the time, in ms since 1970.
+    """
+    wrong = [it for it in found if it.is_hanging or now_ms - it.since_ms > MAX_OPEN_S * 1000]
+    return Check(
+        name="open transactions",
+        ok=not wrong,
+        found="; ".join(_told(it, now_ms) for it in found) or f"none on {COMMANDS}",
+        to_do="; ".join(_remedy(it) for it in wrong),
+        data={"transactions": [{**asdict(it), "is_hanging": it.is_hanging} for it in found]},
+    )
+
+
+def _told(it: OpenTransaction, now_ms: int) -> str:
+    since = datetime.fromtimestamp(it.since_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    hangs = ", hangs" if it.is_hanging else ""
+    return (
+        f"partition {it.partition} stands still at offset {it.first_offset} since {since} "
+        f"({max(now_ms - it.since_ms, 0) // 1000} s): {_who(it)}{hangs}"
+    )
+
+
+def _who(it: OpenTransaction) -> str:
+    producer = f"producer {it.producer_id}, epoch {it.epoch}"
+    return producer if it.transactional_id is None else f"transactional id {it.transactional_id} ({producer})"
+
+
+def _remedy(it: OpenTransaction) -> str:
+    if it.is_hanging:
+        place = f"--topic {COMMANDS} --partition {it.partition} --start-offset {it.first_offset}"
+        return f"nobody will end it: `kafka-transactions.sh --bootstrap-server HOST:PORT abort {place}` does"
+    return (
+        f"end the transaction of {_who(it)}, or start that producer anew, which aborts it; Kafka aborts it "
+        f"{it.timeout_ms // 1000} s after its beginning"
+    )

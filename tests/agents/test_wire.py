@@ -6,6 +6,9 @@ from aiokafka.protocol.api import RequestStruct
 from agents.kafka.wire import (
     DescribeProducers,
     EndTxn,
+    ListedTransaction,
+    ListTransactions,
+    ListTransactionsResponse,
     PartitionBatch,
     Produce,
     ProducerResponse,
@@ -27,6 +30,14 @@ def test_a_produce_request_is_encoded_as_its_schema_says():
 def test_each_row_of_a_request_ends_with_its_tagged_fields():
     request = DescribeProducers([TopicPartitions("t", [5])]).prepare({61: (0, 0)})
     assert request.encode() == b"\x02" + b"\x02t" + b"\x02\x00\x00\x00\x05" + b"\x00" + b"\x00"
+
+
+def test_a_list_of_transactions_is_asked_for_as_kafka_defines_it():
+    request = ListTransactions(["Ongoing"], [9]).prepare({66: (0, 0)})
+    assert request.encode() == b"\x02" + b"\x08Ongoing" + b"\x02" + bytes(7) + b"\x09" + b"\x00"
+    one = b"\x02" + b"\x03id" + bytes(7) + b"\x09" + b"\x08Ongoing" + b"\x00"
+    answer = ListTransactions.answer.decode(bytes(4) + bytes(2) + b"\x01" + one + b"\x00")
+    assert answer == ListTransactionsResponse(0, 0, [], [ListedTransaction("id", 9, "Ongoing")])
 
 
 def test_an_answer_has_the_names_of_its_fields():

@@ -1,12 +1,36 @@
 """`holdfast topics` makes and lists the topics; `holdfast doctor` checks them and everything around them."""
 
+import asyncio
 import json
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
 
+from agents.kafka.wire import (
+    DescribedProducer,
+    DescribedTransaction,
+    DescribeProducersResponse,
+    DescribeTransactions,
+    DescribeTransactionsResponse,
+    ListedTransaction,
+    ListTransactions,
+    ListTransactionsResponse,
+    PartitionProducers,
+    TopicProducers,
+)
 from ops.kafka.cluster import GroupState, TopicState
-from ops.kafka.doctor import MAX_LAG, check_data_dir, check_features, check_group, check_topic
+from ops.kafka.doctor import (
+    MAX_LAG,
+    check_data_dir,
+    check_features,
+    check_group,
+    check_open_transactions,
+    check_topic,
+)
+from ops.kafka.open_transactions import find_open
 from schemas.topics import CHANGELOG, COMMANDS, TOPICS
 
 
@@ -46,6 +70,81 @@ def test_the_doctor_finds_that_no_worker_runs(holdfast, cluster, tmp_path):
     assert "holdfast worker" in checks["workers"]["to_do"]
     sound = ["Kafka", "transactions", "data directory", "embedded Kafka", *TOPICS]
     assert [name for name in sound if not checks[name]["ok"]] == []
+
+
+async def test_the_doctor_shows_who_keeps_a_transaction_open_on_the_commands(holdfast, cluster, tmp_path, monkeypatch):
+    bootstrap, count = cluster
+    arguments = ("doctor", "--bootstrap", bootstrap, "--partitions", count, "--data-dir", tmp_path, "--json")
+
+    async def look():
+        return checks_of(await asyncio.to_thread(holdfast, *arguments))["open transactions"]
+
+    assert (await look())["found"] == f"none on {COMMANDS}"
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id="shop-7", transaction_timeout_ms=30_000)
+    async with producer:
+        await producer.begin_transaction()
+        before = time.time_ns() // 1_000_000
+        record = await producer.send_and_wait(COMMANDS, b"{}", partition=1)
+        young = await look()
+        monkeypatch.setattr("ops.kafka.doctor.MAX_OPEN_S", 0.0)
+        old = await look()
+        await producer.abort_transaction()
+    (shown,) = old["data"]["transactions"]
+    assert (shown["partition"], shown["first_offset"]) == (1, record.offset)
+    assert (shown["transactional_id"], shown["state"], shown["timeout_ms"]) == ("shop-7", "Ongoing", 30_000)
+    assert abs(shown["since_ms"] - before) < 5_000
+    assert young["ok"]
+    assert not old["ok"]
+    assert f"partition 1 stands still at offset {record.offset} since 20" in old["found"]
+    assert f"transactional id shop-7 (producer {shown['producer_id']}, epoch {shown['epoch']})" in old["found"]
+    assert "Kafka aborts it 30 s after its beginning" in old["to_do"]
+
+
+class Asked:
+    """Stands for a broker that leads the partition, and coordinates the ids it is given."""
+
+    def __init__(self, *described, is_over=False):
+        self.described, self.is_over, self.looks = described, is_over, 0
+        brokers = [SimpleNamespace(nodeId=1)]
+        self.cluster = SimpleNamespace(leader_for_partition=lambda _: 1, brokers=lambda: brokers)
+
+    async def send(self, _node, request):
+        if isinstance(request, ListTransactions):
+            listed = [ListedTransaction(it.transactional_id, it.producer_id, it.state) for it in self.described]
+            return ListTransactionsResponse(0, 0, [], listed)
+        if isinstance(request, DescribeTransactions):
+            return DescribeTransactionsResponse(0, list(self.described))
+        self.looks += 1
+        open_from = -1 if self.is_over and self.looks > 1 else 7
+        writer = DescribedProducer(9, 4, 0, 1_764_000_000_000, 0, open_from)
+        return DescribeProducersResponse(0, [TopicProducers(COMMANDS, [PartitionProducers(3, 0, None, [writer])])])
+
+
+def owner(state, epoch):
+    return DescribedTransaction(0, "shop-7", state, 30_000, 1_764_000_005_000, 9, epoch, [])
+
+
+@pytest.mark.parametrize(
+    ("described", "hangs", "since_ms"),
+    [
+        ([], True, 1_764_000_000_000),
+        ([owner("Ongoing", 4)], False, 1_764_000_005_000),
+        ([owner("Ongoing", 5)], True, 1_764_000_000_000),
+        ([owner("PrepareCommit", 5)], False, 1_764_000_005_000),
+        ([owner("CompleteCommit", 5)], True, 1_764_000_000_000),
+    ],
+)
+async def test_a_transaction_that_no_coordinator_will_end_hangs(described, hangs, since_ms):
+    (found,) = await find_open(Asked(*described), [TopicPartition(COMMANDS, 3)])
+    assert (found.is_hanging, found.since_ms) == (hangs, since_ms)
+    check = check_open_transactions([found], now_ms=since_ms + 1)
+    assert check.ok is not hangs
+    command = f"abort --topic {COMMANDS} --partition 3 --start-offset 7"
+    assert (command in check.to_do) is hangs
+
+
+async def test_a_transaction_that_ends_while_it_is_looked_at_is_not_shown():
+    assert await find_open(Asked(owner("CompleteCommit", 5), is_over=True), [TopicPartition(COMMANDS, 3)]) == []
 
 
 def test_the_doctor_finds_another_partition_count(holdfast, cluster, tmp_path):
