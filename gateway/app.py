@@ -56,13 +56,14 @@ class Gateway:
 
     def _routed(self) -> Litestar:
         parts = Parts(
-            commands=CommandRoutes(self.config, self.ledger),
+            commands=CommandRoutes(self.config, self.ledger, self.stopping),
             availability=AvailabilityRoutes(self.config, self.view, self.reader),
             streams=StockChangeStreams(self.config, self.ledger, self.stopping),
             operations=Operations(self.reasons, self.metrics, openapi_document()),
         )
         handlers = [
-            handler_of(route, parts, self.metrics.observer(route.path), self.config.retry_after_s) for route in ROUTES
+            handler_of(route, parts, self.metrics.observer(route.path), self.config.retry_after_s, self.stopping)
+            for route in ROUTES
         ]
         return Litestar(
             handlers,
@@ -73,7 +74,7 @@ class Gateway:
 
     def reasons(self) -> list[str]:
         """List what keeps the gateway from serving."""
-        reasons = []
+        reasons = ["the gateway is stopping"] if self.stopping.is_set() else []
         if self.ledger.unavailable is not None:
             reasons.append(f"Kafka: {self.ledger.unavailable}")
         if not self.reader.complete.is_set():

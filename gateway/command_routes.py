@@ -1,6 +1,8 @@
 """Owns the routes whose answer comes from the ledger: commands, and the reads that go through it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -9,13 +11,14 @@ from gateway.compose import Composed, compose, compose_query, idempotency_key
 from gateway.config import GatewayConfig
 from gateway.incoming import HttpRequest, Query, header, prefers_async, read_body
 from gateway.pending import Answer
-from gateway.problems import REFUSALS, GatewayCode, Refused, problem_body
+from gateway.problems import REFUSALS, GatewayCode, Refused, Stopping, problem_body
 from gateway.replies import JSON, Reply, document, problem
 from gateway.requests import Ledger
 from schemas.codec import encode
 from schemas.codes import Code
 from schemas.explain import explain
 
+_T = TypeVar("_T")
 Act = Callable[[HttpRequest], Awaitable[Reply]]
 
 
@@ -32,11 +35,13 @@ class CommandRoutes:
     Args:
         config: bounds.
         ledger: the other side.
+        stopping: set when the process is to end. A request that is cancelled from then on is told its command's id.
     """
 
-    def __init__(self, config: GatewayConfig, ledger: Ledger) -> None:
+    def __init__(self, config: GatewayConfig, ledger: Ledger, stopping: asyncio.Event) -> None:
         self._config = config
         self._ledger = ledger
+        self._stopping = stopping
 
     def sender(self, type_: str, accepted_status: int, id_field: str | None) -> Act:
         """Return what sends a command and answers with its result.
@@ -51,17 +56,17 @@ class CommandRoutes:
     async def reservation(self, request: HttpRequest, query: Query) -> Reply:
         """Read a reservation and its SKU's stock, in the order of the log."""
         command = compose_query(query.needed("sku"), reservation_id=request.path_params["id"])
-        return _reply(await self._ledger.ask(command), 200, command)
+        return _reply(await self._waited(self._ledger.ask(command), command), 200, command)
 
     async def stock(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - all reads are called alike
         """Read a SKU's stock, in the order of the log."""
         command = compose_query(query.needed("sku"))
-        return _reply(await self._ledger.ask(command), 200, command)
+        return _reply(await self._waited(self._ledger.ask(command), command), 200, command)
 
     async def command(self, request: HttpRequest, query: Query) -> Reply:
         """Read the result that a command got."""
         command = compose_query(query.needed("sku"), of_command_id=request.path_params["id"])
-        answer = await self._ledger.ask(command)
+        answer = await self._waited(self._ledger.ask(command), command)
         if answer.head.status == "rejected":
             return _reply(answer, 200, command)
         found = bytes(answer.head.of_command)
@@ -75,9 +80,17 @@ class CommandRoutes:
         in_path = {} if id_field is None else {id_field: request.path_params["id"]}
         command = compose(type_, body, key=key, in_path=in_path)
         if prefers_async(request):
-            await self._ledger.post(command)
+            await self._waited(self._ledger.post(command), command)
             return _sent(command.command_id, command.sku)
-        return _reply(await self._ledger.ask(command), accepted_status, command)
+        return _reply(await self._waited(self._ledger.ask(command), command), accepted_status, command)
+
+    async def _waited(self, answer: Awaitable[_T], command: Composed) -> _T:
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if self._stopping.is_set():
+                raise Stopping(command_id=command.command_id) from None
+            raise
 
 
 def _sent(command_id: str, sku: str) -> Reply:

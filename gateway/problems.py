@@ -33,6 +33,7 @@ class GatewayCode(StrEnum):
     TOO_MANY_REQUESTS = "too_many_requests"
     INTERNAL_ERROR = "internal_error"
     KAFKA_UNAVAILABLE = "kafka_unavailable"
+    STOPPING = "stopping"
     VIEW_NOT_READY = "view_not_ready"
     RESULT_TIMEOUT = "result_timeout"
     VIEW_BEHIND = "view_behind"
@@ -79,6 +80,7 @@ REFUSALS: dict[AnyCode, Refusal] = {
     GatewayCode.KAFKA_UNAVAILABLE: Refusal(
         503, "Kafka cannot be reached. Ask again later; with the same key that is safe."
     ),
+    GatewayCode.STOPPING: Refusal(503, "The gateway is stopping. Ask again, with the same key: that is safe."),
     GatewayCode.VIEW_NOT_READY: Refusal(503, "The availability view is still being read; ask again a little later."),
     GatewayCode.RESULT_TIMEOUT: Refusal(
         504, "The result did not come in time. Ask again with the same key: that is safe."
@@ -195,6 +197,13 @@ class KafkaUnavailable(Refused):
     def __init__(self, reason: str, *, command_id: str | None = None) -> None:
         detail = f"{REFUSALS[GatewayCode.KAFKA_UNAVAILABLE].text} ({reason})"
         super().__init__(GatewayCode.KAFKA_UNAVAILABLE, detail=detail, command_id=command_id)
+
+
+class Stopping(Refused):
+    """The gateway stops: a command that was sent may or may not be applied."""
+
+    def __init__(self, *, command_id: str | None = None) -> None:
+        super().__init__(GatewayCode.STOPPING, command_id=command_id)
 
 
 class ViewNotReady(Refused):

@@ -76,7 +76,7 @@ class Route(NamedTuple):
         return act
 
 
-_READ = (Code.MALFORMED, Code.INVALID_FIELD)
+_READ = (Code.MALFORMED, Code.INVALID_FIELD, GatewayCode.STOPPING)
 _LEDGER = (*_READ, GatewayCode.TOO_MANY_REQUESTS, GatewayCode.KAFKA_UNAVAILABLE, GatewayCode.RESULT_TIMEOUT)
 _COMMAND = (*_LEDGER, Code.IDEMPOTENCY_MISMATCH, GatewayCode.BODY_TOO_LARGE)
 _STEP = (

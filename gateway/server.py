@@ -7,9 +7,11 @@ beyond noise. In one loop Kafka's clients and the app share everything, without 
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import socket
 import sys
+from typing import NamedTuple
 
 import structlog
 import uvloop
@@ -19,13 +21,27 @@ from granian.server.embed import Server
 
 from gateway.app import Gateway
 from gateway.config import GatewayConfig
+from gateway.in_hand import RequestsInHand
 
-# A client that holds a request open does not keep the process from ending.
+# Requests that wait may still get their results, and streams look once a second whether they are to end.
+_FINISH_WITHIN_S = 1.5
+# A client that holds a connection open does not keep the process from ending.
 _GRACE_S = 2
 _ANSWERS_WITHIN_S = 5.0
 _STDERR = {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stderr"}
 _GRANIAN_LOGS = {"handlers": {"console": _STDERR, "access": _STDERR}}  # its own go to standard output
 _log = structlog.get_logger("holdfast.gateway")
+
+
+class Ended(NamedTuple):
+    """How serving ended: whether a signal was the reason, and whether granian's threads are gone."""
+
+    on_a_signal: bool
+    with_all_threads: bool
+
+
+class CannotListenError(OSError):
+    """The address cannot be listened on."""
 
 
 def run(config: GatewayConfig) -> None:
@@ -35,22 +51,28 @@ def run(config: GatewayConfig) -> None:
         config: the settings.
 
     Raises:
-        OSError: the address cannot be listened on.
+        CannotListenError: the address cannot be listened on.
     """
     try:
-        uvloop.run(serve(config))
+        ended = uvloop.run(serve(config))
     except KeyboardInterrupt:  # it came before `serve` listened to signals: nothing was started yet
         _log.info("stopped")
+        return
+    if not ended.with_all_threads:
+        # Nothing else is left to do, and a thread of granian that wakes up in an interpreter that ends would abort it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
-async def serve(config: GatewayConfig) -> None:
+async def serve(config: GatewayConfig) -> Ended:
     """Serve in the running loop until SIGTERM or SIGINT. Live at once; ready when Kafka is there and the view is read.
 
     Args:
         config: the settings.
 
     Raises:
-        OSError: the address cannot be listened on.
+        CannotListenError: the address cannot be listened on.
     """
     stopping = _listen_to_signals()
     # A Ctrl-C that came before that has cancelled this task: it ends here, not with granian's threads half started.
@@ -61,13 +83,15 @@ async def serve(config: GatewayConfig) -> None:
     async with gateway.running():
         beside = asyncio.ensure_future(_announce(gateway, config.host, port))
         try:
-            await _serve_until_stopped(gateway, _server(gateway, port), port)
+            in_hand = RequestsInHand(gateway.app)
+            ended = await _serve_until_stopped(gateway, in_hand, _server(gateway.config, in_hand, port))
         finally:
             beside.cancel()
             await asyncio.gather(beside, return_exceptions=True)
-    if not stopping.is_set():
+    if not ended.on_a_signal:
         raise RuntimeError("a part of the gateway ended by itself; start it again")
     _log.info("stopped")
+    return ended
 
 
 def _listen_to_signals() -> asyncio.Event:
@@ -77,10 +101,9 @@ def _listen_to_signals() -> asyncio.Event:
     return stopping
 
 
-def _server(gateway: Gateway, port: int) -> Server:
-    config = gateway.config
+def _server(config: GatewayConfig, app: RequestsInHand, port: int) -> Server:
     server = Server(
-        gateway.app,
+        app,
         address=config.host,
         port=port,
         interface=Interfaces.ASGINL,
@@ -96,8 +119,8 @@ def _server(gateway: Gateway, port: int) -> Server:
     return server
 
 
-async def _serve_until_stopped(gateway: Gateway, server: Server, port: int) -> None:
-    """Run granian until a signal comes or a part of the gateway ends.
+async def _serve_until_stopped(gateway: Gateway, in_hand: RequestsInHand, server: Server) -> Ended:
+    """Run granian until a signal comes or a part of the gateway ends, and every request has its answer.
 
     Granian has threads of its own. A stop that comes before they answer is lost, and threads that outlive the
     interpreter panic or hang: so it is only stopped once it has answered, and always waited for.
@@ -105,10 +128,18 @@ async def _serve_until_stopped(gateway: Gateway, server: Server, port: int) -> N
     waiting = [asyncio.ensure_future(event.wait()) for event in (gateway.stopping, gateway.failed)]
     serving = asyncio.ensure_future(server.serve())
     try:
-        await _answered(gateway.config.host, port)
+        await _answered(gateway.config.host, server.bind_port)
         await asyncio.wait({serving, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+        on_a_signal = gateway.stopping.is_set()
+        gateway.stopping.set()
+        await in_hand.finish(_FINISH_WITHIN_S)
         server.stop()  # type: ignore[no-untyped-call]
-        await serving
+        try:
+            await serving
+        except TimeoutError:
+            _log.warning("a client keeps its connection open with an unfinished request; stopping without it")
+            return Ended(on_a_signal, with_all_threads=False)
+        return Ended(on_a_signal, with_all_threads=True)
     finally:
         for task in waiting:
             task.cancel()
@@ -153,6 +184,9 @@ def _free_port(host: str, port: int) -> int:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CannotListenError(*error.args) from error
         bound: int = probe.getsockname()[1]
     return bound

@@ -193,7 +193,7 @@ def gateway(
     Example: `holdfast gateway --host 0.0.0.0 --port 8080`
     """
     from gateway.config import GatewayConfig
-    from gateway.server import run
+    from gateway.server import CannotListenError, run
 
     _prepare_service(bootstrap, partitions)
     config = GatewayConfig(
@@ -206,7 +206,7 @@ def gateway(
     )
     try:
         run(config)
-    except OSError as error:
+    except CannotListenError as error:
         raise CannotDo(f"the gateway cannot listen on {host}:{port}: {error.strerror or error}") from error
 
 

@@ -1,0 +1,44 @@
+"""Owns the requests that are being answered, so that each gets an answer before the process ends."""
+
+import asyncio
+
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+_LEAVE_WITHIN_S = 1.0
+
+
+class RequestsInHand:
+    """An ASGI application around another one, which knows the requests that it works on.
+
+    Args:
+        app: who answers. It must answer a request whose task is cancelled.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request be answered."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - who awaits runs in a task
+        self._tasks.add(task)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._tasks.discard(task)
+
+    async def finish(self, within_s: float) -> None:
+        """Wait until no request is being answered; one that takes longer is cancelled, and answered at once.
+
+        Args:
+            within_s: how long requests may still wait for their results, and streams for their end.
+        """
+        await self._until_none(within_s)
+        for task in self._tasks:
+            task.cancel()
+        await self._until_none(_LEAVE_WITHIN_S)
+
+    async def _until_none(self, within_s: float) -> None:
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=within_s)
