@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 from litestar import Request
 
 from gateway.problems import BodyTooLarge, Refused
+from schemas.codec import MAX_ECHO
 from schemas.codes import Code
 
 HttpRequest = Request[Any, Any, Any]
@@ -25,8 +26,11 @@ async def read_body(request: HttpRequest, limit: int) -> bytes:
         BodyTooLarge: it is longer than `limit` bytes; what is over is not read.
     """
     announced = header(request, b"content-length")
-    if announced is not None and announced.isdigit() and int(announced) > limit:
-        raise BodyTooLarge(limit)
+    if announced is not None and announced.isdigit():
+        # Python makes no integer of more than 4,300 digits; as bytes, the one with more digits is the larger.
+        digits, most = announced.lstrip(b"0"), b"%d" % limit
+        if (len(digits), digits) > (len(most), most):
+            raise BodyTooLarge(limit)
     chunks: list[bytes] = []
     length = 0
     more = True
@@ -68,7 +72,8 @@ class Query:
             raise Refused(Code.MALFORMED, detail="The query string is not percent-encoded UTF-8.") from None
         for name, _ in self._pairs:
             if name not in known:
-                raise Refused(Code.INVALID_FIELD, detail=f"The route has no parameter {name}.", field=name)
+                shown = name[:MAX_ECHO]  # a caller may name a parameter at any length
+                raise Refused(Code.INVALID_FIELD, detail=f"The route has no parameter {shown}.", field=shown)
 
     def all(self, name: str) -> list[str]:
         """Return all values of a parameter."""

@@ -3,6 +3,7 @@
 from typing import Any, Literal, NamedTuple
 
 from schemas.commands import IDENTIFIER_PATTERN
+from schemas.stock_changes import MAX_SEQ
 
 Schema = dict[str, Any]
 Where = Literal["path", "query", "header"]
@@ -56,7 +57,7 @@ CHANNEL = Parameter("channel", "query", STRING, "Accepted, and without effect: t
 MIN_SEQ = Parameter(
     "min_seq",
     "query",
-    {"type": "integer", "minimum": 0},
+    {"type": "integer", "minimum": 0, "maximum": MAX_SEQ},
     "With one SKU: wait until the view has the change of this sequence number.",
 )
 LAST_EVENT_ID = Parameter(

@@ -1,6 +1,7 @@
 """Owns the reading of msgspec's errors: which field is wrong, and what is wrong with it."""
 
 import re
+from collections.abc import Collection
 from typing import get_args, get_type_hints
 
 from schemas.codes import Problem
@@ -41,17 +42,18 @@ def field_of(error: Exception) -> str:
     return prefix or "$"
 
 
-def problem_of(error: Exception, field: str, given: object) -> Problem | None:
+def problem_of(error: Exception, field: str, given: object, integers: Collection[str] = _INTEGERS) -> Problem | None:
     """Return what msgspec's error says is wrong; None when its words are not known.
 
     Args:
         error: raised by the decoder of commands.
         field: the field it names.
         given: what the record has there; for a number that no double can hold, any number of the same sign.
+        integers: the fields that take an integer; those of commands when not told.
     """
     body, _ = _split(error)
     if _OUT_OF_RANGE.match(body):
-        if field not in _INTEGERS:
+        if field not in integers:
             return Problem.WRONG_TYPE
         return Problem.TOO_SMALL if isinstance(given, int | float) and given < 0 else Problem.TOO_LARGE
     if _NO_STRING.match(body):

@@ -2,6 +2,8 @@
 
 import msgspec
 
+MAX_SEQ = (1 << 53) - 1  # the largest number that every JSON reader can represent
+
 
 class Quantities(msgspec.Struct, gc=False):
     """The quantities of one stock row, in units. `available = on_hand - reserved - safety_stock`."""

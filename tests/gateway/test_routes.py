@@ -248,9 +248,64 @@ async def test_an_availability_body_is_read_strictly(client, body, status, field
 async def test_min_seq_that_does_not_come_in_time_is_said(client, gateway, helpers):
     put(gateway, helpers.change_of("a", "york", 1, on_hand=10))
     assert (await client.get("/v1/availability?sku=a&min_seq=1")).status_code == 200
-    for min_seq in ("2", "9" * 30):
+    for min_seq in ("2", f"{'0' * 5000}2", str(2**53 - 1)):
         answer = await client.get(f"/v1/availability?sku=a&min_seq={min_seq}")
         assert (answer.status_code, answer.json()["code"]) == (504, "view_behind")
+
+
+@pytest.mark.parametrize("digits", [17, 18, 19, 20, 30, 4300, 4301, 5000])
+async def test_what_is_said_of_a_min_seq_is_true_however_many_digits_it_has(client, digits):
+    allowed = "min_seq must be an integer from 0 to 9,007,199,254,740,991: "
+    for number, problem in ((int("9" * 17), "large"), (-int("9" * 17), "small")):
+        text = str(number) + "9" * (digits - 17)
+        body = f'{{"skus":["a"],"min_seq":{text}}}'
+        for answer in (
+            await client.get(f"/v1/availability?sku=a&min_seq={text}"),
+            await client.post("/v1/availability", content=body),
+        ):
+            assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (
+                422,
+                "invalid_field",
+                "min_seq",
+            )
+            assert answer.json()["detail"].startswith(allowed + text[:40])
+            assert answer.json()["detail"].endswith(f" is too {problem}.")
+
+
+async def test_a_min_seq_that_is_no_integer_is_of_another_type(client):
+    for text in ("1e3", "x", "1.5", "", "+1"):
+        answer = await client.get("/v1/availability", params={"sku": "a", "min_seq": text})
+        assert answer.json()["detail"].endswith(f'"{text}" is of another type.')
+    answer = await client.post("/v1/availability", content=b'{"skus":["a"],"min_seq":1e400}')
+    assert answer.json()["detail"].endswith(": 1e400 is too large.")
+    answer = await client.post("/v1/availability", content=b'{"skus":["a"],"min_seq":-1,')
+    assert answer.json()["detail"].endswith(": what was given is too small.")
+
+
+LONG = "9" * 5000
+LONG_QUERIES = [
+    (f"/v1/stock?sku={LONG}", "sku"),
+    (f"/v1/availability?sku={LONG}", "sku[0]"),
+    (f"/v1/availability?sku=a&channel={LONG}", "channel"),
+    (f"/v1/reservations/{LONG}?sku=a", "reservation_id"),
+    (f"/v1/commands/{LONG}?sku=a", "of_command_id"),
+    (f"/v1/stock?sku=a&{LONG}=1", LONG[:64]),
+]
+
+
+@pytest.mark.parametrize(("url", "field"), LONG_QUERIES, ids=[field for _, field in LONG_QUERIES])
+async def test_5000_digits_in_a_query_string_are_refused_in_a_short_sentence(client, url, field):
+    answer = await client.get(url)
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "invalid_field", field)
+    assert len(answer.json()["detail"]) < 200
+
+
+async def test_a_length_of_5000_digits_is_too_large_and_zeros_before_a_length_count_nothing(client):
+    answer = await client.post("/v1/availability", content=b"", headers={"content-length": LONG})
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    body = b'{"skus":["a"]}'
+    answer = await client.post("/v1/availability", content=body, headers={"content-length": f"{'0' * 5000}{len(body)}"})
+    assert answer.status_code == 200
 
 
 async def test_availability_is_not_answered_before_the_view_is_whole(client, gateway):
