@@ -28,7 +28,8 @@ class GatewayConfig:
     request_timeout_s: float = 5.0
     max_in_flight: int = 10_000
     max_command_bytes: int = 64 * 1024
-    max_availability_bytes: int = 256 * 1024
+    # 1,000 SKUs of 64 characters, each written as JSON's longest escape (12 bytes), with quotes and commas: 772,000.
+    max_availability_bytes: int = 1024 * 1024
     max_availability_skus: int = 1_000
     max_streams: int = 64
     retry_after_s: int = 1

@@ -186,7 +186,7 @@ _READ_ROUTES = (
     Route(
         "GET",
         "/v1/availability",
-        "Read what is available, from the local view",
+        "Read what is available of up to 1,000 SKUs, from the local view (what fits in a URL of 64 KiB)",
         Availability,
         read=lambda parts: parts.availability.get,
         codes=_VIEW,
@@ -196,7 +196,7 @@ _READ_ROUTES = (
     Route(
         "POST",
         "/v1/availability",
-        "Read what is available of many SKUs, from the local view",
+        "Read what is available of up to 1,000 SKUs, from the local view",
         Availability,
         act=lambda parts: parts.availability.post,
         codes=(*_VIEW, GatewayCode.BODY_TOO_LARGE),

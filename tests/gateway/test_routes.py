@@ -308,6 +308,15 @@ async def test_a_length_of_5000_digits_is_too_large_and_zeros_before_a_length_co
     assert answer.status_code == 200
 
 
+async def test_as_many_skus_as_may_be_asked_for_fit_in_a_body_whatever_characters_they_have(client):
+    for character in ("a", "\N{EURO SIGN}", "\N{PACKAGE}"):
+        skus = [f"{number:04}{character * 60}" for number in range(1000)]
+        for body in (json.dumps({"skus": skus}), json.dumps({"skus": skus}, ensure_ascii=False, indent=2)):
+            answer = await client.post("/v1/availability", content=body.encode())
+            assert answer.status_code == 200
+            assert [item["sku"] for item in answer.json()["items"]] == skus
+
+
 async def test_availability_is_not_answered_before_the_view_is_whole(client, gateway):
     gateway.reader.complete.clear()
     answer = await client.get("/v1/availability?sku=a")
