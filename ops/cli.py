@@ -188,7 +188,8 @@ def gateway(
 ) -> None:
     """Run the HTTP gateway.
 
-    Prints `ready ...` when it listens; SIGTERM stops it. Port 0 takes a free one.
+    Answers health checks at once, and prints `ready ...` when Kafka is there and its view of the stock is read. SIGTERM
+    stops it. Port 0 takes a free one.
 
     Example: `holdfast gateway --host 0.0.0.0 --port 8080`
     """
@@ -307,7 +308,14 @@ def stock(
 def doctor(
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
     partitions: Partitions = DEFAULT_PARTITIONS,
-    data_dir: DataDir = Path(".holdfast"),
+    data_dir: Annotated[
+        Path,
+        typer.Option(
+            envvar="HOLDFAST_DATA_DIR",
+            file_okay=False,
+            help="The directory to check: a worker's or broker's, or the one above both.",
+        ),
+    ] = Path(".holdfast"),
     as_json: Json = False,
 ) -> None:
     """Check everything the service stands on, and say what to do about what is wrong.

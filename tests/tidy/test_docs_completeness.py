@@ -7,6 +7,7 @@ import pytest
 import typer
 from repository import ROOT, document, place, python_files, text_files, text_of, tree_of
 
+from gateway.metrics import Metrics
 from gateway.problems import REFUSALS
 from ops.cli import app
 from schemas.codes import Code
@@ -58,6 +59,29 @@ def test_a_command_has_its_heading(command):
 def test_every_warning_is_explained_in_the_runbook():
     runbook = document("docs/runbook.md")
     assert not {f"{where} {text!r}" for where, text in warnings_in_code() if text not in runbook}
+
+
+def test_every_metric_that_a_document_names_is_exposed_under_that_name():
+    metrics = Metrics(in_flight=float, view_size=float, view_lag=float, connected=float)
+    metrics.observer("GET /v1/stock")(0.0, 200)
+    exposed = set(re.findall(r"^(holdfast_\w+)", metrics.exposition().decode(), re.MULTILINE))
+    named = {name for path in text_files() for name in re.findall(r"`(holdfast_gateway_\w+)", text_of(path))}
+    assert len(named) > 5
+    assert named <= exposed
+
+
+def test_the_index_promises_sizing_only_where_a_document_has_it():
+    promised = re.findall(r"^\| \[[^]]+\]\(([^)]+)\) \|[^|]*\bsizing\b", document("docs/README.md"), re.MULTILINE)
+    assert [name for name in promised if not re.search(r"^#.*\b[Ss]iz", document(f"docs/{name}"), re.MULTILINE)] == []
+
+
+def test_the_default_data_directories_are_those_of_the_command_line():
+    group = typer.main.get_command(app)
+    row = re.search(r"^\| `HOLDFAST_DATA_DIR` .*$", document("docs/settings.md"), re.MULTILINE).group()
+    for name in ("broker", "worker", "doctor"):
+        (default,) = [it.default for it in group.commands[name].params if it.envvar == "HOLDFAST_DATA_DIR"]
+        assert f"`{name}`" in row
+        assert f"`{default}`" in row
 
 
 def test_every_document_is_in_the_index():
