@@ -18,12 +18,12 @@ from agents.batches import TooLargeBatch
 from schemas.topics import MAX_UNPACKED_BYTES
 
 _HEADER_BYTES = 61
-_BEFORE_LENGTH = 8  # the base offset
-_UP_TO_LENGTH = 12
+_BEGINNING = struct.Struct(">qi")  # the base offset, and how many bytes follow
 _CODEC_AT = 22  # the second byte of the attributes
 _CODEC_BITS = 0x07
 _GZIP_WINDOW = 31  # any window, with gzip's header
 _GZIP_PIECE = 16 * 1024
+_LEAST_ROOM = 64 * 1024
 _XERIAL = b"\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01"
 # What cramjam says when the output buffer is full. It has no type of its own for that.
 _BUFFER_IS_FULL = "failed to write whole buffer"
@@ -45,39 +45,49 @@ class CallersBatches:
     """
 
     def __init__(self, data: bytes, position: int) -> None:
-        self._data = data
+        self._data = memoryview(data)
         self._position = position
-        self._batches = MemoryRecords(data)
-        self._at = 0
+        batches: Any = MemoryRecords(data)
+        self._next = batches.next_batch
+        self._at = 0  # a place in `data` at which a batch begins, no later one than the next
         self._left = MAX_UNPACKED_BYTES
-
-    def has_next(self) -> bool:
-        """Whether there is a batch, and room for it."""
-        return self._left > 0 and self._batches.has_next()
+        # aiokafka's own method, until there is no more room: most batches are not compressed, and may cost nothing.
+        self.has_next: Callable[[], bool] = batches.has_next
 
     def next_batch(self) -> Any:
         """Return the next batch."""
-        batch: Any = self._batches.next_batch()
-        start = self._at
-        length = int.from_bytes(self._data[start + _BEFORE_LENGTH : start + _UP_TO_LENGTH], "big")
-        self._at = start + _UP_TO_LENGTH + length
+        batch = self._next()
         # Control batches are the broker's own; a batch of the formats before 2 has no `compression_type`.
         if not getattr(batch, "compression_type", 0) or batch.is_control_batch:
             return batch
-        return _CompressedBatch(batch, memoryview(self._data)[start : self._at], self)
+        return _CompressedBatch(batch, self._bytes_of(batch), self)
+
+    def _bytes_of(self, batch: Any) -> memoryview:
+        while True:
+            start = self._at
+            base_offset, length = _BEGINNING.unpack_from(self._data, start)
+            self._at = start + _BEGINNING.size + length
+            if base_offset == batch.base_offset:
+                return self._data[start : self._at]
 
     def records(self, batch: Any, raw: memoryview) -> Iterator[Any]:
         """Return the records of a compressed batch; a `TooLargeBatch` instead when it is one."""
         try:
             unpacked = unpack(batch.compression_type, raw)
         except TooLargeError:
-            self._left = 0
+            self.has_next = _nothing
             first, last = batch.base_offset, batch.next_offset - 1
             offset = max(first, self._position)
             return iter([TooLargeBatch(offset, batch.max_timestamp, batch.timestamp_type, first, last)])
         self._left -= len(unpacked)
+        if self._left <= 0:
+            self.has_next = _nothing
         records: Iterator[Any] = iter(DefaultRecordBatch(unpacked))
         return records
+
+
+def _nothing() -> bool:
+    return False
 
 
 class _CompressedBatch:
@@ -122,7 +132,8 @@ def unpack(codec: int, raw: memoryview) -> bytes:
         raise UnsupportedCodecError(f"Unknown compression codec {codec:#04x}")
     records = unpack_records(bytes(raw[_HEADER_BYTES:]), MAX_UNPACKED_BYTES)
     header = bytearray(raw[:_HEADER_BYTES])
-    struct.pack_into(">i", header, _BEFORE_LENGTH, _HEADER_BYTES - _UP_TO_LENGTH + len(records))
+    (base_offset, _) = _BEGINNING.unpack_from(header)
+    _BEGINNING.pack_into(header, 0, base_offset, _HEADER_BYTES - _BEGINNING.size + len(records))
     header[_CODEC_AT] &= ~_CODEC_BITS & 0xFF
     return b"".join((header, records))
 
@@ -181,8 +192,8 @@ def _zstd(packed: bytes, limit: int) -> memoryview:
 
 
 def _unpack_into_larger(codec: Any, packed: bytes, limit: int) -> memoryview:
-    """Unpack into a buffer, and into one of 8 times the size while it is too small: most batches are 16:1 at most."""
-    room = min(limit, 16 * len(packed) + 1024)
+    """Unpack into a buffer, and into one of 8 times the size while it is too small; few batches are above 16:1."""
+    room = min(limit, max(_LEAST_ROOM, 16 * len(packed)))
     while True:
         buffer = bytearray(room)
         try:

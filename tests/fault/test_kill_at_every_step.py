@@ -1,10 +1,14 @@
 """A worker is killed (SIGKILL) right before each numbered step of COMMIT and RECOVER; nothing is lost or doubled."""
 
 import itertools
+import json
 
 import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from tests.harness import CommittedReader, assert_audit_equal, commands, send
+from schemas.partitioner import partition_of
+from schemas.topics import COMMANDS, DEAD_LETTERS, MAX_UNPACKED_BYTES, RESULTS
+from tests.harness import PARTITIONS, CommittedReader, assert_audit_equal, commands, send
 
 COMMIT = ["commit.1", "commit.2", "commit.3", "commit.4", "commit.5", "commit.done"]
 RECOVER = [f"recover.{step}" for step in range(1, 10)] + ["recover.done"]
@@ -37,3 +41,58 @@ async def test_a_worker_killed_before_a_step_loses_nothing_and_doubles_nothing(
         await assert_audit_equal(kafka.bootstrap)
         await reader.assert_saw_what_stands()
     assert await successor.stop() == 0
+
+
+SKU = "between bombs"
+
+
+def adjust(command_id):
+    fields = {"type": "adjust", "command_id": command_id, "sku": SKU, "warehouse": "w", "delta": 1}
+    return SKU, partition_of(SKU, PARTITIONS), json.dumps(fields | {"reason": "receipt"}).encode()
+
+
+async def send_bomb(bootstrap, codec):
+    """Write a batch of three records that unpacks to more than a worker unpacks; return its offsets."""
+    _, partition, command = adjust(f"in-{codec}")
+    async with AIOKafkaProducer(
+        bootstrap_servers=bootstrap, compression_type=codec, max_batch_size=2 * MAX_UNPACKED_BYTES
+    ) as producer:
+        batch = producer.create_batch()
+        for value in (command, bytes(MAX_UNPACKED_BYTES), command):
+            batch.append(key=SKU.encode(), value=value, timestamp=None)
+        last = (await (await producer.send_batch(batch, COMMANDS, partition=partition))).offset
+    return last, last + 2
+
+
+async def published(bootstrap, topic):
+    """Read what stands in the partition of the SKU."""
+    place = TopicPartition(topic, partition_of(SKU, PARTITIONS))
+    found = []
+    async with AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
+    ) as consumer:
+        consumer.assign([place])
+        end = (await consumer.end_offsets([place]))[place]
+        while await consumer.position(place) < end:
+            for records in (await consumer.getmany(place, timeout_ms=500)).values():
+                found += records
+    return found
+
+
+async def test_a_worker_killed_while_it_buries_batches_that_are_too_large_writes_one_letter_for_each(
+    kafka, start_worker, data_dir
+):
+    await send(kafka.bootstrap, [adjust("before")])
+    bombs = [await send_bomb(kafka.bootstrap, codec) for codec in ("gzip", "snappy", "lz4", "zstd")]
+    await send(kafka.bootstrap, [adjust("behind")])
+    for failpoint in ("commit.4:kill:2", "commit.5:kill:1"):
+        assert await start_worker(data_dir, failpoint=failpoint).dead() == -9
+    successor = start_worker(data_dir)
+    await successor.ready()
+    await assert_audit_equal(kafka.bootstrap)
+    assert await successor.stop() == 0
+    letters = [dict(it.headers) for it in await published(kafka.bootstrap, DEAD_LETTERS)]
+    of_batches = [it for it in letters if it["reason"] == b"batch_too_large"]
+    assert [(int(it["offset"]), int(it["last_offset"])) for it in of_batches] == bombs
+    results = [json.loads(it.value) for it in await published(kafka.bootstrap, RESULTS)]
+    assert [it["command_id"] for it in results if it["sku"] == SKU] == ["before", "behind"]

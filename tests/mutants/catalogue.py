@@ -6,6 +6,7 @@ ORDER = "tests/agents/test_partition_order.py"
 ANSWERS = "tests/agents/test_transaction_answers.py"
 HANGING = "tests/fault/test_hanging.py"
 FUZZ = "tests/schemas/test_decoder_fuzz.py"
+UNPACKING = "tests/agents/test_unpacking.py"
 PROPERTIES = "tests/tables/test_ledger_properties.py"
 
 PARTITION = "agents/partition.py"
@@ -13,6 +14,7 @@ CLIENT = "agents/transactions.py"
 HANGING_CODE = "agents/hanging.py"
 LOCAL_STORE = "agents/local_store.py"
 FOLD = "agents/fold.py"
+UNPACKING_CODE = "agents/kafka/unpacking.py"
 CODEC = "schemas/codec.py"
 DECIDE = "tables/core/decide.py"
 LEDGER = "tables/ledger.py"
@@ -399,4 +401,31 @@ _OF_WHAT_HANGS = (
     ),
 )
 
-MUTANTS = _OF_COMMIT + _OF_RECOVER + _OF_THE_CLIENT + _OF_WHAT_HANGS + _OF_THE_CORE + _OF_THE_DECODER
+_OF_UNPACKING = (
+    _one(
+        "unpack-everything",
+        "no more than 16 MiB of a caller's batch is unpacked",
+        UNPACKING_CODE,
+        "                raise TooLargeError from error\n            room = min(limit, 8 * room)\n",
+        "                limit *= 8\n            room = min(limit, 8 * room)\n",
+        UNPACKING,
+    ),
+    _one(
+        "unpack-many-at-once",
+        "the batches of one fetch are not unpacked beyond the limit together",
+        UNPACKING_CODE,
+        "        if self._left <= 0:\n",
+        "        if False:\n",
+        UNPACKING,
+    ),
+    _one(
+        "into-a-large-batch",
+        "the position goes behind the last offset of a batch that is too large",
+        FOLD,
+        "        return record.last_offset\n",
+        "        return place.offset\n",
+        "tests/agents/test_fold.py",
+    ),
+)
+
+MUTANTS = _OF_COMMIT + _OF_RECOVER + _OF_THE_CLIENT + _OF_WHAT_HANGS + _OF_THE_CORE + _OF_THE_DECODER + _OF_UNPACKING
