@@ -14,7 +14,7 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help setup demo test check fault matrix simulate mutants bench fmt lock clean
+.PHONY: help setup demo test check fault matrix interrupts simulate mutants bench fmt lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,11 @@ fault: $(STAMP) ## Random faults under load, then the audit; DURATION=3600 for a
 
 matrix: $(STAMP) ## Every fault at every step of the protocol on every kind of disk (hours); writes docs/fault-matrix.md.
 	@$(BIN)/python -m tests.fault.matrix --seed $(SEED) --out docs/fault-matrix.md
+
+interrupts: $(STAMP) ## Interrupt 1,000 starting gateways on busy processors; none may hang or panic (about 15 minutes).
+	@for seed in 1 2 3 4 5; do \
+	    HOLDFAST_TEST_INTERRUPTS=200 HOLDFAST_TEST_INTERRUPTS_SEED=$$seed HOLDFAST_TEST_BUSY=2 \
+	        $(BIN)/python -m pytest tests/gateway/test_interrupt.py || exit 1; done
 
 simulate: $(STAMP) ## Seeds of the deterministic simulation, from a random one, for MINUTES (5).
 	@$(BIN)/python -m tests.simulation --seeds $(SEED).. --minutes $(MINUTES)
