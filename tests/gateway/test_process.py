@@ -99,10 +99,19 @@ async def test_a_gateway_is_live_without_kafka_recovers_with_it_and_ends_on_sigt
         async with helpers.scripted_ledger(stopped_broker.bootstrap):
             assert (await get("/v1/stock", sku="a")).status_code == 200
 
-    process.send_signal(signal.SIGTERM)
-    await asyncio.wait_for(process.wait(), 20)
+        # It is told to stop while a request waits that nobody answers, and a stream is open: both end as they should.
+        stream = asyncio.ensure_future(get("/v1/stock-changes"))
+        waiting = asyncio.ensure_future(get("/v1/stock", sku="a"))
+        await asyncio.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        answer = await waiting
+        assert (answer.status_code, answer.json()["code"]) == (503, "stopping")
+        assert answer.headers["holdfast-command-id"]
+        assert (await stream).text.startswith("id: 0:")
+        await asyncio.wait_for(process.wait(), 20)
     assert process.returncode == 0
     assert await process.stdout.read() == b""
+    assert "Traceback" not in (await process.stderr.read()).decode()
 
 
 async def test_a_connection_that_is_made_anew_while_kafka_is_away_comes_back(stopped_broker, helpers, monkeypatch):
