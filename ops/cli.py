@@ -4,10 +4,12 @@
 # ruff: noqa: PLC0415
 
 import asyncio
+import signal
 import sys
+from collections.abc import Coroutine
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -126,8 +128,30 @@ def topics(
     asyncio.run(run(bootstrap=bootstrap, partitions=partitions, replication=replication, as_json=as_json))
 
 
+async def _until_signal(work: Coroutine[Any, Any, object]) -> None:
+    """Do some work; a signal ends the command instead, with exit code 0 as of any service.
+
+    Raises:
+        typer.Exit: a signal came.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        raise typer.Exit from None
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
 def _prepare_service(bootstrap: str, partitions: int) -> None:
-    """Set up the logs of a service, and make the topics as soon as there is a Kafka."""
+    """Set up the logs of a service, and make the topics as soon as there is a Kafka.
+
+    Raises:
+        typer.Exit: it was told to stop before.
+    """
     from ops.kafka.topic_list import make_topics
     from ops.logs import log_to_stderr
     from ops.screen import say
@@ -140,7 +164,7 @@ def _prepare_service(bootstrap: str, partitions: int) -> None:
     def waiting() -> None:
         say(f"no Kafka answers at {bootstrap} yet; waiting {SERVICE_PATIENCE_S:.0f} s for it")
 
-    asyncio.run(make_topics(bootstrap, partitions, timeout_s=SERVICE_PATIENCE_S, waiting=waiting))
+    asyncio.run(_until_signal(make_topics(bootstrap, partitions, timeout_s=SERVICE_PATIENCE_S, waiting=waiting)))
 
 
 @app.command()

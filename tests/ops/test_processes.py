@@ -91,6 +91,17 @@ def test_the_broker_command_says_ready_and_stops_on_a_signal(tmp_path, sign):
         assert "Traceback" not in broker.stderr.read()
 
 
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("service", ["worker", "gateway"])
+def test_a_service_that_waits_for_kafka_ends_on_a_signal_with_0(tmp_path, nowhere, service, sign):
+    command = [sys.executable, "-m", "ops.cli", service, "--bootstrap", nowhere]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as waiting:
+        assert f"no Kafka answers at {nowhere} yet" in waiting.stderr.readline()
+        waiting.send_signal(sign)
+        assert waiting.wait(10) == 0
+        assert waiting.stderr.read() == ""
+
+
 def test_the_broker_command_says_when_kafka_ends_by_itself(tmp_path):
     command = [sys.executable, "-m", "ops.cli", "broker", "--port", "0", "--data-dir", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as broker:
