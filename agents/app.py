@@ -24,7 +24,7 @@ from schemas.codec import encode
 from schemas.commands import Tick
 from schemas.topics import CHANGELOG, COMMANDS, GROUP
 
-# More than the transport ever hands out: Faust's own brake must not bite (see `BatchConsumer.on_buffer_full`).
+# More than the transport ever hands out, so that Faust's own limit never applies (see `BatchConsumer.on_buffer_full`).
 _STREAM_BUFFER = 64
 _TICK_CHECK_S = 0.2
 _TICK_WITHIN_S = 5.0

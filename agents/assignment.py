@@ -192,7 +192,7 @@ class Partitions:
         """
         while True:
             batch = await self._announced.get()
-            # What was fetched of a partition that was taken away since has no agent any more.
+            # A partition that was revoked after the fetch has no agent any more.
             if batch.partition in self._assigned:
                 return batch
 

@@ -100,10 +100,10 @@ async def settle(
     if None in first_epochs:
         return CONCURRENT_TRANSACTIONS
     if first_epochs != [it.epoch for it in hanging]:
-        # Kafka would decide both with one marker, whatever became of the first.
+        # One marker would end both, and Kafka cannot be told that the first of them ended differently.
         raise HangingError(f"{transactional_id}: one transaction was written behind another. {_unknown(hanging)}")
     if state.word not in _OVER:
-        hanging = [it for it in hanging if it.epoch != state.epoch]  # what is of this epoch, InitProducerId aborts
+        hanging = [it for it in hanging if it.epoch != state.epoch]  # InitProducerId aborts those of this epoch
     for it in hanging:
         committed = await _outcome(client, state, it, places)
         if committed is None:
@@ -136,13 +136,14 @@ async def find_ends(
     ends = {}
     for producer_id in {producer_id for producer_id, _ in committed.values()}:
         epochs = {place: epoch for place, (owner, epoch) in committed.items() if owner == producer_id}
-        # Only now: what the coordinator was done with before has no end where it is still open.
+        # Looked up after the coordinator's state: a partition still open now did not get the marker of a transaction
+        # that was over then.
         still_open = {it.place: it.epoch for it in await _find_open(client, producer_id, list(epochs))}
         for place, epoch in epochs.items():
-            # The coordinator's epoch is the next one while it writes the ends of this one.
+            # While the coordinator writes the markers of a transaction, its own epoch is already one higher.
             if state.word in _BEING_SETTLED and (state.producer_id, state.epoch) == (producer_id, epoch + 1):
                 ends[place] = End.COMING
-            # Behind a hanging one there may be one with a larger epoch, whose commit ends both.
+            # A later transaction with a larger epoch may be open there too; its commit would end both.
             else:
                 ends[place] = End.THERE if still_open.get(place, epoch + 1) > epoch else End.MISSING
     return ends

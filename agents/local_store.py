@@ -97,7 +97,8 @@ class LocalStore:
         else:
             start = checkpoint.position_offset
         failpoints.hit("recover.6")
-        # 6. Read up to the end. The first row read is the position the store holds, which proves whose child it is.
+        # 6. Read up to the end. The first row read must be the position that the store holds: only then is the store a
+        # copy of this changelog.
         if start < log_end:
             try:
                 same = await self._read(start, log_end)

@@ -324,7 +324,7 @@ class Partition:
     # REVOKE
 
     async def revoke(self) -> None:
-        """Give the partition up: wait, bounded, for a transaction that is being committed; then close everything."""
+        """Let go of the partition: wait, bounded, for a transaction that is being committed; then close everything."""
         try:
             failpoints.hit("revoke.1")
             # 1. Close the gate: what is not yet at step 4 of COMMIT is dropped.

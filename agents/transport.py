@@ -22,7 +22,7 @@ from agents.batches import CommandBatch
 from agents.kafka.private import check_membership, generation_of, leave_group
 from schemas.topics import COMMANDS
 
-# Nobody calls aiokafka's `getmany` here, so its watch over the time between two calls must never bite.
+# Nobody calls aiokafka's `getmany` here, so its limit on the time between two calls must never apply.
 _NEVER_MS = 2**31 * 1_000
 _LEAVE_WITHIN_S = 1.0
 
@@ -100,7 +100,7 @@ class BatchConsumer(Consumer):
                 return
 
     async def on_stop(self) -> None:
-        """Give all partitions up and leave the group, so that others need not wait for the session to end."""
+        """Let go of all partitions and leave the group, so that others need not wait for the session to end."""
         await self._store_positions()
         await self._partitions.revoke(self._partitions.numbers)
         if self._client is not None:
@@ -124,7 +124,7 @@ class BatchConsumer(Consumer):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Make what serves each new partition; it recovers before it reads."""
-        for tp in sorted(assigned):  # the order of a set is another in every process; a simulated world has one
+        for tp in sorted(assigned):  # sorted: a set's order differs between processes, and a simulation must repeat
             # aiokafka's fetcher is kept away from everything, and from looking for a position.
             self.client.pause(TopicPartition(*tp))
             self.client.seek(TopicPartition(*tp), 0)
@@ -145,7 +145,7 @@ class BatchConsumer(Consumer):
             check_membership(self._client)
 
     async def perform_seek(self) -> None:
-        """Do nothing: Faust would seek to the group's offsets here, and RECOVER gives the ledger's position."""
+        """Do nothing: Faust would seek to the group's offsets here, and RECOVER sets the ledger's position."""
 
     # Reading
 
@@ -184,7 +184,7 @@ class BatchConsumer(Consumer):
             generation_id=self.app.consumer_generation_id,
         )
 
-    # Positions for lag tools. The ledger's own are the truth.
+    # Kafka's offset commit: the positions, copied to the group for lag tools. RECOVER reads those in the ledger.
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002 - Faust's signature
         """Store the ledgers' positions as the group's offsets, now and then."""

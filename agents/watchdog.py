@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-# Twenty sessions, twelve transactions: nothing that goes on in the loop takes as long, a slow disk included.
+# Twenty session time-outs, twelve transaction time-outs: nothing that the loop runs takes that long, even on a slow
+# disk.
 STILL_FOR_S = 120.0
 _BEAT_EVERY_S = 5.0
 

@@ -1,6 +1,6 @@
 """The independent model and the comparison of everything published with it; imports `schemas` only.
 
-`audit(bootstrap)` gives a `Report`, or raises `CannotAudit`; `render` shows it to people, `to_json` to programs.
+`audit(bootstrap)` returns a `Report`, or raises `CannotAudit`; `render` shows it to people, `to_json` to programs.
 """
 
 from audit.problems import CannotAudit

@@ -168,7 +168,7 @@ class Ledger:
             position_offset: the changelog offset of the transaction's position row.
         """
         items = self._pending if self._pending is not None else self.pending()
-        # By the clock at the end: a few rows are dropped a moment later than they might be, but none too early.
+        # Counted from the clock at the end of the batch: some rows are dropped a moment late, none too early.
         for letter, keys in (*self._encoded.items(), *self._ended.items()):
             retention_ms = KINDS[letter].retention_ms
             if retention_ms is not None:

@@ -240,7 +240,7 @@ class CommittedReader:
         assert seen == stands, "what was read live is not what stands"
 
     async def seen_and_standing(self, *, wait_s=20.0):
-        """Give, up to the log's present end, what was read live and what a reader that comes now finds.
+        """Return, up to the log's present end, what was read live and what a reader that starts now finds.
 
         Both are {partition: [(offset, value), ...]}.
         """

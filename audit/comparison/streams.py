@@ -11,11 +11,11 @@ from audit.comparison.digest import Digest
 from audit.model.documents import Json
 from audit.report.report import Difference, Kind, PartitionReport, What
 
-# Where expected and found part ways, this many records ahead are searched for the place where they meet again.
+# Where expected and found differ, this many records ahead are searched for the next one in which they agree.
 LOOK_AHEAD = 2000
-# Past so many partings the topic is another one altogether; going on would take minutes and say nothing new.
+# After this many differences it is a different topic altogether; going on would take minutes and show nothing new.
 MAX_PARTINGS = 10_000
-# So many of those lost, and of those doubled, are remembered to see whether they only changed places.
+# This many missing and this many surplus records are remembered, to see whether they only changed places.
 MAX_STRAYS = 100_000
 
 

@@ -17,7 +17,7 @@ Json = dict[str, Any]
 Holding = tuple[str, int]  # a warehouse, and a quantity there
 
 ROW_VERSION = 1
-QUANTITIES = ("on_hand", "reserved", "damaged", "safety_stock", "inbound")  # of a stock row, in its order
+QUANTITIES = ("on_hand", "reserved", "damaged", "safety_stock", "inbound")  # a stock row's quantities, in their order
 
 encode_row = msgspec.msgpack.Encoder().encode
 

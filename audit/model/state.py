@@ -13,7 +13,7 @@ from schemas.commands import Commit, Extend, Release
 from schemas.results import Result, State, StockView
 from schemas.stock_changes import Cause, Quantities, StockChange
 
-# So many entries of expiries that are none any more are left to their time; with more, they are sorted out.
+# Up to this many stale expiries stay in the queue until their time comes; with more, they are removed.
 _STALE_EXPIRIES = 10_000
 
 

@@ -67,7 +67,8 @@ async def find_open(client: AIOKafkaClient, places: Collection[TopicPartition]) 
     if not first:
         return []
     owners = await _owners(client, {it.producer_id for _, it in first})
-    # A second look: what a coordinator was done with before that has no end where it is still open.
+    # A second look, after the coordinators' state: a partition still open now did not get the marker of a transaction
+    # that was over then.
     second = {
         (place, it.producer_id, it.open_from) for place, it in await _writers(client, {place for place, _ in first})
     }
@@ -128,6 +129,6 @@ def _open(partition: int, it: DescribedProducer, owner: DescribedTransaction | N
 
 
 def _will_end(it: DescribedProducer, owner: DescribedTransaction) -> bool:
-    # A coordinator that writes the ends of a transaction may be at the next epoch already.
+    # While a coordinator writes the markers of a transaction, its own epoch may already be one higher.
     ahead = owner.producer_epoch - it.producer_epoch
     return (owner.state == _ONGOING and ahead == 0) or (owner.state in _BEING_ENDED and ahead in (0, 1))

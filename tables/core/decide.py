@@ -84,7 +84,7 @@ def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Deci
     if outcome is None or outcome.reservation is None:
         return None
     cause = Cause("expire", None, reservation_id)
-    # What is held is never nothing, so some row changes.
+    # A reservation that is held holds at least one unit, so at least one row changes.
     views, published, shortfall = write_out(sku_id, outcome.stock, outcome.deltas, record.now_ms, cause)
     result = Result(
         None,

@@ -1,4 +1,4 @@
-"""Owns what a rule gives back, and what it may look at.
+"""Owns what a rule returns, and what it may look at.
 
 A rule returns a `Refusal` or an `Outcome`; `decide` (in `decide.py`) turns either into a `Decision`.
 """

@@ -29,7 +29,7 @@ def expire(rows: Rows, expires_at: int, sku_id: str, reservation_id: str, now_ms
     sku = rows.sku(sku_id)
     key = reservation_key(sku_id, reservation_id)
     held = rows.row(RESERVATION, key)
-    # An extension leaves its old time behind. Ending the reservation at that one would end it out of order.
+    # An extension leaves the entry of the old time among the due times. It must not end the reservation.
     if sku is None or held is None or held.state != "held" or held.expires_at != expires_at:
         return None
     return _give_back(sku, reservation_id, key, held, held.left, "expired", now_ms)

@@ -34,7 +34,7 @@ class RowKind(Generic[R]):
         head: the first fields of the row with `ended` among them, when they are read quicker than the whole.
 
     Attributes:
-        key: gives the key of a row from its SKU and its id within the SKU.
+        key: returns the key of a row from its SKU and its id within the SKU.
         decode: reads a row.
         decode_head: reads as much of a row as tells when it is due and when it is over.
 

@@ -20,9 +20,9 @@ class Rule(Generic[C]):
 
     Args:
         command_type: the type of the commands that it decides.
-        decide: gives the outcome from the ledger as it stands, the SKU's rows (None when it has none), the command and
-            the clock of the log (ms).
-        content: gives the type and the command's own fields, defaults filled in. They are stored in this order, and
+        decide: returns the outcome from the ledger as it stands, the SKU's rows (None when it has none), the command
+            and the clock of the log (ms).
+        content: returns the type and the command's own fields, defaults filled in. They are stored in this order, and
             compared byte for byte when the id is used again: a new field goes to the end.
         cause: the command's fields that its stock changes carry, beside those that every command has.
         asks_for: the field that names an earlier command whose result is shown.

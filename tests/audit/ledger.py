@@ -169,7 +169,7 @@ class Published:
 
 
 class Source:
-    """Gives a list of records in pieces."""
+    """A reader of a list of records, which it hands out in pieces."""
 
     def __init__(self, records, piece):
         self._records = list(records)
