@@ -97,7 +97,7 @@ class Partitions:
             self._config.bootstrap,
             number,
             wake=self._announced.put_nowait,
-            # RECOVER looks at the log: it says what is missing, or where to read.
+            # The log lost commands that were to be read: RECOVER reports that, or finds where to go on.
             lost=lambda: self._run_beside(self._recover(assigned)),
             failed=lambda error: self._run_beside(self._crash(error)),
         )
@@ -108,7 +108,7 @@ class Partitions:
         gone = [self._assigned.pop(number) for number in sorted(numbers) if number in self._assigned]
         for it in gone:
             it.reader.stop()
-        # One that fails must not keep the rebalance from waiting for the others, and Faust from hearing of it.
+        # When one fails, the rebalance must still wait for the others, and Faust must still hear that it is done.
         outcomes = await asyncio.gather(*(it.partition.revoke() for it in gone), return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, Exception):
@@ -142,7 +142,7 @@ class Partitions:
             assigned.reader.start(assigned.partition.read_position)
 
     def _is_assigned(self, assigned: Assigned) -> bool:
-        # A partition that was taken away may have been given again, to a successor of this one.
+        # After a revocation the partition may have been assigned again, with a new object.
         return self._assigned.get(assigned.partition.number) is assigned
 
     def recover_hanging(self) -> None:
@@ -221,6 +221,6 @@ class Partitions:
             partition.log.warning("transaction failed; recovering", error=repr(error))
             await self._recover(assigned)
         except Exception as error:
-            # A bug, or a machine that fails: another life of this process is the only one to trust.
+            # A bug, or a failing machine: nothing in this process can be trusted, so it ends and is started anew.
             partition.log.exception("the worker cannot go on")
             await self._crash(error)

@@ -95,7 +95,7 @@ async def settle(
     if not hanging:
         return OK
     if await _describe(client, coordinator, transactional_id) != state:
-        return CONCURRENT_TRANSACTIONS  # an older owner lives, and has begun another transaction in the meantime
+        return CONCURRENT_TRANSACTIONS  # an earlier owner still runs, and has begun another transaction meanwhile
     first_epochs = [await _first_epoch(client, it.place, it.offset) for it in hanging]
     if None in first_epochs:
         return CONCURRENT_TRANSACTIONS

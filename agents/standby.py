@@ -25,7 +25,7 @@ class Standby:
 
     async def stop(self) -> None:
         """Stop following, and let go of the store: the partition may be ours to serve next."""
-        # Again until it is over: a cancellation that comes while aiokafka's client closes is lost.
+        # Cancelled again until it ends: a cancellation that comes while aiokafka's client closes is lost.
         while not self._task.done():
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=_CANCEL_AGAIN_S)

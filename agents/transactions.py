@@ -144,7 +144,7 @@ class TransactionClient:
             pause_s = min(2 * pause_s, _LONGEST_RETRY_S)
         self._unseen.clear()
         if places:
-            # What InitProducerId itself has aborted may hang as well.
+            # The transaction that InitProducerId aborted just now may hang as well.
             await hanging.check_nothing_is_open(self._client, self._id, self._producer_id, places)
 
     async def _settle(self, coordinator: int, places: Sequence[TopicPartition]) -> int:
@@ -154,7 +154,7 @@ class TransactionClient:
             asked_at = loop.time()
             code = await hanging.settle(self._client, coordinator, self._id, places)
             if loop.time() - asked_at < _STALE_S:
-                break  # else this process stood still, and what it heard is old
+                break  # else this process was suspended, and the answer is out of date
         return code
 
     async def _connections_to(self, places: Collection[TopicPartition]) -> dict[TopicPartition, AIOKafkaConnection]:

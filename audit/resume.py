@@ -40,7 +40,7 @@ async def check_log(kafka: Kafka, mark: Mark) -> None:
     if mark.last_command is None:
         return
     offset = int(mark.last_command.partition(":")[0])
-    # What has been deleted since cannot be looked at; the ledger's incarnation still tells.
+    # A command that was deleted since cannot be compared; a ledger made anew still shows by its incarnation.
     if offset >= begin and await _fingerprint_at(kafka, partition, offset) != mark.last_command:
         raise CannotAudit(
             f"command {offset} of {place} is not the one that the checkpoint ends with: the topic was made anew; "
@@ -63,7 +63,7 @@ async def ledger_since(kafka: Kafka, partition: int, mark: Mark) -> Ledger:
         )
     ledger = await kafka.ledger(partition, since=mark.changelog)
     if ledger.next_offset is None:
-        # Not a single transaction since.
+        # The ledger has written no transaction since the checkpoint.
         return ledger._replace(next_offset=mark.next_offset or None, now_ms=mark.at, incarnation=mark.incarnation)
     if mark.incarnation is not None and ledger.incarnation != mark.incarnation:
         raise CannotAudit(

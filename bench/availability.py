@@ -17,9 +17,9 @@ NAME = "availability"
 RESTART, AWAY = "killed and restarted at once", "killed and left away"
 # Seconds within which the killed worker's partitions answer again: the session (6 s) and 2 s when it stays away.
 _AIMS_S = {RESTART: 3.0, AWAY: 8.0}
-# So long everything is looked at before the kill, and so long all must be well after it.
+# How long everything is watched before the kill, and how long every partition must answer promptly after it.
 _STEADY_S, _QUICK_STEADY_S = 2.0, 0.5
-# A quick run has to succeed on a machine that is busy with other things.
+# A quick run is allowed more, because it must pass on a machine that is busy with other things.
 _QUICK_PROMPT_S = 2.0
 _PATIENCE_S = 40.0
 

@@ -35,7 +35,7 @@ async def run(bootstrap: str) -> None:
 
 def _check(loop: asyncio.AbstractEventLoop, sent: "asyncio.Future[object]") -> None:
     if sent.exception() is not None:
-        loop.stop()  # a floor with holes is none; the caller sees the process end
+        loop.stop()  # figures of an echo that missed commands would be wrong, so it ends; the caller sees that
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from bench.topics import PARTITIONS
 from schemas.topics import CHANGELOG, COMMANDS, RESULTS, STOCK_CHANGES
 from tables.core.rows import POSITION_KEY, Position, encode_row
 
-# As Holdfast's reader has it.
+# As in Holdfast's reader.
 _FETCH_BYTES = 256 * 1024
 _FETCH_WAIT_MS = 100
 _BATCHES_AHEAD = 2

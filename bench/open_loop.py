@@ -13,7 +13,7 @@ from typing import Any
 
 clock = time.perf_counter
 
-_CLOCK_MONOTONIC = 1  # the clock behind `time.perf_counter` on Linux
+_CLOCK_MONOTONIC = 1  # the clock that `time.perf_counter` reads on Linux
 _ABSOLUTE = 1
 _NONBLOCKING = os.O_NONBLOCK
 _LATE_S = 10.0

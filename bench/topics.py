@@ -18,7 +18,7 @@ _READ_COMMITTED = 1
 _LATEST = -1
 _PATIENCE_S = 30.0
 _LOOK_S = 0.05
-# What a partition answers for a moment after its topic was made.
+# Errors that a partition answers for a moment after its topic was made.
 _NO_LEADER_YET = frozenset({3, 5, 6})
 
 

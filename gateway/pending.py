@@ -58,7 +58,7 @@ class Waiter:
         """Let the request go on with an error, unless it has its result."""
         if not self.future.done():
             self.future.set_exception(error)
-            # Nobody may be there any more to look at it.
+            # Marked as seen: the request may have gone away, and asyncio warns about errors that nobody read.
             self.future.exception()
 
 
@@ -69,7 +69,7 @@ class _Group:
 
     def __init__(self) -> None:
         self.waiters: list[Waiter] = []
-        # Results that came before the acknowledgement of the record that they may belong to.
+        # Results that were read before the broker acknowledged the command that they may answer.
         self.early: list[Answer] = []
 
 

@@ -20,7 +20,7 @@ from schemas.results import Result
 from schemas.topics import COMMANDS, RESULTS
 
 DEFAULT_BATCH_BYTES = 64 * 1024
-# An idempotent producer tries for ever; when its Kafka is gone there is a point at which to leave.
+# An idempotent producer retries for ever; with Kafka gone, closing gives up after this.
 _STOP_TIMEOUT_S = 5.0
 # Records handled before the loop is given to the sender: about 5 ms.
 _MAX_RECORDS = 2_000

@@ -48,7 +48,7 @@ class Expiries:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._heap: list[tuple[int, str, str]] = []
-        self._loaded = -1  # every bucket up to this one is in the heap
+        self._loaded = -1  # every bucket up to and with this one is in the heap
         self._fresh: dict[int, list[tuple[int, str, str]]] = {}
         self._oldest = _first_bucket(store, self._KIND, 0)
         self._next = self._oldest

@@ -49,9 +49,9 @@ class CallersBatches:
         self._position = position
         batches: Any = MemoryRecords(data)
         self._next = batches.next_batch
-        self._at = 0  # a place in `data` at which a batch begins, no later one than the next
+        self._at = 0  # where in `data` a batch begins: the next one, or one before it
         self._left = MAX_UNPACKED_BYTES
-        # aiokafka's own method, until there is no more room: most batches are not compressed, and may cost nothing.
+        # aiokafka's own method, until the room is used up: most batches are not compressed, and must cost nothing.
         self.has_next: Callable[[], bool] = batches.has_next
 
     def next_batch(self) -> Any:

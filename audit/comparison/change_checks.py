@@ -71,7 +71,7 @@ class ChangeChecks:
         """Say which stock rows no change accounts for; the topic has come to its end."""
         for name, (key, row) in self._rows.items():
             last = self._last_of_row.get(name)
-            # A later change than the row's: the row is of an earlier moment, and its own change may be gone.
+            # A change later than the row: the row was read earlier, and its own change may have been compacted away.
             if last is None or not last["seq"] > row[1]:
                 self._say_row("lost", key, row, last)
 

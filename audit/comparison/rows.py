@@ -118,9 +118,9 @@ def _same_but_for_the_ledgers_own(row: bytes, value: bytes) -> bool:
     expected, found = read_row(row), read_row(value)
     if len(expected) != _OF_COMMAND + 1 or not isinstance(found, list) or len(found) != len(expected):
         return False
-    expected[_FINGERPRINT] = found[_FINGERPRINT] = None  # the core's own business
+    expected[_FINGERPRINT] = found[_FINGERPRINT] = None  # made by the core alone; the model has none
     if found[_RESERVATION] is None:
-        found[_RESERVATION_ID] = None  # names the reservation shown; without one it says nothing
+        found[_RESERVATION_ID] = None  # of the reservation shown; without one it has no meaning
     of_command, found[_OF_COMMAND] = found[_OF_COMMAND], None
     expected_of_command, expected[_OF_COMMAND] = expected[_OF_COMMAND], None
     if of_command or expected_of_command:

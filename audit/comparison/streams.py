@@ -231,7 +231,7 @@ class Stream:
         expected = [self._wanted_id(entry) for entry in islice(self.wanted, LOOK_AHEAD)]
         meetings = [(place, places[identity]) for place, identity in enumerate(expected) if identity in places]
         if not meetings:
-            # Nothing shows that the commands after the position were applied: theirs may still come.
+            # Commands after the position may not have been applied yet, so their records may still come.
             applied = sum(offset < self.position for offset, _, _ in islice(self.wanted, len(expected)))
             return applied, len(ahead)
         return min(meetings, key=sum)

@@ -88,7 +88,7 @@ class TrimmedComparison:
         self.position = ledger.next_offset or 0
         self._commands = 0
         missing = frozenset(heads_missing)
-        # Results of replays at the new beginning may be those of commands before it: the first other one is certain.
+        # A replayed result near the new beginning may answer a command before it; the first other one is sure.
         self._results = _Results(_ANSWER, report, self.position, head_missing=True)
         self._letters = _Letters(DEAD_LETTER, report, self.position, head_missing=DEAD_LETTERS in missing)
         self._changes = ChangeChecks(

@@ -37,14 +37,14 @@ class PartitionState:
         self.now = 0
         self.changes = 0  # stock changes so far
         self.items: dict[str, Item] = {}
-        self.holds: dict[str, Hold | bytes] = {}  # closed ones as their row
-        self.seen: dict[str, bytes] = {}  # as their row, in the order of the log
+        self.holds: dict[str, Hold | bytes] = {}  # closed ones as their encoded row
+        self.seen: dict[str, bytes] = {}  # encoded rows, in the order of the log
         self.open = 0
         self.seen_order: deque[str] = deque()
-        self.seen_runs: deque[list[int]] = deque()  # [time, how many of the order have it]
+        self.seen_runs: deque[list[int]] = deque()  # [time, how many entries of `seen_order` have it]
         self.closed: deque[tuple[int, str]] = deque()
-        self.expiries: list[tuple[int, str]] = []  # some are no longer true
-        # Keys of the rows that were changed, kept only for who sets it: what a later audit must look at.
+        self.expiries: list[tuple[int, str]] = []  # some are stale: since extended, or ended
+        # Keys of the rows that were changed, for a later audit to compare. Collected only when set to a set.
         self.touched: set[str] | None = None
         self.offset = 0
         self.due = 0  # when something falls due, at the earliest

@@ -10,7 +10,7 @@ import aiohttp
 
 from ops.demo.load import SKUS, sku_of
 
-# What a shop can live with: done, or refused for a reason of the stock. Anything else is asked again.
+# Final answers for a shop: accepted, or refused because of the stock. Anything else is asked again.
 _ANSWERS = frozenset({200, 201, 404, 409})
 _ASK_AGAIN_S = 0.2
 _ANSWERED_WITHIN_S = 40.0

@@ -86,7 +86,7 @@ class DemoLoad:
         return self._step("reserve", sku, fields, asked=quantity)
 
     def _on_held(self, type_: str) -> Step:
-        # Some were refused, or are closed by now: those are refusals that the ledger has to get right as well.
+        # Some reservations were refused or are closed by now: the ledger has to refuse these commands rightly, too.
         index = self._random.randrange(len(self._held))
         sku, reservation_id = self._held[index]
         self._held[index] = self._held[-1]

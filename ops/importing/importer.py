@@ -193,7 +193,7 @@ class _Import:
     def _take(self, value: bytes) -> bool:
         if self._counting:
             return self._tally.take(value) or self._fence.take(value)
-        # Before the first fence a result may be the rest of an earlier, broken-off run; it shows that things move.
+        # Before the first fence a result may belong to an earlier run that was broken off; it still counts as progress.
         self._fence.take(value)
         return True
 
@@ -213,7 +213,7 @@ class _Import:
                     await self._sender.flush()
                 await asyncio.sleep(wait_s)
             await self._sender.flush()
-            # Its answers show that all results are here, those that came twice included.
+            # When the fence is answered, every result has been read, and every second copy of one.
             await self._pass_fence(follower, self._advice())
         return ImportReport(
             name=self._job.name,
