@@ -15,10 +15,11 @@ _ROWS_BYTES = 300
 _HEADERS_BYTES = 140
 
 
-class TooLargeBatch(NamedTuple):
-    """Stands among the records of a commands partition for a record batch that is too large to be unpacked.
+class UnreadBatch(NamedTuple):
+    """Stands among the records of a commands partition for a record batch of which no record is read.
 
     Args:
+        reason: of its dead letter.
         offset: the first that was asked for: a batch may begin before that.
         timestamp: the largest of its records, ms.
         timestamp_type: as in its header.
@@ -28,6 +29,7 @@ class TooLargeBatch(NamedTuple):
         value: none, so that it cannot be read as a command.
     """
 
+    reason: str
     offset: int
     timestamp: int
     timestamp_type: int
@@ -41,7 +43,7 @@ class CommandBatch(NamedTuple):
     """Records of one commands partition, as one fetch gave them.
 
     `read_from` and `read_to` are the reader's positions before and after: nothing that the log holds between them is
-    missing in `records` (offset, timestamp in ms, key and value are what is used of each; a `TooLargeBatch` may be
+    missing in `records` (offset, timestamp in ms, key and value are what is used of each; a `UnreadBatch` may be
     among them).
     """
 

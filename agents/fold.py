@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from agents.batches import TooLargeBatch, TransactionOutput
+from agents.batches import TransactionOutput, UnreadBatch
 from schemas.codec import Unreadable, decode_command, encode
 from schemas.codes import Code
 from schemas.commands import Tick
@@ -31,8 +31,8 @@ def fold(ledger: Ledger, records: list[Any], *, partition: int, partitions: int,
 
     Args:
         ledger: a recovered ledger with nothing pending.
-        records: commands, each with `offset`, `timestamp` (ms), `key` and `value`, and batches that are too large to be
-            unpacked; not empty.
+        records: commands, each with `offset`, `timestamp` (ms), `key` and `value`, and batches of which no
+            record is read; not empty.
         partition: the partition they are from.
         partitions: how many partitions there are.
         limit: at most this many records.
@@ -85,8 +85,8 @@ def _expire_due(ledger: Ledger, output: TransactionOutput, place: Record) -> boo
 
 def _refuse(ledger: Ledger, output: TransactionOutput, record: Any, unreadable: Unreadable, place: Record) -> int:
     """Write the dead letter of a record that is no command, or of a whole batch; return its last offset."""
-    if type(record) is TooLargeBatch:
-        letter = DeadLetter.of_batch(record.first_offset, record.last_offset, partition=place.partition)
+    if type(record) is UnreadBatch:
+        letter = DeadLetter.of_batch(record.reason, record.first_offset, record.last_offset, partition=place.partition)
         output.dead_letters.add_dead_letter(letter, place.now_ms)
         return record.last_offset
     reason = unreadable.code.value

@@ -19,7 +19,7 @@ from audit.model.oracle import Model
 from audit.problems import CannotAudit
 from audit.reading import Kafka
 from audit.resume import check_cluster, check_log
-from audit.unpacking import TooLargeBatch
+from audit.unpacking import UnreadBatch
 from schemas.partitioner import partition_of
 from schemas.results import ReservationView, StockView
 from schemas.topics import COMMANDS
@@ -70,8 +70,8 @@ class Foldable(Protocol):
     def fold(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> None:
         """Apply one record."""
 
-    def bury_batch(self, offset: int, last_offset: int, timestamp_ms: int) -> None:
-        """Apply a record batch that is too large to be unpacked."""
+    def bury_batch(self, reason: str, offset: int, last_offset: int, timestamp_ms: int) -> None:
+        """Apply a record batch of which no record is read."""
 
 
 def moment_of(text: str) -> AtOffset | AtTime:
@@ -119,8 +119,8 @@ async def fold(
                 beyond = max(model.now, record.timestamp) > until.at_ms
             if beyond:
                 return last
-            if isinstance(record, TooLargeBatch):
-                model.bury_batch(record.offset, record.last_offset, record.timestamp)
+            if isinstance(record, UnreadBatch):
+                model.bury_batch(record.reason, record.offset, record.last_offset, record.timestamp)
                 last = record.last_offset
                 continue
             model.fold(record.offset, record.timestamp, record.key, record.value)

@@ -22,7 +22,8 @@ from audit.comparison.compare import OUTPUTS
 from audit.comparison.rows import POSITION, Ledger
 from audit.comparison.streams import Record
 from audit.problems import CannotAudit
-from audit.unpacking import TooLargeBatch, is_too_large
+from audit.unpacking import UNREADABLE, UnreadBatch, in_order, is_too_large
+from schemas.dead_letters import BATCH_TOO_LARGE, BATCH_UNREADABLE
 from schemas.topics import CHANGELOG, COMMANDS
 
 CLIENT_ID = "holdfast-audit"
@@ -86,7 +87,7 @@ class Log:
             first, self._position = self._position, batch.next_offset
             records = self._committed(batch, data)
             # A fetch begins with a whole batch, also when what was asked for lies in its midst.
-            if records and records[0].offset < first and not isinstance(records[0], TooLargeBatch):
+            if records and records[0].offset < first and not isinstance(records[0], UnreadBatch):
                 records = [record for record in records if record.offset >= first]
             # Markers and compaction make offsets skip: the position tells the end, not the last record.
             if self._position >= self._end:
@@ -109,7 +110,7 @@ class Log:
     def _committed(self, batch: Any, data: memoryview) -> list[Any]:
         """Return the records of a batch; none of a marker's, or of an aborted transaction's (KIP-98).
 
-        A batch of commands that is too large to be unpacked stands for its records.
+        A batch of commands that is too large, or cannot be read, stands for its records.
         """
         if not batch.validate_crc():
             raise CorruptRecordException(f"{self._place.topic}/{self._place.partition} at {batch.base_offset}")
@@ -122,10 +123,16 @@ class Log:
             return []
         if batch.is_transactional and producer in self._aborted_producers:
             return []
-        codec = getattr(batch, "compression_type", 0)  # formats before 2 have none
-        if codec and self._place.topic == COMMANDS and is_too_large(codec, bytes(data[BATCH_HEADER_BYTES:])):
-            return [TooLargeBatch(batch.base_offset, batch.next_offset - 1, batch.max_timestamp)]
-        return list(batch)
+        codec = getattr(batch, "compression_type", None)  # formats before 2 have none
+        if self._place.topic != COMMANDS or codec is None:
+            return list(batch)
+        try:
+            if not (codec and is_too_large(codec, bytes(data[BATCH_HEADER_BYTES:]))):
+                return in_order(list(batch), batch.base_offset, batch.next_offset)
+            reason = BATCH_TOO_LARGE
+        except UNREADABLE:
+            reason = BATCH_UNREADABLE
+        return [UnreadBatch(reason, batch.base_offset, batch.next_offset - 1, batch.max_timestamp)]
 
     async def _take_fetch(self) -> None:
         """Take the answer of the fetch that is under way, and send the next."""

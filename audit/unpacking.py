@@ -1,11 +1,14 @@
-"""Owns which batches of commands are too large to be unpacked: the audit's own reading of docs/semantics.md."""
+"""Owns which batches of commands are left out as a whole: the audit's own reading of docs/semantics.md."""
 
 import gzip
 import io
 import struct
+import zlib
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import cramjam
+from aiokafka.errors import CorruptRecordException
 
 from schemas.topics import MAX_UNPACKED_BYTES
 
@@ -13,24 +16,51 @@ GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 _PIECE = 64 * 1024
 # What xerial's blocks of snappy begin with: a magic and two versions.
 _XERIAL = struct.pack(">b7sii", -126, b"SNAPPY\0", 1, 1)
+_SIZE = struct.Struct(">i")
 _FULL = "failed to write whole buffer"  # cramjam's words; it has one type of error for everything
 
 
-class TooLargeBatch(NamedTuple):
+# What reading a batch raises when it is as its producer sent it, and yet cannot be read.
+UNREADABLE = (
+    CorruptRecordException,
+    cramjam.DecompressionError,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+)
+
+
+class UnreadBatch(NamedTuple):
     """A record batch whose records are not read; it comes alone, in place of records.
 
     Args:
+        reason: of its dead letter.
         offset: of its first record.
         last_offset: of its last one.
         timestamp: the largest of its records, ms.
     """
 
+    reason: str
     offset: int
     last_offset: int
     timestamp: int
     key: None = None
     value: None = None
     headers: tuple[()] = ()
+
+
+def in_order(records: list[Any], begin: int, end: int) -> list[Any]:
+    """Return the records of a batch, whose offsets must rise from the first on and stay before the end.
+
+    Raises:
+        ValueError: they do not.
+    """
+    offsets = [record.offset for record in records]
+    if offsets and (offsets[0] < begin or offsets[-1] >= end or any(a >= b for a, b in pairwise(offsets))):
+        raise ValueError(f"a batch from {begin} to {end} with the offsets {offsets[:9]} ...")
+    return records
 
 
 def is_too_large(codec: int, packed: bytes) -> bool:
@@ -57,8 +87,11 @@ def _snappy_blocks(packed: bytes) -> list[bytes]:
         return [packed]
     blocks, at = [], len(_XERIAL)
     while at < len(packed):
-        end = at + 4 + int.from_bytes(packed[at : at + 4], "big")
-        blocks.append(packed[at + 4 : end])
+        (size,) = _SIZE.unpack_from(packed, at)
+        if size < 0:
+            raise ValueError(f"a block of {size} bytes")
+        end = at + _SIZE.size + size
+        blocks.append(packed[at + _SIZE.size : end])
         at = end
     return blocks
 

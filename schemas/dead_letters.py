@@ -8,8 +8,9 @@ MAX_WHOLE_BYTES = 1_150_000
 # A longer one is cut to these; together they are MAX_WHOLE_BYTES.
 MAX_KEY_BYTES = 10_000
 MAX_VALUE_BYTES = MAX_WHOLE_BYTES - MAX_KEY_BYTES
-# The reason of a letter for a whole record batch: unpacked it is larger than `MAX_UNPACKED_BYTES`.
-BATCH_TOO_LARGE = "batch_too_large"
+# The reasons of a letter for a whole record batch: unpacked it is larger than `MAX_UNPACKED_BYTES`; or what was
+# compressed cannot be unpacked, or its records are not of Kafka's format. Brokers take some such batches.
+BATCH_TOO_LARGE, BATCH_UNREADABLE = "batch_too_large", "batch_unreadable"
 
 
 class DeadLetter(msgspec.Struct):
@@ -45,9 +46,9 @@ class DeadLetter(msgspec.Struct):
         return letter
 
     @classmethod
-    def of_batch(cls, first_offset: int, last_offset: int, *, partition: int) -> "DeadLetter":
-        """Make the letter for a batch that is too large to be unpacked."""
-        return cls(None, None, BATCH_TOO_LARGE, partition, first_offset, last_offset=last_offset)
+    def of_batch(cls, reason: str, first_offset: int, last_offset: int, *, partition: int) -> "DeadLetter":
+        """Make the letter for a batch of which no record is read."""
+        return cls(None, None, reason, partition, first_offset, last_offset=last_offset)
 
     def headers(self) -> list[tuple[str, bytes]]:
         """Return the Kafka headers of the record."""

@@ -13,9 +13,11 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.record.memory_records import MemoryRecords
 
+from agents.batches import UnreadBatch
 from agents.kafka.fetching import FetchedPartition
-from agents.kafka.unpacking import CallersBatches
+from agents.kafka.unpacking import MOST_BEFORE_CHECK, MOST_RECORDS, UNREADABLE, CallersBatches
 from agents.kafka.wire import LeaveGroup, LeavingMember
+from schemas.dead_letters import BATCH_UNREADABLE
 
 
 def connection_to(client: AIOKafkaClient, node: int) -> AIOKafkaConnection | None:
@@ -63,10 +65,6 @@ async def leave_group(consumer: AIOKafkaConsumer, group: str, instance: str, *, 
     await asyncio.wait_for(sending, within_s)
 
 
-# A caller can put 2 million records without key and value into `MAX_UNPACKED_BYTES`; each takes 200 bytes of memory.
-_MOST_RECORDS = 100_000
-
-
 class _RawRecords(PartitionRecords):
     """aiokafka decodes a record in C and then copies it into a dataclass of eleven fields; that copy takes 2 us."""
 
@@ -85,11 +83,45 @@ def read_records(
         position: from where it was asked for: a batch may begin before that.
         isolation: with `READ_COMMITTED`, records of aborted transactions are left out.
         callers: others than Holdfast write to the topic. No batch is unpacked above `MAX_UNPACKED_BYTES` then, in its
-            place stands a `TooLargeBatch`; and the records may end before the answer does.
+            place stands an `UnreadBatch`, as it does for one that cannot be read; and the records may end before the
+            answer does.
 
     Raises:
         KafkaError: corrupt records.
     """
-    batches = CallersBatches(fetched.records, position) if callers else MemoryRecords(fetched.records)
+    if callers:
+        return _read_callers_records(place, fetched, position, isolation)
+    batches = MemoryRecords(fetched.records)
     records = _RawRecords(place, batches, fetched.aborted, position, None, None, True, isolation)
-    return list(islice(records, _MOST_RECORDS)) if callers else list(records), records.next_fetch_offset
+    return list(records), records.next_fetch_offset
+
+
+def _read_callers_records(
+    place: TopicPartition, fetched: FetchedPartition, position: int, isolation: int
+) -> tuple[list[Any], int]:
+    found, read_to = _read_once(place, fetched, position, isolation, check_offsets=False)
+    # A batch that is not read comes last.
+    records, end = (found[:-1], found[-1].offset) if found and type(found[-1]) is UnreadBatch else (found, read_to)
+    if [record.offset for record in records] == list(range(position, end)):
+        return found, read_to
+    # Markers and what was aborted leave gaps; or somebody has numbered the records of a batch otherwise.
+    return _read_once(place, fetched, position, isolation, check_offsets=True)
+
+
+def _read_once(
+    place: TopicPartition, fetched: FetchedPartition, position: int, isolation: int, *, check_offsets: bool
+) -> tuple[list[Any], int]:
+    batches = CallersBatches(fetched.records, position, check_offsets=check_offsets)
+    records = _RawRecords(place, batches, fetched.aborted, position, None, None, False, isolation)
+    found: list[Any] = []
+    try:
+        found.extend(islice(records, MOST_RECORDS + MOST_BEFORE_CHECK))
+    except UNREADABLE:
+        batch = batches.sound
+        if batch is None:
+            raise
+        # None of its records, also not those that were read before the first that cannot be.
+        while found and found[-1].offset >= batch.base_offset:
+            found.pop()
+        return [*found, batches.unread(batch, BATCH_UNREADABLE)], batch.next_offset
+    return found, records.next_fetch_offset

@@ -4,9 +4,11 @@ aiokafka unpacks a batch whole, however large it becomes. Here it is unpacked in
 libraries and functions that aiokafka uses, and handed to its parser as a batch that was never compressed.
 """
 
+import gzip
+import io
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import cramjam
@@ -14,19 +16,35 @@ from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 
-from agents.batches import TooLargeBatch
+from agents.batches import UnreadBatch
+from schemas.dead_letters import BATCH_TOO_LARGE
 from schemas.topics import MAX_UNPACKED_BYTES
 
 _HEADER_BYTES = 61
 _BEGINNING = struct.Struct(">qi")  # the base offset, and how many bytes follow
 _CODEC_AT = 22  # the second byte of the attributes
 _CODEC_BITS = 0x07
-_GZIP_WINDOW = 31  # any window, with gzip's header
-_GZIP_PIECE = 16 * 1024
+_GZIP_PIECE = 64 * 1024
 _LEAST_ROOM = 64 * 1024
 _XERIAL = b"\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01"
 # What cramjam says when the output buffer is full. It has no type of its own for that.
 _BUFFER_IS_FULL = "failed to write whole buffer"
+# A caller can put 2 million records without key and value into `MAX_UNPACKED_BYTES`; each takes 200 bytes of memory.
+MOST_RECORDS = 100_000
+# A batch of more records than this is read to its end before the first is handed out, for one that cannot be read is
+# left out as a whole; a smaller one is handed out as a whole. 1 MiB of usual commands are 6,000.
+MOST_BEFORE_CHECK = 10_000
+# What a batch that is as its producer sent it may raise. A broker looks at no names of headers, at offsets only in what
+# was compressed, and at nothing behind the last record.
+UNREADABLE = (
+    CorruptRecordException,
+    cramjam.DecompressionError,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+)
 
 
 class TooLargeError(Exception):
@@ -42,25 +60,44 @@ class CallersBatches:
     Args:
         data: the batches, the last one possibly cut.
         position: from where it was asked for.
+        check_offsets: see that the offsets in every batch are those that its header has room for.
     """
 
-    def __init__(self, data: bytes, position: int) -> None:
+    def __init__(self, data: bytes, position: int, *, check_offsets: bool) -> None:
         self._data = memoryview(data)
         self._position = position
+        self._check_offsets = check_offsets
         batches: Any = MemoryRecords(data)
         self._next = batches.next_batch
         self._at = 0  # where in `data` a batch begins: the next one, or one before it
         self._left = MAX_UNPACKED_BYTES
+        self._records = 0
         # aiokafka's own method, until the room is used up: most batches are not compressed, and must cost nothing.
         self.has_next: Callable[[], bool] = batches.has_next
+        # The batch whose records are read, which is as its producer sent it; None as long as that is not sure.
+        self.sound: Any = None
 
     def next_batch(self) -> Any:
-        """Return the next batch."""
+        """Return the next batch.
+
+        Raises:
+            CorruptRecordException: it is not as it was written.
+        """
+        self.sound = None
         batch = self._next()
-        # Control batches are the broker's own; a batch of the formats before 2 has no `compression_type`.
-        if not getattr(batch, "compression_type", 0) or batch.is_control_batch:
+        if not batch.validate_crc():
+            raise CorruptRecordException(f"Invalid checksum of a batch behind {self._position}")
+        # Control batches are the broker's own; a batch of the formats before 2 says nothing of what is asked for here.
+        if batch.is_control_batch or not hasattr(batch, "compression_type"):
             return batch
-        return _CompressedBatch(batch, self._bytes_of(batch), self)
+        self.sound = batch
+        count = batch.next_offset - batch.base_offset
+        self._records += count
+        if self._records >= MOST_RECORDS:
+            self.has_next = _nothing
+        if batch.compression_type or count > MOST_BEFORE_CHECK or self._check_offsets:
+            return _CheckedBatch(batch, self._bytes_of(batch), self)
+        return batch
 
     def _bytes_of(self, batch: Any) -> memoryview:
         while True:
@@ -71,26 +108,48 @@ class CallersBatches:
                 return self._data[start : self._at]
 
     def records(self, batch: Any, raw: memoryview) -> Iterator[Any]:
-        """Return the records of a compressed batch; a `TooLargeBatch` instead when it is one."""
-        try:
-            unpacked = unpack(batch.compression_type, raw)
-        except TooLargeError:
-            self.has_next = _nothing
-            first, last = batch.base_offset, batch.next_offset - 1
-            offset = max(first, self._position)
-            return iter([TooLargeBatch(offset, batch.max_timestamp, batch.timestamp_type, first, last)])
-        self._left -= len(unpacked)
-        if self._left <= 0:
-            self.has_next = _nothing
-        records: Iterator[Any] = iter(DefaultRecordBatch(unpacked))
+        """Return the records of a batch; an `UnreadBatch` instead when it is too large.
+
+        Raises:
+            Exception: one of `UNREADABLE`.
+        """
+        if batch.compression_type:
+            try:
+                data = unpack(batch.compression_type, raw)
+            except TooLargeError:
+                self.has_next = _nothing
+                return iter([self.unread(batch, BATCH_TOO_LARGE)])
+            self._left -= len(data)
+            if self._left <= 0:
+                self.has_next = _nothing
+        else:
+            data = bytes(raw)
+        if self._check_offsets or batch.next_offset - batch.base_offset > MOST_BEFORE_CHECK:
+            # Not all of them may be handed out at once, and the last one decides whether the first may be.
+            _check(DefaultRecordBatch(data), batch.base_offset, batch.next_offset)
+        records: Iterator[Any] = iter(DefaultRecordBatch(data))
         return records
+
+    def unread(self, batch: Any, reason: str) -> UnreadBatch:
+        """Return what stands for a batch of which no record is read."""
+        first, last = batch.base_offset, batch.next_offset - 1
+        offset = max(first, self._position)
+        return UnreadBatch(reason, offset, batch.max_timestamp, batch.timestamp_type, first, last)
 
 
 def _nothing() -> bool:
     return False
 
 
-class _CompressedBatch:
+def _check(records: Iterable[Any], base_offset: int, next_offset: int) -> None:
+    least = base_offset
+    for record in records:
+        if not least <= record.offset < next_offset:
+            raise CorruptRecordException(f"Offset {record.offset} does not lie in {least} to {next_offset - 1}")
+        least = record.offset + 1
+
+
+class _CheckedBatch:
     """A batch that is unpacked when its records are asked for: those of an aborted transaction never are."""
 
     __slots__ = ("_batch", "_batches", "_raw", "base_offset", "is_transactional", "next_offset", "producer_id")
@@ -106,11 +165,6 @@ class _CompressedBatch:
         self.producer_id = batch.producer_id
         self.is_transactional = batch.is_transactional
 
-    def validate_crc(self) -> bool:
-        """Whether the batch is as it was written."""
-        valid: bool = self._batch.validate_crc()
-        return valid
-
     def __iter__(self) -> Iterator[Any]:
         return self._batches.records(self._batch, self._raw)
 
@@ -125,7 +179,7 @@ def unpack(codec: int, raw: memoryview) -> bytes:
     Raises:
         TooLargeError: there are more bytes in it than may be.
         UnsupportedCodecError: nobody knows the codec.
-        Exception: as aiokafka raises for what is not what its codec writes; a broker does not take such batches.
+        Exception: one of `UNREADABLE`, for what is not what the codec writes.
     """
     unpack_records = _UNPACK.get(codec)
     if unpack_records is None:
@@ -139,25 +193,13 @@ def unpack(codec: int, raw: memoryview) -> bytes:
 
 
 def _gzip(packed: bytes, limit: int) -> bytes:
-    # In pieces, because zlib copies all that it was given and that lies behind the end of a member.
-    parts, left, at, member = [], limit, 0, None
-    while at < len(packed):
-        piece = packed[at : at + _GZIP_PIECE]
-        at += len(piece)
-        if member is None:  # members may follow each other, with zeros between and after them
-            piece = piece.lstrip(b"\0")
-            if not piece:
-                continue
-            member = zlib.decompressobj(wbits=_GZIP_WINDOW)
-        parts.append(member.decompress(piece, left + 1))
-        left -= len(parts[-1])
-        if left < 0:
-            raise TooLargeError
-        at -= len(member.unused_data)
-        if member.eof:
-            member = None
-    if member is not None:
-        raise CorruptRecordException("A gzip stream ends in its midst")
+    parts, left = [], limit
+    with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+        while part := file.read1(_GZIP_PIECE):
+            parts.append(part)
+            left -= len(part)
+            if left < 0:
+                raise TooLargeError
     return b"".join(parts)
 
 

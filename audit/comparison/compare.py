@@ -12,7 +12,7 @@ from audit.comparison.streams import Record, Stream
 from audit.model.oracle import Model
 from audit.model.parts import Outputs
 from audit.report.report import Compared, Difference, Digested, Digests, PartitionReport
-from audit.unpacking import TooLargeBatch
+from audit.unpacking import UnreadBatch
 from schemas.topics import DEAD_LETTERS, RESULTS, STOCK_CHANGES
 
 OUTPUTS = (RESULTS, STOCK_CHANGES, DEAD_LETTERS)
@@ -195,8 +195,8 @@ class ModelComparison:
 
     def _fold(self, commands: Sequence[Record]) -> None:
         batch = commands[0]
-        if isinstance(batch, TooLargeBatch):  # which comes alone
-            self._model.bury_batch(batch.offset, batch.last_offset, batch.timestamp)
+        if isinstance(batch, UnreadBatch):  # which comes alone
+            self._model.bury_batch(batch.reason, batch.offset, batch.last_offset, batch.timestamp)
             return
         fold = self._model.fold
         for record in commands:

@@ -13,7 +13,7 @@ from audit.comparison.rows import Ledger
 from audit.comparison.streams import Record, Stream, parse
 from audit.model.documents import Json
 from audit.report.report import Compared, PartitionReport
-from audit.unpacking import TooLargeBatch
+from audit.unpacking import UnreadBatch
 from schemas.codec import Unreadable, decode_command
 from schemas.commands import Tick
 from schemas.dead_letters import DeadLetter
@@ -113,7 +113,7 @@ class TrimmedComparison:
         for record in commands:
             offset = record.offset
             self._commands += offset < self.position
-            if isinstance(record, TooLargeBatch):
+            if isinstance(record, UnreadBatch):
                 self._expect_letter_of_batch(record)
                 continue
             try:
@@ -142,10 +142,10 @@ class TrimmedComparison:
             rows=self._changes.rows_compared,
         )
 
-    def _expect_letter_of_batch(self, batch: TooLargeBatch) -> None:
+    def _expect_letter_of_batch(self, batch: UnreadBatch) -> None:
         # The letter of a batch that the log has lost the beginning of is left out as well: it bears the first offset.
         if batch.offset >= self.report.log_start:
-            letter = DeadLetter.of_batch(batch.offset, batch.last_offset, partition=self.report.partition)
+            letter = DeadLetter.of_batch(batch.reason, batch.offset, batch.last_offset, partition=self.report.partition)
             self._letters.wanted.append((batch.offset, None, msgspec.structs.asdict(letter)))
 
     def _expect(self, offset: int, command_id: str | None, sku: str) -> None:

@@ -68,10 +68,11 @@ class Model(PartitionState):
             if not isinstance(command, Tick):
                 self._answer(command)
 
-    def bury_batch(self, offset: int, last_offset: int, timestamp_ms: int) -> None:
-        """Apply a record batch of `inventory.commands` that is too large to be unpacked.
+    def bury_batch(self, reason: str, offset: int, last_offset: int, timestamp_ms: int) -> None:
+        """Apply a record batch of `inventory.commands` of which no record is read.
 
         Args:
+            reason: of its dead letter.
             offset: of the first record.
             last_offset: of the last one.
             timestamp_ms: the largest of its records.
@@ -80,7 +81,7 @@ class Model(PartitionState):
         if timestamp_ms > self.now:
             self.now = timestamp_ms
             self._advance()
-        letter = DeadLetter.of_batch(offset, last_offset, partition=self.partition)
+        letter = DeadLetter.of_batch(reason, offset, last_offset, partition=self.partition)
         self.out.dead_letters.append((offset, None, msgspec.structs.asdict(letter)))
 
     def rows(self) -> Iterator[tuple[bytes, bytes]]:

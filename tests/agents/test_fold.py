@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import pytest
 from aiokafka.record.memory_records import MemoryRecords
 
-from agents.batches import TooLargeBatch
+from agents.batches import UnreadBatch
 from agents.fold import fold
+from schemas.dead_letters import BATCH_TOO_LARGE
 from schemas.topics import DEAD_LETTERS, RESULTS
 from tables.core.rows import Position
 from tables.ledger import Ledger
@@ -56,7 +57,7 @@ def test_a_batch_that_is_too_large_is_one_dead_letter_moves_the_clock_and_is_pas
     ledger = Ledger(MemoryStore())
     ledger.position = Position(0, 0, "a life")
     first = [SimpleNamespace(offset=n, timestamp=1, key=b"S", value=it) for n, it in enumerate([ADJUST, RESERVE])]
-    batch = TooLargeBatch(2, 11, 1, first_offset=2, last_offset=499)
+    batch = UnreadBatch(BATCH_TOO_LARGE, 2, 11, 1, first_offset=2, last_offset=499)
     folded = fold(ledger, [*first, batch, tick(500)], partition=0, partitions=1, limit=9)
     assert (folded.next_offset, folded.now_ms, folded.commands) == (501, 11, 4)
     written = folded.output.batches([], folded.now_ms)
@@ -75,14 +76,18 @@ def test_a_record_from_within_a_batch_that_was_passed_over_is_not_applied(offset
     ledger = Ledger(MemoryStore())
     ledger.position = Position(2, 0, "a life")
     with pytest.raises(RuntimeError, match="comes after record 499"):
-        fold(ledger, [TooLargeBatch(2, 1, 1, 2, 499), tick(offset)], partition=0, partitions=1, limit=9)
+        fold(ledger, [UnreadBatch(BATCH_TOO_LARGE, 2, 1, 1, 2, 499), tick(offset)], partition=0, partitions=1, limit=9)
 
 
 def test_a_position_within_a_batch_that_is_too_large_gives_the_letter_of_the_whole_batch():
     ledger = Ledger(MemoryStore())
     ledger.position = Position(40, 0, "a life")
     folded = fold(
-        ledger, [TooLargeBatch(40, 1, 1, first_offset=2, last_offset=499)], partition=0, partitions=1, limit=9
+        ledger,
+        [UnreadBatch(BATCH_TOO_LARGE, 40, 1, 1, first_offset=2, last_offset=499)],
+        partition=0,
+        partitions=1,
+        limit=9,
     )
     [letter] = read(folded.output.batches([], 1)[DEAD_LETTERS])
     assert dict(letter.headers)["offset"] == b"2"

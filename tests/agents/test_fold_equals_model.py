@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents import batches
-from agents.batches import TooLargeBatch
+from agents.batches import UnreadBatch
 from agents.fold import fold
 from audit.comparison.rows import Ledger as Published
 from audit.comparison.rows import compare_rows
@@ -25,7 +25,7 @@ from audit.model.oracle import Model
 from audit.report.report import PartitionReport
 from schemas.codec import Unreadable, decode_command
 from schemas.codes import Problem
-from schemas.dead_letters import DeadLetter
+from schemas.dead_letters import BATCH_TOO_LARGE, DeadLetter
 from schemas.topics import CHANGELOG, DEAD_LETTERS, RESULTS, STOCK_CHANGES
 from tables.core import adjust as rule
 from tables.core.rows import POSITION_KEY, Position, encode_row
@@ -113,7 +113,7 @@ commands = st.one_of(
     st.builds(dict, like(RESERVE), ttl_ms=ttl),
     st.builds(dict, like(RESERVE), quantity=st.just(0)),
     st.just("no command"),
-    st.integers(1, 4),  # a batch of so many records that is too large
+    st.integers(1, 4),  # a batch of so many records that are not read
 )
 pauses = st.sampled_from([0, 0, 0, 1, 999, 5_000, 15_000, 900_000, DAY_MS, 7 * DAY_MS])
 logs = st.lists(st.tuples(commands, pauses), min_size=1, max_size=40)
@@ -173,7 +173,7 @@ def records_of(log):
     for document, pause in log:
         at += pause
         if isinstance(document, int):
-            yield TooLargeBatch(offset, at, 1, offset, offset + document - 1)
+            yield UnreadBatch(BATCH_TOO_LARGE, offset, at, 1, offset, offset + document - 1)
             offset += document
             continue
         value = document.encode() if isinstance(document, str) else json.dumps(document).encode()
@@ -182,7 +182,7 @@ def records_of(log):
 
 
 def applied(model, record):
-    if isinstance(record, TooLargeBatch):
+    if isinstance(record, UnreadBatch):
         return expected_of(model, record)
     return model.apply(record.offset, record.timestamp, record.key, record.value)
 

@@ -1,9 +1,12 @@
 """What a caller compressed is unpacked up to 16 MiB; a larger batch is never read and stands for its records."""
 
+import asyncio
+import gzip
 import random
 import struct
 import zlib
 from types import SimpleNamespace
+from unittest.mock import ANY
 
 import cramjam
 import pytest
@@ -11,13 +14,18 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from agents.batches import TooLargeBatch
+from agents.batches import UnreadBatch
 from agents.kafka import private, unpacking
 from agents.kafka.private import read_records
 from agents.kafka.unpacking import TooLargeError, unpack
+from audit.reading import Log
 from audit.unpacking import is_too_large
-from schemas.topics import MAX_UNPACKED_BYTES
+from schemas.dead_letters import BATCH_TOO_LARGE, BATCH_UNREADABLE
+from schemas.topics import COMMANDS, MAX_UNPACKED_BYTES
+from tests.audit.test_reading import FakeClient
 
 CODECS = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 HEADER_BYTES = 61
@@ -109,39 +117,30 @@ class Counted:
         raise AssertionError(f"{name} is not bounded")
 
 
-class CountedZlib:
-    """Stands for zlib."""
+class CountedFile(gzip.GzipFile):
+    """Knows how much was unpacked of all files."""
 
-    def __init__(self):
-        self.largest = 0
+    count = 0
 
-    def decompressobj(self, wbits):
-        stream, counted = zlib.decompressobj(wbits), self
-
-        class Stream:
-            def decompress(self, packed, at_most):
-                assert at_most > 0  # 0 is without a limit
-                unpacked = stream.decompress(packed, at_most)
-                counted.largest += len(unpacked)
-                return unpacked
-
-            def __getattr__(self, name):
-                return getattr(stream, name)
-
-        return Stream()
+    def read1(self, size=-1):
+        assert size > 0  # else without a limit
+        unpacked = super().read1(size)
+        CountedFile.count += len(unpacked)
+        return unpacked
 
 
 @every_codec
 def test_no_more_than_the_limit_is_unpacked_of_a_bomb(codec, monkeypatch):
     counted = {name: Counted(getattr(cramjam, name)) for name in ("snappy", "lz4", "zstd")}
     monkeypatch.setattr(unpacking, "cramjam", SimpleNamespace(DecompressionError=cramjam.DecompressionError, **counted))
-    monkeypatch.setattr(unpacking, "zlib", gzip := CountedZlib())
+    monkeypatch.setattr(gzip, "GzipFile", CountedFile)
+    CountedFile.count = 0
     data = bomb(codec)
     with pytest.raises(TooLargeError):
         unpack(codec, memoryview(data))
     # Snappy says how long it is, so nothing is unpacked.
-    unpacked = gzip.largest + sum(it.largest for it in counted.values())
-    assert (unpacked == 0) if codec == CODECS["snappy"] else (0 < unpacked <= MAX_UNPACKED_BYTES + 1)
+    unpacked = CountedFile.count + sum(it.largest for it in counted.values())
+    assert (unpacked == 0) if codec == CODECS["snappy"] else (0 < unpacked <= MAX_UNPACKED_BYTES + 64 * 1024)
     assert is_too_large(codec, data[HEADER_BYTES:])
 
 
@@ -151,14 +150,16 @@ def test_a_batch_above_the_limit_stands_among_the_records_as_one(codec):
     after = batch(codec, [b"c"], base=12)
     records, read_to = read(good, bomb(codec, base=9), position=7)
     assert fields(records[:2]) == fields(DefaultRecordBatch(good))
-    too_large = TooLargeBatch(offset=9, timestamp=T0 + 2, timestamp_type=0, first_offset=9, last_offset=11)
+    too_large = UnreadBatch(
+        BATCH_TOO_LARGE, offset=9, timestamp=T0 + 2, timestamp_type=0, first_offset=9, last_offset=11
+    )
     assert (records[2:], read_to) == ([too_large], 12)
     assert fields(read(after, position=12)[0]) == fields(DefaultRecordBatch(after))
 
 
 def test_a_reader_that_begins_within_a_batch_above_the_limit_still_gets_it_as_one():
     records, read_to = read(bomb(4, base=9), position=11)
-    assert records == [TooLargeBatch(11, T0 + 2, 0, first_offset=9, last_offset=11)]
+    assert records == [UnreadBatch(BATCH_TOO_LARGE, 11, T0 + 2, 0, first_offset=9, last_offset=11)]
     assert read_to == 12
 
 
@@ -190,14 +191,22 @@ def test_a_bomb_ends_the_fetch_so_that_others_get_their_turn():
     assert ([record.first_offset for record in records], read_to) == ([0], 3)
 
 
-def test_a_fetch_hands_out_no_more_records_than_memory_is_meant_for(monkeypatch):
-    monkeypatch.setattr(private, "_MOST_RECORDS", 3)
-    data = batch(4, [b"%d" % n for n in range(7)], base=10)
+def few_records(monkeypatch):
+    monkeypatch.setattr(private, "MOST_RECORDS", 2)
+    monkeypatch.setattr(unpacking, "MOST_RECORDS", 2)
+    for module in (private, unpacking):
+        monkeypatch.setattr(module, "MOST_BEFORE_CHECK", 1)
+
+
+@pytest.mark.parametrize("codec", [0, 4])
+def test_a_fetch_hands_out_no_more_records_than_memory_is_meant_for(monkeypatch, codec):
+    few_records(monkeypatch)
+    data = batch(codec, [b"%d" % n for n in range(7)], base=10), batch(codec, [b"x"], base=17)
     position, steps = 10, []
-    while position < 17:
-        records, position = read(data, position=position)
+    while position < 18:
+        records, position = read(*data[position == 17 :], position=position)
         steps.append([record.offset for record in records])
-    assert steps == [[10, 11, 12], [13, 14, 15], [16]]
+    assert steps == [[10, 11, 12], [13, 14, 15], [16], [17]]
 
 
 def test_what_was_aborted_is_not_unpacked(monkeypatch):
@@ -279,16 +288,115 @@ def test_the_limit_is_that_of_all_parts_together(codec, packed, more):
 
 BROKEN = {
     "gzip that ends in its midst": (1, gzipped(RECORDS)[:-4]),
+    "gzip with something behind it": (1, gzipped(RECORDS) + b"something"),
     "gzip that is none": (1, b"none"),
     "snappy that is none": (2, b"\xff" * 20),
     "snappy of a negative length": (2, XERIAL + struct.pack(">i", -5) + b"block"),
+    "snappy with a second beginning": (2, xerial(RECORDS[:50]) + xerial(RECORDS[50:])),
+    "snappy with something behind it": (2, xerial(RECORDS) + b"\0\0\0"),
     "lz4 that ends in its midst": (3, bytes(cramjam.lz4.compress(RECORDS))[:-9]),
     "zstd that ends in its midst": (4, bytes(cramjam.zstd.compress(RECORDS))[:-9]),
+    "zstd with the beginning of another frame": (4, (bytes(cramjam.zstd.compress(RECORDS)) * 2)[:-9]),
     "zstd that is none": (4, b"none"),
+    "no records": (4, bytes(cramjam.zstd.compress(b"none"))),
+    "more records than are said": (4, bytes(cramjam.zstd.compress(RECORDS * 2))),
+    "fewer records than are said": (4, bytes(cramjam.zstd.compress(b""))),
+    "a header whose name is no text": (4, bytes(cramjam.zstd.compress(RECORDS.replace(b"name", b"\xff\xfe\xfd\xfc")))),
+    "the same, not compressed": (0, RECORDS.replace(b"name", b"\xff\xfe\xfd\xfc")),
 }
 
 
+def written(codec, packed, base):
+    """Return a batch whose header says one record, and whose checksum is right, as a producer sends it."""
+    data = bytearray(batch(0, [b"value"], base=base)[:HEADER_BYTES] + packed)
+    data[22] |= codec
+    struct.pack_into(">i", data, 8, len(data) - 12)
+    struct.pack_into(">I", data, 17, calc_crc32c(bytes(data[21:])))
+    return bytes(data)
+
+
+async def audited(*batches, end):
+    found = []
+    log = Log(FakeClient(batches, at_a_time=9), COMMANDS, 0, 0, end)
+    while not log.done:
+        found += await log.read()
+    return found
+
+
+def alike(records):
+    """Return what the worker and the audit must have in common."""
+    return [
+        (it.reason, getattr(it, "first_offset", it.offset), it.last_offset, it.timestamp)
+        if hasattr(it, "reason")
+        else (it.offset, it.timestamp, it.key, it.value)
+        for it in records
+    ]
+
+
 @pytest.mark.parametrize(("codec", "packed"), BROKEN.values(), ids=BROKEN)
-def test_what_no_codec_writes_is_an_error_and_not_a_large_batch(codec, packed):
-    with pytest.raises((CorruptRecordException, cramjam.DecompressionError, zlib.error)):
-        unpack(codec, packed_as(packed))
+async def test_a_batch_that_cannot_be_read_is_left_out_and_what_lies_around_it_is_read(codec, packed):
+    batches = [batch(0, [b"a"]), written(codec, packed, 1), batch(codec, [b"b"], base=2)]
+    records, read_to = read(*batches)
+    assert (records[1:], read_to) == ([UnreadBatch(BATCH_UNREADABLE, 1, T0, 0, 1, 1)], 2)
+    after, read_to = read(batches[2], position=2)
+    assert [it.value for it in records[:1] + after] == [b"a", b"b"]
+    assert alike(records + after) == alike(await audited(*batches, end=3))
+
+
+@pytest.mark.parametrize("deltas", [[0, 50, 2], [0, 1, 50], [0, 0, 2], [0, 2, 1], [-1, 1, 2]])
+async def test_a_batch_that_numbers_its_records_otherwise_is_left_out(deltas):
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+    for delta in deltas:
+        builder.append(delta, T0, b"k", b"v", [])
+    data = bytearray(struct.pack(">q", 4) + bytes(builder.build())[8:])
+    struct.pack_into(">i", data, 23, 2)  # the last offset's distance from the first
+    struct.pack_into(">I", data, 17, calc_crc32c(bytes(data[21:])))
+    batches = [batch(0, [b"a"], base=3), bytes(data), batch(0, [b"b"], base=7)]
+    records, read_to = read(*batches, position=3)
+    assert (records[1:], read_to) == ([UnreadBatch(BATCH_UNREADABLE, 4, T0, 0, 4, 6)], 7)
+    assert alike(records + read(batches[2], position=7)[0]) == alike(await audited(*batches, end=8))
+
+
+def test_offsets_may_have_holes():
+    gaps = bytearray(batch(0, [b"a", b"b"], base=3))
+    struct.pack_into(">i", gaps, 23, 5)
+    struct.pack_into(">I", gaps, 17, calc_crc32c(bytes(gaps[21:])))
+    records, read_to = read(bytes(gaps), batch(0, [b"c"], base=20))
+    assert ([record.offset for record in records], read_to) == ([3, 4, 20], 21)
+
+
+async def test_none_of_its_records_is_handed_out_also_those_that_could_be_read(monkeypatch):
+    whole = batch(0, [b"a", b"b", b"c"], base=1)
+    last = bytearray(whole)
+    last[whole.rindex(b"name")] = 0xFF
+    struct.pack_into(">I", last, 17, calc_crc32c(bytes(last[21:])))
+    unread = UnreadBatch(BATCH_UNREADABLE, 1, T0 + 2, 0, 1, 3)
+    assert read(batch(0, [b"x"]), bytes(last)) == ([ANY, unread], 4)
+    few_records(monkeypatch)  # so that it would not come at once
+    assert read(bytes(last), position=1) == ([unread], 4)
+    assert read(bytes(last), position=3) == ([unread._replace(offset=3)], 4)
+
+
+def test_a_batch_that_is_damaged_on_its_way_is_an_error_and_not_left_out():
+    for place in (-1, 40):
+        data = bytearray(batch(4, [b"value"], base=1))
+        data[place] ^= 1
+        with pytest.raises(CorruptRecordException):
+            read(batch(0, [b"a"]), bytes(data))
+
+
+TO_SPOIL = {codec: batch(codec, [b'{"type":"tick"}', b"v" * 300, rng.randbytes(20)]) for codec in (0, *CODECS.values())}
+
+
+@pytest.mark.parametrize("codec", TO_SPOIL)
+@settings(max_examples=200)
+@given(data=st.data())
+def test_the_worker_and_the_audit_leave_out_the_same_batches(codec, data):
+    spoiled = bytearray(TO_SPOIL[codec])
+    for _ in range(data.draw(st.integers(1, 3))):
+        spoiled[data.draw(st.integers(HEADER_BYTES, len(spoiled) - 1))] = data.draw(st.integers(0, 255))
+    del spoiled[len(spoiled) - data.draw(st.sampled_from([0, 0, 0, 1, 9])) :]
+    struct.pack_into(">i", spoiled, 8, len(spoiled) - 12)
+    struct.pack_into(">I", spoiled, 17, calc_crc32c(bytes(spoiled[21:])))
+    found, _ = read(bytes(spoiled))
+    assert alike(found) == alike(asyncio.run(audited(bytes(spoiled), end=3)))

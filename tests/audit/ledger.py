@@ -13,9 +13,9 @@ from audit.comparison.trimmed import TrimmedComparison
 from audit.model.oracle import Model
 from audit.model.parts import Expected, Outputs
 from audit.report.report import PartitionReport
-from audit.unpacking import TooLargeBatch
+from audit.unpacking import UnreadBatch
 from schemas.codec import encode
-from schemas.dead_letters import DeadLetter
+from schemas.dead_letters import BATCH_TOO_LARGE, DeadLetter
 from schemas.results import Result
 from schemas.stock_changes import StockChange
 from schemas.topics import DEAD_LETTERS, RESULTS, STOCK_CHANGES
@@ -53,9 +53,9 @@ class Log:
         self.expected.append(self.model.apply(record.offset, record.timestamp, record.key, record.value))
         return self.expected[-1]
 
-    def send_too_large(self, count, at=0):
-        """Append a batch of so many records that is too large to be unpacked."""
-        batch = TooLargeBatch(self.next_offset, self.next_offset + count - 1, T0 + at)
+    def send_unread(self, count, at=0, reason=BATCH_TOO_LARGE):
+        """Append a batch of so many records that are not read."""
+        batch = UnreadBatch(reason, self.next_offset, self.next_offset + count - 1, T0 + at)
         self.commands.append(batch)
         self.expected.append(expected_of(self.model, batch))
         return self.expected[-1]
@@ -87,7 +87,7 @@ def expected_of(model, batch):
     """Apply a batch that is too large; return what must be published for it."""
     kept, out = model.out, Outputs([], [], [])
     model.publish_to(out)
-    model.bury_batch(batch.offset, batch.last_offset, batch.timestamp)
+    model.bury_batch(batch.reason, batch.offset, batch.last_offset, batch.timestamp)
     model.publish_to(kept)
     results, changes = ([json.loads(text) for _, _, text in it] for it in out[:2])
     return Expected(results, changes, [letter for _, _, letter in out.dead_letters])
@@ -178,7 +178,7 @@ class Source:
 
     async def read(self):
         got = self._records[: self._piece]
-        alone = next((place for place, it in enumerate(got) if isinstance(it, TooLargeBatch)), None)
+        alone = next((place for place, it in enumerate(got) if isinstance(it, UnreadBatch)), None)
         if alone is not None:  # as `audit.reading.Log` gives it
             got = got[: alone or 1]
         self._records = self._records[len(got) :]

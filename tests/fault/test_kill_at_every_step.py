@@ -1,10 +1,14 @@
 """A worker is killed (SIGKILL) right before each numbered step of COMMIT and RECOVER; nothing is lost or doubled."""
 
+import gzip
 import itertools
 import json
+import struct
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.util import calc_crc32c
 
 from schemas.partitioner import partition_of
 from schemas.topics import COMMANDS, DEAD_LETTERS, MAX_UNPACKED_BYTES, RESULTS
@@ -64,6 +68,33 @@ async def send_bomb(bootstrap, codec):
     return last, last + 2
 
 
+async def send_unreadable(bootstrap):
+    """Write batches that a broker takes and that nobody can read; return their offsets."""
+    _, partition, command = adjust("unreadable")
+    batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+    for delta in range(3):
+        batch.append(delta, 1, SKU.encode(), command, [("name", b"")])
+    whole = bytes(batch.build())
+    records = whole[61:]
+    found = []
+    for codec, packed in (
+        (1, gzip.compress(records) + b"something else"),
+        (0, records.replace(b"name", b"\xff\xfe\xfd\xfc")),
+        (0, records.replace(b"\x00\x00\x02", b"\x00\x00\x60")),  # the second record's offset
+    ):
+        data = bytearray(whole[:61] + packed)
+        data[22] |= codec
+        struct.pack_into(">i", data, 8, len(data) - 12)
+        struct.pack_into(">I", data, 17, calc_crc32c(bytes(data[21:])))
+        async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+            sent = producer.create_batch()
+            sent.append(key=None, value=b"", timestamp=None)
+            sent._build = lambda data=data: bytes(data)
+            first = (await (await producer.send_batch(sent, COMMANDS, partition=partition))).offset
+        found.append((first, first + 2))
+    return found
+
+
 async def published(bootstrap, topic):
     """Read what stands in the partition of the SKU."""
     place = TopicPartition(topic, partition_of(SKU, PARTITIONS))
@@ -79,11 +110,10 @@ async def published(bootstrap, topic):
     return found
 
 
-async def test_a_worker_killed_while_it_buries_batches_that_are_too_large_writes_one_letter_for_each(
-    kafka, start_worker, data_dir
-):
+async def test_a_worker_killed_while_it_buries_whole_batches_writes_one_letter_for_each(kafka, start_worker, data_dir):
     await send(kafka.bootstrap, [adjust("before")])
     bombs = [await send_bomb(kafka.bootstrap, codec) for codec in ("gzip", "snappy", "lz4", "zstd")]
+    unreadable = await send_unreadable(kafka.bootstrap)
     await send(kafka.bootstrap, [adjust("behind")])
     for failpoint in ("commit.4:kill:2", "commit.5:kill:1"):
         assert await start_worker(data_dir, failpoint=failpoint).dead() == -9
@@ -92,7 +122,8 @@ async def test_a_worker_killed_while_it_buries_batches_that_are_too_large_writes
     await assert_audit_equal(kafka.bootstrap)
     assert await successor.stop() == 0
     letters = [dict(it.headers) for it in await published(kafka.bootstrap, DEAD_LETTERS)]
-    of_batches = [it for it in letters if it["reason"] == b"batch_too_large"]
-    assert [(int(it["offset"]), int(it["last_offset"])) for it in of_batches] == bombs
+    for reason, batches in ((b"batch_too_large", bombs), (b"batch_unreadable", unreadable)):
+        of_batches = [it for it in letters if it["reason"] == reason]
+        assert [(int(it["offset"]), int(it["last_offset"])) for it in of_batches] == batches
     results = [json.loads(it.value) for it in await published(kafka.bootstrap, RESULTS)]
     assert [it["command_id"] for it in results if it["sku"] == SKU] == ["before", "behind"]

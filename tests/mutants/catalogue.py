@@ -419,6 +419,14 @@ _OF_UNPACKING = (
         UNPACKING,
     ),
     _one(
+        "believe-all-offsets",
+        "a batch whose records are numbered otherwise than its header says is left out",
+        "agents/kafka/private.py",
+        "    if [record.offset for record in records] == list(range(position, end)):\n",
+        "    if True:\n",
+        UNPACKING,
+    ),
+    _one(
         "into-a-large-batch",
         "the position goes behind the last offset of a batch that is too large",
         FOLD,

@@ -1,4 +1,4 @@
-"""The audit expects one dead letter for a batch that is too large to be unpacked, and reads no record of it."""
+"""The audit expects one dead letter for a batch that is left out as a whole, and reads no record of it."""
 
 import struct
 
@@ -8,7 +8,8 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from audit.checkpoint import fingerprint
 from audit.past import AtOffset, AtTime, fold
 from audit.reading import Log
-from audit.unpacking import TooLargeBatch
+from audit.unpacking import UnreadBatch
+from schemas.dead_letters import BATCH_TOO_LARGE, BATCH_UNREADABLE
 from schemas.topics import COMMANDS, MAX_UNPACKED_BYTES, RESULTS
 from tests.audit.ledger import T0, Source
 from tests.audit.test_reading import FakeClient
@@ -35,12 +36,12 @@ async def test_it_is_read_alone_and_what_lies_around_it_as_ever(codec):
     batches = [batch(codec, 0, 9, 9), batch(codec, 2, 1, MAX_UNPACKED_BYTES, 1), batch(codec, 5, 9)]
     before, alone, after = await read_all(Log(FakeClient(batches, at_a_time=3), COMMANDS, 0, 0, 6))
     assert [record.offset for record in before + after] == [0, 1, 5]
-    assert alone == [TooLargeBatch(2, 4, T0 + 2)]
+    assert alone == [UnreadBatch(BATCH_TOO_LARGE, 2, 4, T0 + 2)]
 
 
 async def test_a_log_that_begins_within_it_gives_it_whole():
     client = FakeClient([batch(ZSTD, 2, 1, MAX_UNPACKED_BYTES, 1)])
-    assert await read_all(Log(client, COMMANDS, 0, 4, 5)) == [[TooLargeBatch(2, 4, T0 + 2)]]
+    assert await read_all(Log(client, COMMANDS, 0, 4, 5)) == [[UnreadBatch(BATCH_TOO_LARGE, 2, 4, T0 + 2)]]
 
 
 async def test_the_ledgers_own_topics_have_no_such_limit():
@@ -53,7 +54,7 @@ def around(log):
     """Return a log with a batch of 5 records between two commands; a reservation expires with it."""
     log.stocked(a=10)
     log.do("reserve", reservation_id="r", quantity=4, ttl_ms=100)
-    expected = log.send_too_large(5, at=100)
+    expected = log.send_unread(5, at=100)
     assert [result["type"] for result in expected.results] == ["expire"]
     log.do("reserve", at=200, reservation_id="s", quantity=10)
     return log
@@ -83,6 +84,15 @@ async def test_a_letter_that_is_missing_doubled_or_says_otherwise_is_a_differenc
                                                     ("lost", "doubled", "altered", "altered")]  # fmt: skip
 
 
+async def test_the_reason_of_its_letter_is_compared(log, published):
+    log.send_unread(3, reason=BATCH_UNREADABLE)
+    found = published(log)
+    assert (await found.audit()).sound
+    headers = dict(found.letters[0].headers)
+    found.letters[0] = found.letters[0]._replace(headers=tuple((headers | {"reason": b"batch_too_large"}).items()))
+    assert said(await found.audit()) == [("dead_letter", "altered", 0)]
+
+
 async def test_a_position_that_did_not_pass_it_is_a_difference(around, published):
     found = published(around)
     found.edit_row(b"P", 1, 3)
@@ -102,7 +112,7 @@ async def test_its_letter_is_left_out_where_the_log_begins_within_it(around, pub
 
 
 def test_a_checkpoint_behind_it_knows_it_again():
-    batch = TooLargeBatch(2, 6, T0)
+    batch = UnreadBatch(BATCH_TOO_LARGE, 2, 6, T0)
     assert fingerprint(batch.offset, batch.timestamp, batch.value) == fingerprint(2, T0, None)
 
 
