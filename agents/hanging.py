@@ -204,13 +204,13 @@ async def _outcome(
         return _OUTCOMES[state.word]
     for place in places:
         if place != hanging.place:
-            outcome = await _told_by(client, place, state.producer_id, hanging.epoch)
+            outcome = await _outcome_in_log(client, place, state.producer_id, hanging.epoch)
             if outcome is not None:
                 return outcome
     return None
 
 
-async def _told_by(client: AIOKafkaClient, place: TopicPartition, producer_id: int, epoch: int) -> bool | None:
+async def _outcome_in_log(client: AIOKafkaClient, place: TopicPartition, producer_id: int, epoch: int) -> bool | None:
     """Read a log for how a producer's transaction of an epoch ended; None when it does not tell.
 
     Its marker tells. So does a record of the next epoch: our clients only ever commit, and who aborts in their stead
