@@ -31,6 +31,8 @@ _XERIAL = b"\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01"
 _BUFFER_IS_FULL = "failed to write whole buffer"
 # A caller can put 2 million records without key and value into `MAX_UNPACKED_BYTES`; each takes 200 bytes of memory.
 MOST_RECORDS = 100_000
+# After this no further batch of a Fetch is unpacked: 16 times of what a Fetch asks for. Three answers wait at a time.
+FETCH_UNPACKED_BYTES = 4 * 1024 * 1024
 # A batch of more records than this is read to its end before the first is handed out, for one that cannot be read is
 # left out as a whole; a smaller one is handed out as a whole. 1 MiB of usual commands are 6,000.
 MOST_BEFORE_CHECK = 10_000
@@ -54,7 +56,7 @@ class TooLargeError(Exception):
 class CallersBatches:
     """Record batches as a Fetch gave them, for aiokafka's `PartitionRecords`; none is unpacked above the limit.
 
-    Ends early once all batches together have come to the limit, so that many small ones cannot do what a large one may
+    Ends early once `FETCH_UNPACKED_BYTES` have been unpacked, so that many small ones cannot do what a large one may
     not. The reader asks for the rest with its next Fetch.
 
     Args:
@@ -70,7 +72,7 @@ class CallersBatches:
         batches: Any = MemoryRecords(data)
         self._next = batches.next_batch
         self._at = 0  # where in `data` a batch begins: the next one, or one before it
-        self._left = MAX_UNPACKED_BYTES
+        self._left = FETCH_UNPACKED_BYTES
         self._records = 0
         # aiokafka's own method, until the room is used up: most batches are not compressed, and must cost nothing.
         self.has_next: Callable[[], bool] = batches.has_next

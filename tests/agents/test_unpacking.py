@@ -177,7 +177,7 @@ def test_of_a_topic_that_only_holdfast_writes_every_batch_is_read_whole():
 
 
 def test_many_batches_are_not_unpacked_at_once():
-    large = [of_size(4, MAX_UNPACKED_BYTES * 2 // 5)] * 5
+    large = [of_size(4, unpacking.FETCH_UNPACKED_BYTES * 2 // 5)] * 5
     batches = [struct.pack(">q", base) + data[8:] for base, data in enumerate(large)]
     position, steps = 0, []
     while position < 5:
