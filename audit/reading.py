@@ -19,7 +19,7 @@ from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 from aiokafka.record.memory_records import MemoryRecords
 
 from audit.comparison.compare import OUTPUTS
-from audit.comparison.rows import POSITION, Ledger
+from audit.comparison.rows import POSITION, LedgerSnapshot
 from audit.comparison.streams import Record
 from audit.problems import CannotAudit
 from audit.unpacking import UNREADABLE, UnreadBatch, in_order, is_too_large
@@ -262,7 +262,7 @@ class Kafka:
         await log.close()
         return not records
 
-    async def ledger(self, partition: int, since: int | None = None) -> Ledger:
+    async def ledger(self, partition: int, since: int | None = None) -> LedgerSnapshot:
         """Read the ledger as its changelog has it now.
 
         Args:
@@ -331,8 +331,8 @@ async def _only(ask: Any, topic: str, partition: int) -> int:
     return offsets[place]
 
 
-def _ledger_of(values: dict[bytes, bytes | None], end: int) -> Ledger:
+def _ledger_of(values: dict[bytes, bytes | None], end: int) -> LedgerSnapshot:
     try:
-        return Ledger.of(values, end)
+        return LedgerSnapshot.of(values, end)
     except ValueError as error:
         raise CannotAudit(str(error)) from error

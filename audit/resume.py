@@ -2,7 +2,7 @@
 
 from audit.checkpoint import Manifest, Mark, Writer, fingerprint
 from audit.comparison.compare import ModelComparison
-from audit.comparison.rows import Ledger
+from audit.comparison.rows import LedgerSnapshot
 from audit.problems import CannotAudit
 from audit.reading import Kafka
 from schemas.topics import CHANGELOG, COMMANDS
@@ -48,7 +48,7 @@ async def check_log(kafka: Kafka, mark: Mark) -> None:
         )
 
 
-async def ledger_since(kafka: Kafka, partition: int, mark: Mark) -> Ledger:
+async def ledger_since(kafka: Kafka, partition: int, mark: Mark) -> LedgerSnapshot:
     """Read what the ledger has written since a checkpoint.
 
     Raises:
@@ -78,7 +78,7 @@ async def ledger_since(kafka: Kafka, partition: int, mark: Mark) -> Ledger:
     return ledger
 
 
-def mark_of(comparison: ModelComparison, writer: Writer, ledger: Ledger, before: Mark | None) -> Mark:
+def mark_of(comparison: ModelComparison, writer: Writer, ledger: LedgerSnapshot, before: Mark | None) -> Mark:
     """Complete a partition's file, and say where it stands."""
     position = comparison.report.position
     name, digest = writer.finish(comparison.results.digest, comparison.changes.digest, position)

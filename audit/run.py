@@ -29,7 +29,7 @@ from audit.checkpoint import (
 from audit.comparison.compare import OUTPUTS, ModelComparison, compare_partition
 from audit.comparison.digest import Digest
 from audit.comparison.formats import show_document
-from audit.comparison.rows import Ledger
+from audit.comparison.rows import LedgerSnapshot
 from audit.comparison.trimmed import TrimmedComparison
 from audit.model.oracle import Model
 from audit.problems import CannotAudit
@@ -323,7 +323,7 @@ async def _show_commands(kafka: Kafka, report: PartitionReport) -> None:
         difference.command = shown[offset]
 
 
-def _check_position(report: PartitionReport, ledger: Ledger, begin: int, end: int) -> None:
+def _check_position(report: PartitionReport, ledger: LedgerSnapshot, begin: int, end: int) -> None:
     """See that the ledger's position lies within the log: outside of it, commands are gone that were never applied."""
     if ledger.next_offset is None or begin <= ledger.next_offset <= end:
         return

@@ -18,7 +18,7 @@ from gateway.metrics import Metrics
 from gateway.openapi import openapi_document
 from gateway.operations import Operations
 from gateway.problems import MEDIA_TYPE, REFUSALS, AnyCode, GatewayCode, problem_body
-from gateway.requests import KafkaLedger, Ledger
+from gateway.requests import KafkaLedger, LedgerClient
 from gateway.routes import ROUTES, Parts
 from gateway.stock_change_stream import StockChangeStreams
 from gateway.view_reader import ViewReader
@@ -37,7 +37,7 @@ class Gateway:
     """
 
     def __init__(
-        self, config: GatewayConfig, ledger: Ledger | None = None, *, stopping: asyncio.Event | None = None
+        self, config: GatewayConfig, ledger: LedgerClient | None = None, *, stopping: asyncio.Event | None = None
     ) -> None:
         self.config = config
         self.view = AvailabilityView()
@@ -45,7 +45,7 @@ class Gateway:
         self.stopping = stopping or asyncio.Event()
         self.failed = asyncio.Event()
         self._kafka = KafkaLedger(config) if ledger is None else None
-        self.ledger: Ledger = ledger or self._kafka  # type: ignore[assignment]
+        self.ledger: LedgerClient = ledger or self._kafka  # type: ignore[assignment]
         self.metrics = Metrics(
             in_flight=lambda: self.ledger.in_flight,
             view_size=lambda: len(self.view),

@@ -13,7 +13,7 @@ from gateway.incoming import HttpRequest, Query, header, prefers_async, read_bod
 from gateway.pending import Answer
 from gateway.problems import REFUSALS, GatewayCode, Refused, Stopping, problem_body
 from gateway.replies import JSON, Reply, document, problem
-from gateway.requests import Ledger
+from gateway.requests import LedgerClient
 from schemas.codec import encode
 from schemas.codes import Code
 from schemas.explain import explain
@@ -38,7 +38,7 @@ class CommandRoutes:
         stopping: set when the process is to end. A request that is cancelled from then on is told its command's id.
     """
 
-    def __init__(self, config: GatewayConfig, ledger: Ledger, stopping: asyncio.Event) -> None:
+    def __init__(self, config: GatewayConfig, ledger: LedgerClient, stopping: asyncio.Event) -> None:
         self._config = config
         self._ledger = ledger
         self._stopping = stopping

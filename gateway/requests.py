@@ -34,7 +34,7 @@ _MAX_BATCH_BYTES = 256 * 1024
 _log = structlog.get_logger("holdfast.gateway")
 
 
-class Ledger(Protocol):
+class LedgerClient(Protocol):
     """What the routes need of the other side: commands go in, results come back."""
 
     async def ask(self, command: Composed) -> Answer:

@@ -17,7 +17,7 @@ from gateway.incoming import HttpRequest, Query, header
 from gateway.problems import KafkaUnavailable, Refused, TooManyRequests
 from gateway.reader import Positions, close_reader, open_reader
 from gateway.replies import Reply
-from gateway.requests import Ledger
+from gateway.requests import LedgerClient
 from schemas.codes import Code
 from schemas.topics import STOCK_CHANGES
 
@@ -40,7 +40,7 @@ class StockChangeStreams:
         stopping: set when the process is to end.
     """
 
-    def __init__(self, config: GatewayConfig, ledger: Ledger, stopping: asyncio.Event) -> None:
+    def __init__(self, config: GatewayConfig, ledger: LedgerClient, stopping: asyncio.Event) -> None:
         self._config = config
         self._ledger = ledger
         self._stopping = stopping

@@ -7,7 +7,7 @@ import msgspec
 
 from audit.comparison.changes import difference_of, oversold
 from audit.comparison.formats import change_key, show_document
-from audit.comparison.rows import Ledger, read_row, show_key
+from audit.comparison.rows import LedgerSnapshot, read_row, show_key
 from audit.comparison.streams import Record
 from audit.model.documents import QUANTITIES, Json
 from audit.report.report import Difference, PartitionReport, What
@@ -27,7 +27,9 @@ class ChangeChecks:
         head_missing: the topic has lost its beginning.
     """
 
-    def __init__(self, report: PartitionReport, ledger: Ledger, *, compactable_until: int, head_missing: bool) -> None:
+    def __init__(
+        self, report: PartitionReport, ledger: LedgerSnapshot, *, compactable_until: int, head_missing: bool
+    ) -> None:
         self.report = report
         self.compactable_until = compactable_until
         self.compared = self.rows_compared = 0

@@ -7,7 +7,7 @@ from audit.checkpoint import State, fingerprint
 from audit.comparison.changes import COMPACTION_LAG_MS, ChangeStream
 from audit.comparison.formats import DEAD_LETTER, RESULT
 from audit.comparison.invariants import check_oversold, check_sequence, check_state
-from audit.comparison.rows import POSITION, Ledger, compare_rows, digest_rows
+from audit.comparison.rows import POSITION, LedgerSnapshot, compare_rows, digest_rows
 from audit.comparison.streams import Record, Stream
 from audit.model.oracle import Model
 from audit.model.parts import Outputs
@@ -128,7 +128,7 @@ class ModelComparison:
         self,
         report: PartitionReport,
         state: State,
-        ledger: Ledger,
+        ledger: LedgerSnapshot,
         *,
         heads_missing: Iterable[str] = (),
         now_ms: int,

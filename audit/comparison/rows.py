@@ -20,7 +20,7 @@ _decode = msgspec.msgpack.Decoder().decode
 _position_decoder = msgspec.msgpack.Decoder(tuple[int, int, int, Any])
 
 
-class Ledger(NamedTuple):
+class LedgerSnapshot(NamedTuple):
     """The last value of every key of a partition's changelog, and what its position row says.
 
     Args:
@@ -38,7 +38,7 @@ class Ledger(NamedTuple):
     end: int = 0
 
     @classmethod
-    def of(cls, values: dict[bytes, bytes | None], end: int = 0) -> "Ledger":
+    def of(cls, values: dict[bytes, bytes | None], end: int = 0) -> "LedgerSnapshot":
         """Read the position row out of a changelog's last values; it is taken out of them.
 
         Raises:
@@ -56,7 +56,7 @@ class Ledger(NamedTuple):
         return cls(values, next_offset, now_ms, incarnation, end)
 
 
-def compare_rows(model: Model, ledger: Ledger, report: PartitionReport) -> int:
+def compare_rows(model: Model, ledger: LedgerSnapshot, report: PartitionReport) -> int:
     """Compare the ledger's rows with those of the model; differences are added to the report. Uses up the rows.
 
     When the model kept which rows were touched, only those are compared, and those that the changelog tells of.

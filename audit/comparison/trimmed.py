@@ -9,7 +9,7 @@ from audit.comparison.change_checks import ChangeChecks
 from audit.comparison.changes import COMPACTION_LAG_MS
 from audit.comparison.compare import Output
 from audit.comparison.formats import DEAD_LETTER, RESULT
-from audit.comparison.rows import Ledger
+from audit.comparison.rows import LedgerSnapshot
 from audit.comparison.streams import Record, Stream, parse
 from audit.model.documents import Json
 from audit.report.report import Compared, PartitionReport
@@ -82,7 +82,7 @@ class TrimmedComparison:
     """
 
     def __init__(
-        self, report: PartitionReport, ledger: Ledger, *, heads_missing: Iterable[str] = (), now_ms: int
+        self, report: PartitionReport, ledger: LedgerSnapshot, *, heads_missing: Iterable[str] = (), now_ms: int
     ) -> None:
         self.report = report
         self.position = ledger.next_offset or 0

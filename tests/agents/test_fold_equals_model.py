@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 from agents import batches
 from agents.batches import UnreadBatch
 from agents.fold import fold
-from audit.comparison.rows import Ledger as Published
-from audit.comparison.rows import compare_rows
+from audit.comparison.rows import LedgerSnapshot, compare_rows
 from audit.model import adjust as model_rule
 from audit.model.oracle import Model
 from audit.report.report import PartitionReport
@@ -287,7 +286,7 @@ def assert_records_equal(records, plan):
 def assert_rows_equal(model, recorder):
     values = {key: value for _, key, value in recorder.changelog}
     report = PartitionReport(partition=0, log_start=0, log_end=0, position=0)
-    published = Published.of({key: value for key, value in values.items() if value is not None})
+    published = LedgerSnapshot.of({key: value for key, value in values.items() if value is not None})
     compare_rows(model, published, report)
     assert report.differences == []
     for key, value in values.items():

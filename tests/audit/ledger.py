@@ -8,7 +8,7 @@ import msgspec
 from audit.checkpoint import State
 from audit.comparison.compare import OUTPUTS, ModelComparison, compare_partition
 from audit.comparison.digest import Digest
-from audit.comparison.rows import Ledger
+from audit.comparison.rows import LedgerSnapshot
 from audit.comparison.trimmed import TrimmedComparison
 from audit.model.oracle import Model
 from audit.model.parts import Expected, Outputs
@@ -146,7 +146,7 @@ class Published:
 
     async def audit(self, *, piece=7, log_start=0, at_position=None):
         """Compare, reading all logs in pieces; the report."""
-        ledger = Ledger.of(dict(self.rows))
+        ledger = LedgerSnapshot.of(dict(self.rows))
         report = PartitionReport(
             partition=0, log_start=log_start, log_end=next_offset_of(self.commands), position=ledger.next_offset or 0
         )

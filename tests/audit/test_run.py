@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from audit import CannotAudit, audit
 from audit import run as run_module
-from audit.comparison.rows import POSITION, Ledger
+from audit.comparison.rows import POSITION, LedgerSnapshot
 from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, RESULTS, STOCK_CHANGES
 from tests.audit.ledger import Source
 
@@ -65,7 +65,7 @@ class FakeKafka:
 
     async def ledger(self, _partition, since=None):
         rows = self.published.rows if since is None else self.written_since
-        return Ledger.of(dict(rows), self.changelog_end)
+        return LedgerSnapshot.of(dict(rows), self.changelog_end)
 
     async def position(self, _partition):
         if self.next_positions:
@@ -195,7 +195,7 @@ async def test_a_position_beyond_the_end_of_the_log_is_a_difference(kafka):
 @pytest.mark.parametrize("row", [[1], ["x"], [1, "a", 2, 3], 7, b"", {}])
 def test_a_position_that_is_none_is_refused(row):
     with pytest.raises(ValueError, match="position row"):
-        Ledger.of({POSITION: msgspec.msgpack.encode(row)})
+        LedgerSnapshot.of({POSITION: msgspec.msgpack.encode(row)})
 
 
 async def test_partitions_may_be_audited_each_by_itself(kafka, monkeypatch):

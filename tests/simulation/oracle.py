@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.record.memory_records import MemoryRecords
 
-from audit.comparison.rows import Ledger, compare_rows
+from audit.comparison.rows import LedgerSnapshot, compare_rows
 from audit.model.oracle import Model
 from audit.report.report import PartitionReport
 from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, RESULTS, STOCK_CHANGES
@@ -38,7 +38,7 @@ def last_rows(cluster: Cluster, partition: int) -> dict[bytes, bytes]:
 
 def position(cluster: Cluster, partition: int) -> int | None:
     """Return the next command's offset, as the changelog has it."""
-    return Ledger.of(last_rows(cluster, partition)).next_offset
+    return LedgerSnapshot.of(last_rows(cluster, partition)).next_offset
 
 
 def check_partition(cluster: Cluster, partition: int, partitions: int, stores: list[Drive]) -> int:
@@ -73,7 +73,7 @@ def check_partition(cluster: Cluster, partition: int, partitions: int, stores: l
     for store in stores:
         _compare_store(partition, rows, store)
     report = PartitionReport(partition=partition, log_start=0, log_end=0, position=0)
-    compare_rows(model, Ledger.of(rows), report)
+    compare_rows(model, LedgerSnapshot.of(rows), report)
     if report.differences:
         raise Wrong(f"rows of partition {partition}: {report.differences[0]}")
     return len(commands)
