@@ -10,7 +10,7 @@ from msgspec import Meta
 from gateway.availability import AvailabilityView, Available
 from gateway.config import GatewayConfig
 from gateway.incoming import HttpRequest, Query, read_body
-from gateway.problems import Refused, TooManyRequests, ViewBehind, ViewNotReady
+from gateway.problems import RequestRefused, TooManyRequests, ViewBehind, ViewNotReady
 from gateway.replies import JSON, Reply
 from gateway.view_reader import ViewReader
 from schemas.characters import first_bad_field
@@ -117,10 +117,10 @@ def _asked_for(body: bytes, sku_field: str, max_skus: int) -> AvailabilityBody:
     except msgspec.ValidationError as error:
         field = field_of(error)[:MAX_ECHO]  # a caller may name a field at any length
         if field == "$":  # no object at all
-            raise Refused(Code.MALFORMED) from None
+            raise RequestRefused(Code.MALFORMED) from None
         raise _wrong(field, body, sku_field, _problem_of(error, field, body)) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Refused(Code.MALFORMED) from None
+        raise RequestRefused(Code.MALFORMED) from None
     if not 1 <= len(asked.skus) <= max_skus:
         raise _invalid(sku_field, f"1 to {max_skus} SKUs may be asked for at a time, not {len(asked.skus)}.")
     if asked.min_seq is not None and len(asked.skus) != 1:
@@ -146,10 +146,10 @@ def _problem_of(error: msgspec.ValidationError, field: str, body: bytes) -> Prob
     return problem_of(error, field, -1 if is_negative else 1, integers=_INTEGERS)
 
 
-def _wrong(field: str, body: bytes, sku_field: str, problem: Problem | None) -> Refused:
+def _wrong(field: str, body: bytes, sku_field: str, problem: Problem | None) -> RequestRefused:
     name = field.replace("skus", sku_field, 1)
     return _invalid(name, explain(field, problem, body, kind=AvailabilityBody, name=name))
 
 
-def _invalid(field: str, detail: str) -> Refused:
-    return Refused(Code.INVALID_FIELD, detail=detail, field=field)
+def _invalid(field: str, detail: str) -> RequestRefused:
+    return RequestRefused(Code.INVALID_FIELD, detail=detail, field=field)

@@ -11,7 +11,7 @@ from gateway.compose import Composed, compose, compose_query, idempotency_key
 from gateway.config import GatewayConfig
 from gateway.incoming import HttpRequest, Query, header, prefers_async, read_body
 from gateway.pending import Answer
-from gateway.problems import REFUSALS, GatewayCode, Refused, Stopping, problem_body
+from gateway.problems import REFUSALS, GatewayCode, RequestRefused, Stopping, problem_body
 from gateway.replies import JSON, Reply, document, problem
 from gateway.requests import LedgerClient
 from schemas.codec import encode
@@ -71,7 +71,7 @@ class CommandRoutes:
             return _reply(answer, 200, command)
         found = bytes(answer.head.of_command)
         if found == b"null":
-            raise Refused(GatewayCode.UNKNOWN_COMMAND, command_id=command.command_id)
+            raise RequestRefused(GatewayCode.UNKNOWN_COMMAND, command_id=command.command_id)
         return document(200, found, command.command_id)
 
     async def _command(self, request: HttpRequest, type_: str, accepted_status: int, id_field: str | None) -> Reply:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Raw
 
-from gateway.problems import Refused
+from gateway.problems import RequestRefused
 from schemas.codec import Unreadable, decode_command, encode
 from schemas.codes import Code
 from schemas.commands import IDENTIFIER_PATTERN, Reserve, Tick, tag_of
@@ -46,13 +46,13 @@ def idempotency_key(header: bytes | None) -> str | None:
     """Read the `Idempotency-Key` header.
 
     Raises:
-        Refused: it is no identifier.
+        RequestRefused: it is no identifier.
     """
     if header is None:
         return None
     key = header.decode("latin-1")
     if _is_identifier(key) is None:
-        raise Refused(
+        raise RequestRefused(
             Code.INVALID_FIELD,
             detail="The header Idempotency-Key must be 1 to 64 characters of [A-Za-z0-9._:-].",
             field="command_id",
@@ -70,14 +70,14 @@ def compose(type_: str, body: bytes, *, key: str | None, in_path: Mapping[str, s
         in_path: the fields that stand in the path.
 
     Raises:
-        Refused: `malformed`, or `invalid_field` with the field.
+        RequestRefused: `malformed`, or `invalid_field` with the field.
     """
     try:
         fields = _fields_of(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Refused(Code.MALFORMED, command_id=key) from None
+        raise RequestRefused(Code.MALFORMED, command_id=key) from None
     if _given(fields, "type"):
-        raise Refused(Code.INVALID_FIELD, detail="The route gives the type.", field="type", command_id=key)
+        raise RequestRefused(Code.INVALID_FIELD, detail="The route gives the type.", field="type", command_id=key)
     if key is not None:
         _set(fields, "command_id", key, key)
     elif not _given(fields, "command_id"):
@@ -100,7 +100,7 @@ def compose_query(sku: str, *, reservation_id: str | None = None, of_command_id:
     """Make a query, under an id of its own: a read that were replayed would be stale.
 
     Raises:
-        Refused: `invalid_field` with the field.
+        RequestRefused: `invalid_field` with the field.
     """
     command_id = new_command_id()
     query: dict[str, str] = {"type": "query", "command_id": command_id, "sku": sku}
@@ -119,7 +119,7 @@ def _given(fields: dict[str, Raw], name: str) -> bool:
 
 def _set(fields: dict[str, Raw], name: str, value: str, key: str | None) -> None:
     if _given(fields, name) and _decoded(fields[name]) != value:
-        raise Refused(
+        raise RequestRefused(
             Code.INVALID_FIELD, detail=f"The body's {name} is not the request's own.", field=name, command_id=key
         )
     fields[name] = Raw(encode(value))
@@ -137,7 +137,7 @@ def _checked(value: bytes, key: str | None) -> Composed:
         command = decode_command(value)
     except Unreadable as error:
         named = explain(error.field, error.problem, value) if error.field else None
-        raise Refused(error.code, detail=named, field=error.field, command_id=key or error.command_id) from None
+        raise RequestRefused(error.code, detail=named, field=error.field, command_id=key or error.command_id) from None
     if isinstance(command, Tick):  # no route makes one
-        raise Refused(Code.INVALID_FIELD, field="type")
+        raise RequestRefused(Code.INVALID_FIELD, field="type")
     return Composed(command.command_id, command.sku, value)

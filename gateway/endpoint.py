@@ -7,7 +7,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from gateway.incoming import HttpRequest
 from gateway.metrics import Observe
-from gateway.problems import Refused, Stopping
+from gateway.problems import RequestRefused, Stopping
 from gateway.replies import Reply, refusal
 from gateway.routes import Parts, Route
 
@@ -33,7 +33,7 @@ def handler_of(
             if stopping.is_set() and not is_served_to_the_end:
                 raise Stopping
             reply = await act(request)
-        except Refused as error:
+        except RequestRefused as error:
             reply = refusal(error, retry_after_s)
         except asyncio.CancelledError:
             if not stopping.is_set():

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 from litestar import Request
 
-from gateway.problems import BodyTooLarge, Refused
+from gateway.problems import BodyTooLarge, RequestRefused
 from schemas.codec import MAX_ECHO
 from schemas.codes import Code
 
@@ -61,7 +61,7 @@ class Query:
         known: the parameters that the route knows.
 
     Raises:
-        Refused: `invalid_field` with the parameter's name.
+        RequestRefused: `invalid_field` with the parameter's name.
     """
 
     def __init__(self, request: HttpRequest, known: Collection[str]) -> None:
@@ -69,11 +69,11 @@ class Query:
         try:
             self._pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict")
         except (UnicodeDecodeError, ValueError):
-            raise Refused(Code.MALFORMED, detail="The query string is not percent-encoded UTF-8.") from None
+            raise RequestRefused(Code.MALFORMED, detail="The query string is not percent-encoded UTF-8.") from None
         for name, _ in self._pairs:
             if name not in known:
                 shown = name[:MAX_ECHO]  # a caller may name a parameter at any length
-                raise Refused(Code.INVALID_FIELD, detail=f"The route has no parameter {shown}.", field=shown)
+                raise RequestRefused(Code.INVALID_FIELD, detail=f"The route has no parameter {shown}.", field=shown)
 
     def all(self, name: str) -> list[str]:
         """Return all values of a parameter."""
@@ -83,12 +83,12 @@ class Query:
         """Return the value of a parameter that may stand once at most."""
         values = self.all(name)
         if len(values) > 1:
-            raise Refused(Code.INVALID_FIELD, detail=f"The parameter {name} may be given once.", field=name)
+            raise RequestRefused(Code.INVALID_FIELD, detail=f"The parameter {name} may be given once.", field=name)
         return values[0] if values else None
 
     def needed(self, name: str) -> str:
         """Return the value of a parameter that must be there, once."""
         value = self.one(name)
         if value is None:
-            raise Refused(Code.INVALID_FIELD, detail=f"The parameter {name} is needed.", field=name)
+            raise RequestRefused(Code.INVALID_FIELD, detail=f"The parameter {name} is needed.", field=name)
         return value

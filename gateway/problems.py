@@ -1,6 +1,6 @@
 """Owns the refusals: which HTTP status each code has, and what a refused request is told.
 
-Refused                   a request that gets no result document
+RequestRefused            a request that gets no result document
   BodyTooLarge            413
   TooManyRequests         429, with Retry-After
   KafkaUnavailable        503, with Retry-After
@@ -142,7 +142,7 @@ def problem_body(
     )
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request is answered without a result of the ledger.
 
     Args:
@@ -176,14 +176,14 @@ class Refused(Exception):
         return problem_body(self.code, detail=self.detail, field=self.field)
 
 
-class BodyTooLarge(Refused):
+class BodyTooLarge(RequestRefused):
     """The body is longer than the route takes."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(GatewayCode.BODY_TOO_LARGE, detail=f"The body is too large: at most {limit} bytes are taken.")
 
 
-class TooManyRequests(Refused):
+class TooManyRequests(RequestRefused):
     """As many requests wait as may."""
 
     def __init__(self, limit: int, *, command_id: str | None = None) -> None:
@@ -191,7 +191,7 @@ class TooManyRequests(Refused):
         super().__init__(GatewayCode.TOO_MANY_REQUESTS, detail=detail, command_id=command_id)
 
 
-class KafkaUnavailable(Refused):
+class KafkaUnavailable(RequestRefused):
     """Kafka cannot be reached, or does not take the command."""
 
     def __init__(self, reason: str, *, command_id: str | None = None) -> None:
@@ -199,28 +199,28 @@ class KafkaUnavailable(Refused):
         super().__init__(GatewayCode.KAFKA_UNAVAILABLE, detail=detail, command_id=command_id)
 
 
-class Stopping(Refused):
+class Stopping(RequestRefused):
     """The gateway stops: a command that was sent may or may not be applied."""
 
     def __init__(self, *, command_id: str | None = None) -> None:
         super().__init__(GatewayCode.STOPPING, command_id=command_id)
 
 
-class ViewNotReady(Refused):
+class ViewNotReady(RequestRefused):
     """The availability view has not seen all of the past yet."""
 
     def __init__(self) -> None:
         super().__init__(GatewayCode.VIEW_NOT_READY)
 
 
-class ResultTimeout(Refused):
+class ResultTimeout(RequestRefused):
     """No result came within the request's time: the command may or may not be applied."""
 
     def __init__(self, *, command_id: str) -> None:
         super().__init__(GatewayCode.RESULT_TIMEOUT, command_id=command_id)
 
 
-class ViewBehind(Refused):
+class ViewBehind(RequestRefused):
     """The view did not reach the sequence number that was asked for."""
 
     def __init__(self, min_seq: int, seq: int) -> None:

@@ -2,7 +2,7 @@
 
 from litestar.types import Receive, Scope, Send
 
-from gateway.problems import MEDIA_TYPE, Refused
+from gateway.problems import MEDIA_TYPE, RequestRefused
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -33,7 +33,7 @@ class Reply:
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
 
 
-def refusal(error: Refused, retry_after_s: int) -> Reply:
+def refusal(error: RequestRefused, retry_after_s: int) -> Reply:
     """Return the answer to a request that was refused."""
     status = error.status
     headers: Headers = [_PROBLEM]

@@ -41,14 +41,14 @@ class LedgerClient(Protocol):
         """Send a command and wait for its result.
 
         Raises:
-            Refused: it was not sent, or the result did not come in time.
+            RequestRefused: it was not sent, or the result did not come in time.
         """
 
     async def post(self, command: Composed) -> None:
         """Send a command and wait until Kafka has it.
 
         Raises:
-            Refused: it was not sent, or Kafka did not say so in time.
+            RequestRefused: it was not sent, or Kafka did not say so in time.
         """
 
     @property

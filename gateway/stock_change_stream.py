@@ -14,7 +14,7 @@ from litestar.types import Receive, Scope, Send
 
 from gateway.config import GatewayConfig
 from gateway.incoming import HttpRequest, Query, header
-from gateway.problems import KafkaUnavailable, Refused, TooManyRequests
+from gateway.problems import KafkaUnavailable, RequestRefused, TooManyRequests
 from gateway.reader import Positions, close_reader, open_reader
 from gateway.replies import Reply
 from gateway.requests import LedgerClient
@@ -146,5 +146,5 @@ def _positions_in(event_id: bytes | None, partitions: int) -> Positions:
     pairs = [pair.split(":") for pair in text.split(",")] if _is_event_id(text) else []
     if not pairs or any(int(partition) >= partitions for partition, _ in pairs):
         detail = "The header Last-Event-ID is none that a stream of this gateway gave."
-        raise Refused(Code.INVALID_FIELD, detail=detail, field="Last-Event-ID")
+        raise RequestRefused(Code.INVALID_FIELD, detail=detail, field="Last-Event-ID")
     return {TopicPartition(STOCK_CHANGES, int(partition)): int(offset) for partition, offset in pairs}

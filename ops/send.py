@@ -40,7 +40,7 @@ class Line:
     wrong: str | None = None
 
 
-class Refused(Exception):
+class LineRefused(Exception):
     """A line is no command and is not sent; the message says why."""
 
 
@@ -48,14 +48,14 @@ def checked(value: bytes) -> Line:
     """Read a line strictly.
 
     Raises:
-        Refused: it is no command of a SKU.
+        LineRefused: it is no command of a SKU.
     """
     try:
         command = codec.decode_command(value)
     except codec.Unreadable as error:
-        raise Refused(_reason(error, value)) from None
+        raise LineRefused(_reason(error, value)) from None
     if isinstance(command, Tick):
-        raise Refused("a tick is written by the partition's owner and belongs to no SKU")
+        raise LineRefused("a tick is written by the partition's owner and belongs to no SKU")
     return Line(value=value, sku=command.sku, command_id=command.command_id)
 
 
@@ -168,7 +168,7 @@ class _Sender:
         try:
             line = self._read(value)
             await self._produce(line)
-        except (Refused, MessageSizeTooLargeError) as error:
+        except (LineRefused, MessageSizeTooLargeError) as error:
             self.refused += 1
             say(f"line {number}: {error}")
             return

@@ -1,7 +1,7 @@
 """Owns the model's rule for `adjust`."""
 
 from audit.model.documents import StockRow, cause_of
-from audit.model.parts import Item, Refused
+from audit.model.parts import CommandRefused, Item
 from audit.model.rule import Outcome, Rule
 from audit.model.state import PartitionState
 from schemas.codes import Code
@@ -17,15 +17,15 @@ def adjust(state: PartitionState, command: Adjust) -> Outcome:
     item = state.items.get(sku)
     row = None if item is None else item.rows.get(warehouse)
     if row is None and item is not None and len(item.rows) >= MAX_WAREHOUSES and command.count != 0:
-        raise Refused(Code.UNKNOWN_WAREHOUSE)
+        raise CommandRefused(Code.UNKNOWN_WAREHOUSE)
     on_hand, holds = (0, 0) if row is None else (row.on_hand, getattr(row, bucket))
     delta = command.delta if command.delta is not None else (command.count or 0) - holds
     if holds + delta > MAX_UNITS:
-        raise Refused(Code.LIMIT_EXCEEDED)
+        raise CommandRefused(Code.LIMIT_EXCEEDED)
     if command.expected_on_hand is not None and command.expected_on_hand != on_hand:
-        raise Refused(Code.STALE_EXPECTATION)
+        raise CommandRefused(Code.STALE_EXPECTATION)
     if holds + delta < 0:
-        raise Refused(Code.NEGATIVE_STOCK)
+        raise CommandRefused(Code.NEGATIVE_STOCK)
     if delta == 0:
         return None, [(warehouse, row or StockRow())]
     if item is None:

@@ -1,7 +1,7 @@
 """Owns the model's rule for `commit`."""
 
 from audit.model.documents import cause_of, take
-from audit.model.parts import Refused
+from audit.model.parts import CommandRefused
 from audit.model.rule import Outcome, Rule
 from audit.model.state import PartitionState
 from schemas.codes import Code
@@ -17,7 +17,7 @@ def commit(state: PartitionState, command: Commit) -> Outcome:
     for warehouse, part in taken:
         row = item.rows[warehouse]
         if row.on_hand < part:
-            raise Refused(Code.NEGATIVE_STOCK)
+            raise CommandRefused(Code.NEGATIVE_STOCK)
         rows.append((warehouse, row))
     cause = cause_of(command, "commit")
     for warehouse, part in taken:

@@ -20,7 +20,7 @@ from audit.model.documents import (
     decode_seen,
     encode_row,
 )
-from audit.model.parts import Expected, Outputs, Refused
+from audit.model.parts import CommandRefused, Expected, Outputs
 from audit.model.release import expire
 from audit.model.rule import Rule
 from audit.model.rules import RULES
@@ -177,7 +177,7 @@ class Model(PartitionState):
         available: int | None = None
         try:
             hold, rows = rule.decide(self, command)
-        except Refused as refused:
+        except CommandRefused as refused:
             code, requested, available = refused.code, refused.requested, refused.available
         item = self.items.get(sku)
         reservation_id = None if hold is None else command.reservation_id

@@ -31,7 +31,7 @@ class Expected(NamedTuple):
     dead_letters: list[Json]
 
 
-class Refused(Exception):
+class CommandRefused(Exception):
     """A rule refuses the command; `requested` and `available` are what the result then carries besides the code."""
 
     def __init__(self, code: Code, requested: int | None = None, available: int | None = None) -> None:
@@ -63,7 +63,7 @@ def allocate(candidates: dict[str, StockRow], quantity: int) -> list[Holding]:
     """Find where a quantity comes from: the first row that has it all, else several in order.
 
     Raises:
-        Refused: there is not enough in all of them.
+        CommandRefused: there is not enough in all of them.
     """
     free = []
     total = 0
@@ -75,5 +75,5 @@ def allocate(candidates: dict[str, StockRow], quantity: int) -> list[Holding]:
             free.append((warehouse, available))
             total += available
     if total < quantity:
-        raise Refused(Code.INSUFFICIENT_STOCK, quantity, total)
+        raise CommandRefused(Code.INSUFFICIENT_STOCK, quantity, total)
     return take(free, quantity)

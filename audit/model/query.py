@@ -1,7 +1,7 @@
 """Owns the model's rule for `query`."""
 
 from audit.model.documents import Hold, decode_hold
-from audit.model.parts import Refused
+from audit.model.parts import CommandRefused
 from audit.model.rule import Outcome, Rule
 from audit.model.state import PartitionState
 from schemas.codes import Code
@@ -12,13 +12,13 @@ def query(state: PartitionState, command: Query) -> Outcome:
     """Show a SKU's rows, and a reservation when one is named."""
     item = state.items.get(command.sku)
     if item is None:
-        raise Refused(Code.UNKNOWN_SKU)
+        raise CommandRefused(Code.UNKNOWN_SKU)
     rows = list(item.rows.items())
     if command.reservation_id is None:
         return None, rows
     hold = state.holds.get(f"{command.sku}\0{command.reservation_id}")
     if hold is None:
-        raise Refused(Code.UNKNOWN_RESERVATION)
+        raise CommandRefused(Code.UNKNOWN_RESERVATION)
     return hold if isinstance(hold, Hold) else decode_hold(hold), rows
 
 

@@ -1,7 +1,7 @@
 """Owns the model's rule for `reserve`."""
 
 from audit.model.documents import Hold, cause_of
-from audit.model.parts import Refused, allocate
+from audit.model.parts import CommandRefused, allocate
 from audit.model.rule import Outcome, Rule
 from audit.model.state import PartitionState
 from schemas.codes import Code
@@ -13,13 +13,13 @@ def reserve(state: PartitionState, command: Reserve) -> Outcome:
     sku, quantity, named = command.sku, command.quantity, command.warehouse
     item = state.items.get(sku)
     if item is None:
-        raise Refused(Code.UNKNOWN_SKU)
+        raise CommandRefused(Code.UNKNOWN_SKU)
     rows = item.rows
     if named is not None and named not in rows:
-        raise Refused(Code.UNKNOWN_WAREHOUSE)
+        raise CommandRefused(Code.UNKNOWN_WAREHOUSE)
     key = f"{sku}\0{command.reservation_id}"
     if key in state.holds:
-        raise Refused(Code.RESERVATION_EXISTS)
+        raise CommandRefused(Code.RESERVATION_EXISTS)
     allocations = allocate(rows if named is None else {named: rows[named]}, quantity)
     hold = Hold(
         "held",

@@ -15,7 +15,8 @@ class Rule:
 
     Args:
         command: its type.
-        decide: changes the state and returns what to show, or raises `Refused`; guards are in the order of the codes.
+        decide: changes the state and returns what to show, or raises `CommandRefused`; guards are in the order of the
+            codes.
         fields: the command's content without its type, in the order of `docs/semantics.md`: defaults are filled in. A
             default that is no constant ("all that is left") stays open, for that it was left open is the content.
     """

@@ -6,7 +6,7 @@ from heapq import heapify, heappush
 from typing import Any
 
 from audit.model.documents import Hold, Holding, StockRow, decode_hold, encode_row
-from audit.model.parts import Item, Outputs, Refused
+from audit.model.parts import CommandRefused, Item, Outputs
 from schemas.codec import encode
 from schemas.codes import Code
 from schemas.commands import Commit, Extend, Release
@@ -64,16 +64,16 @@ class PartitionState:
         """Return the SKU, the reservation's key, the reservation and the quantity that it is about, or refuse."""
         item = self.items.get(command.sku)
         if item is None:
-            raise Refused(Code.UNKNOWN_SKU)
+            raise CommandRefused(Code.UNKNOWN_SKU)
         key = f"{command.sku}\0{command.reservation_id}"
         hold = self.holds.get(key)
         if hold is None:
-            raise Refused(Code.UNKNOWN_RESERVATION)
+            raise CommandRefused(Code.UNKNOWN_RESERVATION)
         if not isinstance(hold, Hold):
-            raise Refused(Code(f"reservation_{decode_hold(hold).state}"))
+            raise CommandRefused(Code(f"reservation_{decode_hold(hold).state}"))
         left = hold.quantity - hold.committed - hold.released
         if wanted is not None and wanted > left:
-            raise Refused(Code.QUANTITY_EXCEEDS_RESERVATION)
+            raise CommandRefused(Code.QUANTITY_EXCEEDS_RESERVATION)
         return item, key, hold, left if wanted is None else wanted
 
     def take_from(self, key: str, hold: Hold, taken: list[Holding], ends_as: State) -> None:

@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from gateway.compose import compose, compose_query, idempotency_key, new_command_id
-from gateway.problems import Refused
+from gateway.problems import RequestRefused
 from schemas.codes import Code
 
 IN_PATH = {"reservation_id": "r"}
@@ -82,21 +82,21 @@ REFUSED = [
 
 @pytest.mark.parametrize(("type_", "fields", "field"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_what_the_ledger_would_refuse_is_refused_with_the_field(type_, fields, field):
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         compose(type_, body(**fields), key="k", in_path={} if type_ == "adjust" else IN_PATH)
     assert (refused.value.code, refused.value.field, refused.value.command_id) == (Code.INVALID_FIELD, field, "k")
 
 
 @pytest.mark.parametrize("garbage", [b"", b"[]", b"3", b"{", b'{"sku":"\xff"}', b"null", b'{"sku":}'])
 def test_what_is_no_json_object_is_malformed(garbage):
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         compose("commit", garbage, key="k", in_path=IN_PATH)
     assert refused.value.code is Code.MALFORMED
 
 
 @pytest.mark.parametrize("header", [b"", b"a b", b"k" * 65, "ä".encode(), b"k\n"])
 def test_a_header_that_is_no_identifier_is_refused(header):
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         idempotency_key(header)
     assert (refused.value.code, refused.value.field) == (Code.INVALID_FIELD, "command_id")
 

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from ops.send import Answers, Refused, checked, unchecked
+from ops.send import Answers, LineRefused, checked, unchecked
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_an_unchecked_line_that_tells_no_sku_is_sent_without_key():
 def test_a_checked_line_is_sent_as_it_stands():
     value = b'{ "type":"query", "command_id":"a", "sku":"X" }'
     assert checked(value).value == value
-    with pytest.raises(Refused):
+    with pytest.raises(LineRefused):
         checked(b"[]")
 
 
