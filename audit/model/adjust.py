@@ -2,7 +2,7 @@
 
 from audit.model.documents import StockRow, cause_of
 from audit.model.parts import CommandRefused, Item
-from audit.model.rule import Outcome, Rule
+from audit.model.rule import Effect, Rule
 from audit.model.state import PartitionState
 from schemas.codes import Code
 from schemas.commands import Adjust
@@ -11,7 +11,7 @@ MAX_WAREHOUSES = 1_000
 MAX_UNITS = (1 << 53) - 1  # the largest integer of which every JSON reader has the exact value
 
 
-def adjust(state: PartitionState, command: Adjust) -> Outcome:
+def adjust(state: PartitionState, command: Adjust) -> Effect:
     """Set or shift a bucket of a row, which is made when it is missing."""
     sku, warehouse, bucket = command.sku, command.warehouse, command.bucket or "on_hand"
     item = state.items.get(sku)

@@ -2,13 +2,13 @@
 
 from audit.model.documents import cause_of, take
 from audit.model.parts import CommandRefused
-from audit.model.rule import Outcome, Rule
+from audit.model.rule import Effect, Rule
 from audit.model.state import PartitionState
 from schemas.codes import Code
 from schemas.commands import Commit
 
 
-def commit(state: PartitionState, command: Commit) -> Outcome:
+def commit(state: PartitionState, command: Commit) -> Effect:
     """Take what is held out of stock, from the first allocation on."""
     sku = command.sku
     item, key, hold, quantity = state.find_hold(command, command.quantity)

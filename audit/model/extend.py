@@ -1,11 +1,11 @@
 """Owns the model's rule for `extend`."""
 
-from audit.model.rule import Outcome, Rule
+from audit.model.rule import Effect, Rule
 from audit.model.state import PartitionState
 from schemas.commands import Extend
 
 
-def extend(state: PartitionState, command: Extend) -> Outcome:
+def extend(state: PartitionState, command: Extend) -> Effect:
     """Let a hold expire at another time."""
     _, key, hold, _ = state.find_hold(command, None)
     hold.expires_at = state.expires_at(command.ttl_ms, key)

@@ -2,13 +2,13 @@
 
 from audit.model.documents import Hold, decode_hold
 from audit.model.parts import CommandRefused
-from audit.model.rule import Outcome, Rule
+from audit.model.rule import Effect, Rule
 from audit.model.state import PartitionState
 from schemas.codes import Code
 from schemas.commands import Query
 
 
-def query(state: PartitionState, command: Query) -> Outcome:
+def query(state: PartitionState, command: Query) -> Effect:
     """Show a SKU's rows, and a reservation when one is named."""
     item = state.items.get(command.sku)
     if item is None:

@@ -1,14 +1,14 @@
 """Owns the model's rules for `release` and for expiry."""
 
 from audit.model.documents import Hold, cause_of, take
-from audit.model.rule import Outcome, Rule
+from audit.model.rule import Effect, Rule
 from audit.model.state import PartitionState
 from schemas.codec import encode
 from schemas.commands import Release
 from schemas.stock_changes import Cause
 
 
-def release(state: PartitionState, command: Release) -> Outcome:
+def release(state: PartitionState, command: Release) -> Effect:
     """Give back what is held, from the last allocation on."""
     sku = command.sku
     item, key, hold, quantity = state.find_hold(command, command.quantity)

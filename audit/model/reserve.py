@@ -2,13 +2,13 @@
 
 from audit.model.documents import Hold, cause_of
 from audit.model.parts import CommandRefused, allocate
-from audit.model.rule import Outcome, Rule
+from audit.model.rule import Effect, Rule
 from audit.model.state import PartitionState
 from schemas.codes import Code
 from schemas.commands import DEFAULT_CHANNEL, DEFAULT_TTL_MS, Reserve
 
 
-def reserve(state: PartitionState, command: Reserve) -> Outcome:
+def reserve(state: PartitionState, command: Reserve) -> Effect:
     """Hold a quantity where it is available."""
     sku, quantity, named = command.sku, command.quantity, command.warehouse
     item = state.items.get(sku)

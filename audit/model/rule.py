@@ -6,8 +6,8 @@ from typing import Any
 from audit.model.documents import Hold, StockRow, encode_row
 from audit.model.state import PartitionState
 
-# Whom a command concerned: the reservation to show, and the rows touched in the order of their changes.
-Outcome = tuple[Hold | None, list[tuple[str, StockRow]]]
+# What a command affected: the reservation to show, and the rows touched in the order of their changes.
+Effect = tuple[Hold | None, list[tuple[str, StockRow]]]
 
 
 class Rule:
@@ -24,7 +24,7 @@ class Rule:
     def __init__(
         self,
         command: type,
-        decide: Callable[[PartitionState, Any], Outcome],
+        decide: Callable[[PartitionState, Any], Effect],
         fields: Callable[[Any], tuple[object, ...]],
     ) -> None:
         self.command = command

@@ -13,7 +13,7 @@ from schemas.codes import NOT_REMEMBERED, Code
 _NAMED = 10
 
 
-class Outcome(msgspec.Struct, gc=False):
+class ResultFields(msgspec.Struct, gc=False):
     """As much of a result as the count needs; reading it takes half the time of reading a whole one."""
 
     command_id: str | None
@@ -22,7 +22,7 @@ class Outcome(msgspec.Struct, gc=False):
     replayed: bool = False
 
 
-_decode = msgspec.json.Decoder(Outcome).decode
+_decode = msgspec.json.Decoder(ResultFields).decode
 
 
 @dataclass(kw_only=True)
@@ -100,7 +100,7 @@ class Tally:
             self._refuse(command_id, outcome.code, asked)
         return True
 
-    def _take_another(self, command_id: str, outcome: Outcome) -> None:
+    def _take_another(self, command_id: str, outcome: ResultFields) -> None:
         if outcome.replayed and self._again[command_id]:
             self._again[command_id] -= 1
         else:

@@ -59,7 +59,7 @@ class Cell(NamedTuple):
         return ":".join(self)
 
 
-class Outcome(msgspec.Struct):
+class CellResult(msgspec.Struct):
     """What happened in a cell."""
 
     cell: str
@@ -131,10 +131,10 @@ class Stage:
         try:
             happened, report = await self._run(cell, seed)
         except AssertionError as error:
-            return Outcome(cell.name, good=False, happened=str(error)[:4000] or "an assertion failed")
+            return CellResult(cell.name, good=False, happened=str(error)[:4000] or "an assertion failed")
         finally:
             self._end_workers()
-        return Outcome(cell.name, True, happened, report.compared.commands, round(time.monotonic() - started, 1))
+        return CellResult(cell.name, True, happened, report.compared.commands, round(time.monotonic() - started, 1))
 
     async def _run(self, cell, seed):
         bootstrap = self._broker.bootstrap
@@ -283,7 +283,7 @@ def main():
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that broker and workers are ended
     earlier = []
     if options.results and options.results.exists():
-        earlier = msgspec.json.Decoder(Outcome).decode_lines(options.results.read_bytes())
+        earlier = msgspec.json.Decoder(CellResult).decode_lines(options.results.read_bytes())
 
     def say(line, outcome):
         sys.stdout.write(f"{line}\n")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fault.matrix import ACTIONS, COMMIT, DISKS, RECOVER, REVOKE, Outcome, Stage, all_cells, spread, table
+from tests.fault.matrix import ACTIONS, COMMIT, DISKS, RECOVER, REVOKE, CellResult, Stage, all_cells, spread, table
 
 # Each action in COMMIT, RECOVER and REVOKE, each disk with each action.
 CELLS = [
@@ -42,7 +42,7 @@ def test_a_cell_that_was_not_run_is_not_called_ok():
 def test_a_cell_that_failed_once_is_called_failed():
     name = CELLS[0]
     text = table(
-        [Outcome(name, True, "fine"), Outcome(name, False, "one result was lost"), Outcome(name, True, "fine")]
+        [CellResult(name, True, "fine"), CellResult(name, False, "one result was lost"), CellResult(name, True, "fine")]
     )
     assert "**FAILED**: one result was lost" in text
     assert "1 of 304 cells were run, 0 are ok." in text

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from tests.simulation.installed import installed
 from tests.simulation.many import run_many
 from tests.simulation.mutants import MUTANTS, mutated
-from tests.simulation.world import Outcome, simulate
+from tests.simulation.world import SeedResult, simulate
 
 _SAY_EVERY_S = 5.0
 
@@ -57,7 +57,7 @@ def _run(seeds: Iterable[int], minutes: float | None, mutant: str | None) -> int
     return 1 if wrong else 0
 
 
-def _show(outcome: Outcome) -> int:
+def _show(outcome: SeedResult) -> int:
     _say("\n".join(outcome.trace))
     _say(
         f"seed {outcome.seed}: {outcome.virtual_s:.1f} virtual seconds, {outcome.steps} steps, "

@@ -69,7 +69,7 @@ class _DrawnDelays(Delays):
 
 
 @dataclasses.dataclass
-class Outcome:
+class SeedResult:
     """What came of a seed; `wrong` is None when every promise was kept."""
 
     seed: int
@@ -163,7 +163,7 @@ class World:
 
     # Running
 
-    def run(self) -> Outcome:
+    def run(self) -> SeedResult:
         Seams.note = self._log if self.note else None
         Seams.wall_ms = self.wall_ms
         Seams.new_id = lambda: f"{self.random.getrandbits(128):032x}"
@@ -193,7 +193,7 @@ class World:
             self.network.down.clear()
             self.network.cut.clear()
             self.loop.close()
-        return Outcome(self.seed, self.wrong, compared, steps, virtual_s, faults.count, self.trace)
+        return SeedResult(self.seed, self.wrong, compared, steps, virtual_s, faults.count, self.trace)
 
     def _log(self, event: str, fields: dict[str, Any]) -> None:
         process = Process.current.get()
@@ -276,6 +276,6 @@ class World:
         return last < 0 or oracle.position(self.cluster, number) == at
 
 
-def simulate(seed: int, *, traced: bool = False) -> Outcome:
+def simulate(seed: int, *, traced: bool = False) -> SeedResult:
     """Run one seed; within `installed()`."""
     return World(seed, traced=traced).run()
