@@ -26,7 +26,7 @@ from tables.core.rows import (
     seen_key,
     stock_key,
 )
-from tables.core.rules import content_of
+from tables.core.rules import encode_content
 
 WAREHOUSES = 20
 
@@ -87,7 +87,7 @@ _CLOSED = msgspec.structs.replace(
 
 def _seen(command: Reserve, offset: int) -> Seen:
     return Seen(
-        content=content_of(command),
+        content=encode_content(command),
         type="reserve",
         code=None,
         seq=_STOCK.seq,

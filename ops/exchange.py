@@ -52,7 +52,7 @@ class Exchange:
             CannotDo: no result came in time.
         """
         partition = partition_of(command.sku, self.partitions)
-        value = codec.encode(codec.content_of(command))
+        value = codec.encode(codec.json_object_of(command))
         try:
             async with asyncio.timeout(timeout_s):
                 await self.producer.send_and_wait(COMMANDS, value, key=command.sku.encode(), partition=partition)
@@ -143,7 +143,7 @@ class Fence:
         self._open = {f"fence-{uuid.uuid4().hex}": partition for partition in range(self._link.partitions)}
         for command_id, partition in list(self._open.items()):
             sku = _sku_in(partition, self._link.partitions)
-            value = codec.encode(codec.content_of(Query(command_id=command_id, sku=sku)))
+            value = codec.encode(codec.json_object_of(Query(command_id=command_id, sku=sku)))
             await self._link.producer.send(COMMANDS, value, key=sku.encode(), partition=partition)
 
     def take(self, value: bytes) -> bool:

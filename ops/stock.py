@@ -24,7 +24,7 @@ async def stock(sku: str, *, bootstrap: str, reservation_id: str | None, timeout
     """
     question = Query(command_id=f"stock-{uuid.uuid4().hex}", sku=sku, reservation_id=reservation_id)
     try:
-        codec.decode_command(codec.encode(codec.content_of(question)))
+        codec.decode_command(codec.encode(codec.json_object_of(question)))
     except codec.Unreadable as error:
         raise CannotDo(
             f"{error.field} cannot be what was given: see the characters and lengths in the contract"

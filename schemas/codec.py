@@ -141,6 +141,6 @@ def _depth(value: bytes) -> int:
     return deepest
 
 
-def content_of(command: SkuCommand) -> dict[str, object]:
+def json_object_of(command: SkuCommand) -> dict[str, object]:
     """Return a command's JSON object without what is absent, as a caller would write it."""
     return {k: v for k, v in msgspec.to_builtins(command).items() if v is not None}

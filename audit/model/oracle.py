@@ -158,7 +158,7 @@ class Model(PartitionState):
         if item is None and partition_of(sku, self.partitions) != self.partition:
             self.publish(sku, encode(self.result(command_id, type_, sku, None, code=Code.WRONG_PARTITION)))
             return
-        content = rule.content_of(command)
+        content = rule.encode_content(command)
         key = f"{sku}\0{command_id}"
         seen = self.seen.get(key)
         if seen is None:

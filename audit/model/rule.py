@@ -32,6 +32,6 @@ class Rule:
         self.decide = decide
         self._fields = fields
 
-    def content_of(self, command: Any) -> bytes:
+    def encode_content(self, command: Any) -> bytes:
         """Return what a second command with the same id must repeat to be the same, as msgpack; the type first."""
         return encode_row((self.name, *self._fields(command)))

@@ -95,7 +95,7 @@ class StockPlanner:
         command = Adjust(
             command_id=command_id, sku=sku, warehouse=warehouse, reason=self._reason, count=count, bucket=bucket
         )
-        value = codec.encode(codec.content_of(command))
+        value = codec.encode(codec.json_object_of(command))
         try:
             codec.decode_command(value)
         except codec.Unreadable:

@@ -38,8 +38,8 @@ def decide(rows: Rows, command: SkuCommand, record: Record) -> Decision:
     if sku is None and partition_of(sku_id, record.partitions) != record.partition:
         return _refused(command_id, rule.type, sku_id, Code.WRONG_PARTITION, 0, record)
     seq = 0 if sku is None else sku.seq
-    content_of = rule.content
-    content = encode_row(content_of(command))
+    content_fields = rule.content
+    content = encode_row(content_fields(command))
     key = seen_key(sku_id, command_id)
     seen = find_seen(rows, key, record.now_ms)
     if seen is not None:

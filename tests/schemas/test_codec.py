@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.characters import PLAIN
-from schemas.codec import Unreadable, content_of, decode_command, encode
+from schemas.codec import Unreadable, decode_command, encode, json_object_of
 from schemas.codes import Code
 from schemas.commands import COMMAND_TYPES, IDENTIFIER_PATTERN, PLACE_PATTERN, Reserve, Tick, tag_of
 from tests.examples import EXAMPLES, SKU_EXAMPLES, name_of, write
@@ -48,7 +48,7 @@ def test_the_strings_of_every_type_of_command_are_checked_when_one_is_not_plain(
 @pytest.mark.parametrize("document", SKU_EXAMPLES, ids=name_of)
 def test_what_a_command_is_written_as_is_read_as_the_same_command(document):
     command = decode_command(write(document))
-    assert decode_command(encode(content_of(command))) == command
+    assert decode_command(encode(json_object_of(command))) == command
 
 
 def test_null_is_the_same_as_absent():

@@ -13,7 +13,7 @@ from schemas.stock_changes import Cause
 from tables.core.decide import decide
 from tables.core.decision import Record
 from tables.core.rule import Rule
-from tables.core.rules import RULES, collect, content_of
+from tables.core.rules import RULES, collect, encode_content
 from tables.ledger import Ledger
 from tables.store import MemoryStore
 from tests.examples import SKU_EXAMPLES, name_of, write
@@ -66,7 +66,7 @@ def test_a_command_that_comes_again_with_any_field_changed_is_refused(document):
 
 @pytest.mark.parametrize("document", SKU_EXAMPLES, ids=name_of)
 def test_content_is_the_type_and_then_fields(document):
-    type_, *fields = msgspec.msgpack.decode(content_of(decode_command(write(document))))
+    type_, *fields = msgspec.msgpack.decode(encode_content(decode_command(write(document))))
     assert type_ == document["type"]
     assert {name: document[name] for name in {*document} - NOT_CONTENT if document[name] not in fields} == {}
 
