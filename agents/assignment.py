@@ -201,7 +201,7 @@ class Partitions:
         if (assigned := self._assigned.get(number)) is None:
             return
         try:
-            batch = assigned.reader.take()
+            batch = assigned.reader.pop_batch()
         except RuntimeError as error:
             await self._crash(error)
             return
@@ -213,7 +213,7 @@ class Partitions:
         """Apply a batch; whatever goes wrong, RECOVER settles it and the reading goes on from the ledger's position."""
         partition = assigned.partition
         try:
-            if not await partition.take(batch):
+            if not await partition.commit_batch(batch):
                 self._read_from_ledger(assigned)
         except NotOursError:
             partition.log.info("the partition was taken away during a transaction")

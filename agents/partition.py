@@ -98,7 +98,7 @@ class Partition:
 
     # COMMIT
 
-    async def take(self, batch: CommandBatch) -> bool:
+    async def commit_batch(self, batch: CommandBatch) -> bool:
         """Apply a batch of commands, in one transaction or several.
 
         Returns:

@@ -152,7 +152,7 @@ class CommandReader:
         self._transaction_s = 0.0
         self._task: asyncio.Task[None] | None = None
 
-    def take(self) -> CommandBatch | None:
+    def pop_batch(self) -> CommandBatch | None:
         """Return all that was fetched since the last call, as one batch: the longer a transaction, the larger the next.
 
         Returns:

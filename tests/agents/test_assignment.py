@@ -36,7 +36,7 @@ class FakePartition:
     async def revoke(self):
         self.revoked, self.is_open = True, False
 
-    async def take(self, batch):
+    async def commit_batch(self, batch):
         error, self.error = self.error, None
         if error is not None:
             raise error
@@ -60,7 +60,7 @@ class FakeReader:
     def stop(self):
         self.reads_from = None
 
-    def take(self):
+    def pop_batch(self):
         waiting, self.waiting = self.waiting, None
         return waiting
 

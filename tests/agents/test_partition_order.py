@@ -169,7 +169,7 @@ def new_since(kafka, count):
 
 async def test_recover_fences_then_asks_for_the_end_then_reads_up_to_it_and_opens_last(kafka, worker):
     await worker.partition.recover()
-    await worker.partition.take(adjusts(0, 3))
+    await worker.partition.commit_batch(adjusts(0, 3))
     before = len(kafka.asked)
     await worker.stop()
     assert await worker.start().recover() == 3
@@ -180,7 +180,7 @@ async def test_recover_fences_then_asks_for_the_end_then_reads_up_to_it_and_open
 
 async def test_what_an_older_owner_commits_until_it_is_fenced_is_read(kafka, worker):
     await worker.partition.recover()
-    await worker.partition.take(adjusts(0, 1))
+    await worker.partition.commit_batch(adjusts(0, 1))
     await worker.stop()
 
     async def commit_of_the_older_owner():
@@ -196,7 +196,7 @@ async def test_what_an_older_owner_commits_until_it_is_fenced_is_read(kafka, wor
 async def test_the_first_life_starts_at_the_earliest_command_and_the_next_where_the_ledger_stands(kafka, worker):
     kafka.commands = (10, 50)
     assert await worker.partition.recover() == 10
-    await worker.partition.take(adjusts(10, 2))
+    await worker.partition.commit_batch(adjusts(10, 2))
     first = worker.partition.position
     await worker.stop()
     assert await worker.start().recover() == 12
@@ -205,7 +205,7 @@ async def test_the_first_life_starts_at_the_earliest_command_and_the_next_where_
 
 async def test_a_position_that_the_commands_do_not_hold_stops_the_partition(kafka, worker):
     await worker.partition.recover()
-    await worker.partition.take(adjusts(0, 2))
+    await worker.partition.commit_batch(adjusts(0, 2))
     await worker.stop()
     kafka.commands = (3, 50)
     with pytest.raises(LostCommandsError, match="command 2 is next"):
@@ -216,7 +216,7 @@ async def test_a_position_that_the_commands_do_not_hold_stops_the_partition(kafk
 @pytest.mark.parametrize("at_its_place", ["a position of another life", "no position"])
 async def test_a_store_of_another_life_of_the_changelog_is_rebuilt(kafka, worker, at_its_place):
     await worker.partition.recover()
-    await worker.partition.take(adjusts(0, 3))
+    await worker.partition.commit_batch(adjusts(0, 3))
     await worker.stop()
     other = [(stock_key("S", "y"), encode_row(Stock(1, 5))), (POSITION_KEY, encode_row(Position(1, T0, "other life")))]
     # Longer than the one that the store knows, whose position stands at 4.
@@ -230,7 +230,7 @@ async def test_a_store_of_another_life_of_the_changelog_is_rebuilt(kafka, worker
 
 async def test_a_store_that_may_have_missed_tombstones_is_rebuilt(kafka, worker, monkeypatch):
     await worker.partition.recover()
-    await worker.partition.take(adjusts(0, 1))
+    await worker.partition.commit_batch(adjusts(0, 1))
     await worker.stop()
     later = wall_clock_ms() + DELETE_RETENTION_MS
     monkeypatch.setattr(local_store, "wall_clock_ms", lambda: later)
@@ -244,7 +244,7 @@ async def test_a_store_that_may_have_missed_tombstones_is_rebuilt(kafka, worker,
 async def test_commit_produces_then_ends_then_writes(kafka, worker):
     await worker.partition.recover()
     before = len(kafka.asked)
-    assert await worker.partition.take(adjusts(0, 3))
+    assert await worker.partition.commit_batch(adjusts(0, 3))
     assert new_since(kafka, before) == ["produce", "end", "write"]
     assert worker.partition.read_position == 3
 
@@ -252,17 +252,17 @@ async def test_commit_produces_then_ends_then_writes(kafka, worker):
 async def test_the_checkpoint_is_the_place_of_the_position_row(kafka, worker):
     await worker.partition.recover()
     for start in (0, 3):
-        await worker.partition.take(adjusts(start, 3))
+        await worker.partition.commit_batch(adjusts(start, 3))
         key, value = kafka.committed[checkpoint_of(worker.store).position_offset]
         assert (key, decode_position(value)) == (POSITION_KEY, worker.partition.position)
 
 
 async def test_a_batch_that_does_not_join_is_refused_and_asks_nothing_of_anybody(kafka, worker):
     await worker.partition.recover()
-    await worker.partition.take(adjusts(0, 3))
+    await worker.partition.commit_batch(adjusts(0, 3))
     before = len(kafka.asked)
-    assert not await worker.partition.take(adjusts(0, 3))
-    assert not await worker.partition.take(adjusts(5, 3))
+    assert not await worker.partition.commit_batch(adjusts(0, 3))
+    assert not await worker.partition.commit_batch(adjusts(5, 3))
     assert new_since(kafka, before) == []
     assert (on_hand(worker), worker.partition.read_position) == (3, 3)
 
@@ -277,17 +277,17 @@ FAILURES = [
 @pytest.mark.parametrize(("call", "error", "steps"), FAILURES, ids=str)
 async def test_after_a_failed_step_nothing_more_is_done_until_recover(kafka, worker, call, error, steps):
     await worker.partition.recover()
-    await worker.partition.take(adjusts(0, 2))
+    await worker.partition.commit_batch(adjusts(0, 2))
     before = len(kafka.asked)
     kafka.failures[call] = error
     with pytest.raises(type(error)):
-        await worker.partition.take(adjusts(2, 2))
+        await worker.partition.commit_batch(adjusts(2, 2))
     assert new_since(kafka, before) == steps
     assert not worker.partition.is_open, "its ledger holds what may not have been committed"
-    assert not await worker.partition.take(adjusts(2, 2))
+    assert not await worker.partition.commit_batch(adjusts(2, 2))
     assert await worker.partition.recover() == 2
     assert on_hand(worker) == 2
-    await worker.partition.take(adjusts(2, 2))
+    await worker.partition.commit_batch(adjusts(2, 2))
     assert on_hand(worker) == 4
 
 
@@ -301,7 +301,7 @@ async def test_an_end_whose_answer_is_lost_is_found_out_by_recover(kafka, worker
 
     kafka.end = commit_and_lose_the_answer
     with pytest.raises(UnknownOutcomeError):
-        await worker.partition.take(adjusts(0, 2))
+        await worker.partition.commit_batch(adjusts(0, 2))
     kafka.end = end
     assert await worker.partition.recover() == 2
     assert on_hand(worker) == 2
@@ -311,10 +311,10 @@ async def test_a_batch_that_was_too_large_is_tried_in_halves(kafka, worker):
     await worker.partition.recover()
     kafka.failures["produce"] = TooLargeError("refused")
     with pytest.raises(TooLargeError):
-        await worker.partition.take(adjusts(0, 8))
+        await worker.partition.commit_batch(adjusts(0, 8))
     await worker.partition.recover()
     before = len(kafka.asked)
-    await worker.partition.take(adjusts(0, 8))
+    await worker.partition.commit_batch(adjusts(0, 8))
     # Four, and then up to eight again.
     assert new_since(kafka, before) == ["produce", "end", "write"] * 2
     assert on_hand(worker) == 8
@@ -322,12 +322,12 @@ async def test_a_batch_that_was_too_large_is_tried_in_halves(kafka, worker):
 
 async def test_what_is_decided_already_is_not_decided_again(kafka, worker):
     await worker.partition.recover()
-    await worker.partition.take(adjusts(0, 4))
+    await worker.partition.commit_batch(adjusts(0, 4))
     await worker.stop()
     worker.start()
     await worker.partition.recover()
     worker.partition.read_position = 2  # as if the reading had begun before the position
-    await worker.partition.take(adjusts(2, 4))
+    await worker.partition.commit_batch(adjusts(2, 4))
     assert [result["offset"] for result in kafka.results] == [0, 1, 2, 3, 4, 5]
     assert (on_hand(worker), worker.partition.position.next_offset) == (6, 6)
 
@@ -345,7 +345,7 @@ async def test_a_transaction_that_is_not_at_its_end_when_the_partition_is_taken_
 
     kafka.on["produce"] = revoke
     with pytest.raises(NotOursError):
-        await worker.partition.take(adjusts(0, 2))
+        await worker.partition.commit_batch(adjusts(0, 2))
     await revoking[0]
     assert kafka.asked[-1] == "produce"
     assert not worker.partition.is_open
@@ -362,7 +362,7 @@ async def test_a_transaction_that_is_at_its_end_is_waited_for(kafka, worker):
         await end()
 
     kafka.end = slow_end
-    taking = asyncio.create_task(worker.partition.take(adjusts(0, 2)))
+    taking = asyncio.create_task(worker.partition.commit_batch(adjusts(0, 2)))
     await at_end.wait()
     store = worker.store
     revoking = asyncio.create_task(worker.partition.revoke())

@@ -52,7 +52,7 @@ class Reading:
 
     async def next_batch(self):
         await asyncio.wait_for(self.woken.get(), LONG_S)
-        return self.reader.take()
+        return self.reader.pop_batch()
 
 
 @pytest.fixture
@@ -94,9 +94,9 @@ async def test_a_stretch_without_records_belongs_to_the_next_batch(read):
 async def test_what_was_fetched_meanwhile_is_taken_as_one_batch(read):
     found = read(Log(range(100), 1, 3, 7))
     await asyncio.sleep(0.05)
-    assert span(found.reader.take()) == (0, [0, 1, 2], 3)
+    assert span(found.reader.pop_batch()) == (0, [0, 1, 2], 3)
     assert found.woken.qsize() == 1, "the agent is woken once for all that waits"
-    assert found.reader.take() is None
+    assert found.reader.pop_batch() is None
 
 
 async def test_the_reader_waits_for_an_agent_that_is_behind(read):
@@ -104,7 +104,7 @@ async def test_the_reader_waits_for_an_agent_that_is_behind(read):
     found = read(log)
     await asyncio.sleep(0.05)
     assert log.asked == [0, 1]
-    found.reader.take()
+    found.reader.pop_batch()
     await asyncio.sleep(0.05)
     assert log.asked == [0, 1, 2, 3]
 
@@ -114,7 +114,7 @@ async def test_a_new_start_drops_what_was_read_before_it(read):
     await asyncio.sleep(0.05)
     found.reader.start(90)
     await asyncio.sleep(0.05)
-    assert span(found.reader.take()) == (90, [90, 91], 92)
+    assert span(found.reader.pop_batch()) == (90, [90, 91], 92)
 
 
 async def test_an_error_is_outlived_at_the_same_position(read):
@@ -158,7 +158,7 @@ async def test_a_reading_whose_cancellation_is_lost_reads_no_further(read):
     assert log.asked == [0, 0]
     answers[-1].set_result(2)
     await asyncio.sleep(0.05)
-    assert span(found.reader.take()) == (0, [0, 1], 2)
+    assert span(found.reader.pop_batch()) == (0, [0, 1], 2)
 
 
 async def test_fetches_that_do_not_join_are_a_bug_and_not_handed_out(read):
@@ -166,7 +166,7 @@ async def test_fetches_that_do_not_join_are_a_bug_and_not_handed_out(read):
     await asyncio.sleep(0.05)
     found.reader._waiting.append(found.reader._waiting[0])
     with pytest.raises(RuntimeError, match="do not join"):
-        found.reader.take()
+        found.reader.pop_batch()
 
 
 async def test_an_error_that_nobody_foresaw_is_reported_and_ends_the_reading(read):
