@@ -1,6 +1,6 @@
 """Owns the model's rule for `commit`."""
 
-from audit.model.documents import cause_of, take
+from audit.model.documents import cause_of, draw_from
 from audit.model.parts import CommandRefused
 from audit.model.rule import Effect, Rule
 from audit.model.state import PartitionState
@@ -12,7 +12,7 @@ def commit(state: PartitionState, command: Commit) -> Effect:
     """Take what is held out of stock, from the first allocation on."""
     sku = command.sku
     item, key, hold, quantity = state.find_hold(command, command.quantity)
-    taken = take(hold.allocations, quantity)
+    taken = draw_from(hold.allocations, quantity)
     rows = []
     for warehouse, part in taken:
         row = item.rows[warehouse]

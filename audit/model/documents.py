@@ -130,7 +130,7 @@ def cause_of(command: Any, type_: str, reason: str | None = None, reference: str
     return Cause(type_, command.command_id, reservation_id, reason, reference, command.actor, command.source)
 
 
-def take(holdings: Iterable[Holding], quantity: int) -> list[Holding]:
+def draw_from(holdings: Iterable[Holding], quantity: int) -> list[Holding]:
     """Take a quantity from holdings, each as far as it goes, in the order given."""
     taken = []
     for warehouse, holds in holdings:

@@ -3,7 +3,7 @@
 from collections.abc import MutableSequence
 from typing import NamedTuple
 
-from audit.model.documents import Holding, Json, StockRow, take
+from audit.model.documents import Holding, Json, StockRow, draw_from
 from schemas.codes import Code
 
 # What one record must bring about: (its offset, the published record's key, its value).
@@ -76,4 +76,4 @@ def allocate(candidates: dict[str, StockRow], quantity: int) -> list[Holding]:
             total += available
     if total < quantity:
         raise CommandRefused(Code.INSUFFICIENT_STOCK, quantity, total)
-    return take(free, quantity)
+    return draw_from(free, quantity)

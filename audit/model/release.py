@@ -1,6 +1,6 @@
 """Owns the model's rules for `release` and for expiry."""
 
-from audit.model.documents import Hold, cause_of, take
+from audit.model.documents import Hold, cause_of, draw_from
 from audit.model.rule import Effect, Rule
 from audit.model.state import PartitionState
 from schemas.codec import encode
@@ -13,7 +13,7 @@ def release(state: PartitionState, command: Release) -> Effect:
     sku = command.sku
     item, key, hold, quantity = state.find_hold(command, command.quantity)
     # Taken from the last allocation first, told in the order of the allocations.
-    taken = take(reversed(hold.allocations), quantity)[::-1]
+    taken = draw_from(reversed(hold.allocations), quantity)[::-1]
     cause = cause_of(command, "release", command.reason)
     rows = []
     for warehouse, part in taken:

@@ -3,7 +3,7 @@
 from schemas.codes import Code
 from schemas.commands import Commit
 from tables.core.decision import Outcome, Refusal, Rows, Sku
-from tables.core.holds import find_hold, take, without
+from tables.core.holds import draw_from, find_hold, without
 from tables.core.rows import Reservation, Stock
 from tables.core.rule import Rule
 
@@ -19,7 +19,7 @@ def commit(rows: Rows, sku: Sku | None, command: Commit, now_ms: int) -> Outcome
     if quantity > left:
         return Refusal(Code.QUANTITY_EXCEEDS_RESERVATION)
     ends = quantity == left
-    taken = held.allocations if ends else take(held.allocations, quantity)
+    taken = held.allocations if ends else draw_from(held.allocations, quantity)
     seq = sku.seq
     stock, deltas = [], []
     for warehouse, units in taken:

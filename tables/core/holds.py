@@ -33,7 +33,7 @@ def find_hold(
     return sku, key, reservation
 
 
-def take(allocations: Iterable[tuple[str, int]], quantity: int) -> list[tuple[str, int]]:
+def draw_from(allocations: Iterable[tuple[str, int]], quantity: int) -> list[tuple[str, int]]:
     """Take a quantity from allocations in the given order.
 
     Returns:

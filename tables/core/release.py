@@ -5,7 +5,7 @@ from typing import Literal
 from schemas.codes import Code
 from schemas.commands import Release
 from tables.core.decision import Outcome, Refusal, Rows, Sku
-from tables.core.holds import find_hold, take, without
+from tables.core.holds import draw_from, find_hold, without
 from tables.core.rows import RESERVATION, Reservation, Stock, reservation_key
 from tables.core.rule import Rule
 
@@ -46,7 +46,7 @@ def _give_back(
 ) -> Outcome:
     ends = quantity == held.left
     # Taken from the last allocation to the first, changed in the order of allocation.
-    taken = held.allocations if ends else take(reversed(held.allocations), quantity)[::-1]
+    taken = held.allocations if ends else draw_from(reversed(held.allocations), quantity)[::-1]
     seq = sku.seq
     stock, deltas = [], []
     for warehouse, units in taken:
