@@ -121,7 +121,7 @@ class PendingResults:
             if answer.head.offset == offset:
                 waiter.answer(answer)
 
-    def take(self, key: bytes | None, value: bytes | None) -> None:
+    def match_result(self, key: bytes | None, value: bytes | None) -> None:
         """Hand a record of `inventory.results` to the request it answers; most are nobody's here."""
         if key is None or value is None:
             return

@@ -191,12 +191,12 @@ class KafkaLedger:
         await self._broken.wait()
 
     async def _read(self, reader: AIOKafkaConsumer) -> None:
-        take = self._pending.take
+        match_result = self._pending.match_result
         while True:
             records = await reader.getmany(timeout_ms=_IDLE_MS)
             for partition, batch in records.items():
                 for record in batch:
-                    take(record.key, record.value)
+                    match_result(record.key, record.value)
                 self._positions[partition] = batch[-1].offset + 1
 
     async def _probe(self, producer: AIOKafkaProducer) -> None:

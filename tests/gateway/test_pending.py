@@ -33,13 +33,13 @@ def answered_with(waiter):
 
 async def test_a_result_answers_the_request_whose_record_it_was_decided_for(pending):
     first, second = await waiting(pending, 5), await waiting(pending, 6)
-    pending.take(KEY, record("k", 6, status="rejected", code="idempotency_mismatch"))
+    pending.match_result(KEY, record("k", 6, status="rejected", code="idempotency_mismatch"))
     assert (answered_with(first), answered_with(second)) == (None, 6)
 
 
 async def test_a_result_that_comes_before_the_acknowledgement_waits_for_it(pending):
     first, second = await waiting(pending), await waiting(pending)
-    pending.take(KEY, record("k", 9))
+    pending.match_result(KEY, record("k", 9))
     assert (answered_with(first), answered_with(second)) == (None, None)
     pending.acknowledge(second, 9)
     assert (answered_with(first), answered_with(second)) == (None, 9)
@@ -47,25 +47,25 @@ async def test_a_result_that_comes_before_the_acknowledgement_waits_for_it(pendi
 
 async def test_replayed_results_answer_in_the_order_of_sending(pending):
     first, second = await waiting(pending, 5), await waiting(pending)
-    pending.take(KEY, record("k", 2, replayed=True))
+    pending.match_result(KEY, record("k", 2, replayed=True))
     assert (answered_with(first), answered_with(second)) == (2, None)
-    pending.take(KEY, record("k", 2, replayed=True))
+    pending.match_result(KEY, record("k", 2, replayed=True))
     assert answered_with(second) == 2
 
 
 async def test_a_mismatch_does_not_take_the_replay_of_a_request_with_the_right_content(pending):
     original, mismatched, same = [await waiting(pending, offset) for offset in (3, 4, 5)]
-    pending.take(KEY, record("k", 3))
-    pending.take(KEY, record("k", 4, status="rejected", code="idempotency_mismatch"))
-    pending.take(KEY, record("k", 3, replayed=True))
+    pending.match_result(KEY, record("k", 3))
+    pending.match_result(KEY, record("k", 4, status="rejected", code="idempotency_mismatch"))
+    pending.match_result(KEY, record("k", 3, replayed=True))
     assert [answered_with(waiter) for waiter in (original, mismatched, same)] == [3, 4, 3]
 
 
 async def test_a_record_that_was_written_twice_is_answered_by_the_replay(pending):
     waiter = await waiting(pending, 11)
-    pending.take(KEY, record("k", 10))
+    pending.match_result(KEY, record("k", 10))
     assert answered_with(waiter) is None
-    pending.take(KEY, record("k", 10, replayed=True))
+    pending.match_result(KEY, record("k", 10, replayed=True))
     assert answered_with(waiter) == 10
 
 
@@ -79,13 +79,13 @@ async def test_results_of_other_skus_and_keys_and_unsolicited_ones_answer_nobody
         (KEY, None),
         (None, record("k", 5)),
     ):
-        pending.take(key, value)
+        pending.match_result(key, value)
     assert not waiter.future.done()
 
 
 async def test_a_request_that_is_gone_leaves_nothing_behind(pending):
     first, second = await waiting(pending), await waiting(pending)
-    pending.take(KEY, record("k", 1))
+    pending.match_result(KEY, record("k", 1))
     pending.discard(first)
     assert len(pending) == 1
     pending.discard(second)
