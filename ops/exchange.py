@@ -146,7 +146,7 @@ class Fence:
             value = codec.encode(codec.json_object_of(Query(command_id=command_id, sku=sku)))
             await self._link.producer.send(COMMANDS, value, key=sku.encode(), partition=partition)
 
-    def take(self, value: bytes) -> bool:
+    def receive_result(self, value: bytes) -> bool:
         """Take a result. Tells whether it is an answer to the fence."""
         command_id = address_of(value).command_id
         return command_id is not None and self._open.pop(command_id, None) is not None

@@ -96,7 +96,7 @@ class Answers:
         self._order.append((command_id, sku))
         self._wanted[command_id, sku] += 1
 
-    def take(self, value: bytes) -> bool:
+    def receive_result(self, value: bytes) -> bool:
         """Take a result and print what can be printed by now. Tells whether anything was."""
         address = address_of(value)
         key = (address.command_id or "", address.sku)
@@ -134,7 +134,7 @@ async def send(*, bootstrap: str, source: BinaryIO, check: bool, wait: bool, tim
         CannotDo: Kafka is away, or a result did not come.
     """
     answers = Answers(_print_line)
-    async with exchange(bootstrap) as link, Follower(link.results, answers.take) as follower:
+    async with exchange(bootstrap) as link, Follower(link.results, answers.receive_result) as follower:
         sender = _Sender(link, follower, answers, read=checked if check else unchecked, wait=wait, timeout_s=timeout_s)
         async for number, line in numbered_lines(source):
             await sender.send(number, line)

@@ -64,7 +64,7 @@ class Drive:
     def _take(self, value: bytes) -> bool:
         if self._awaited:
             self._look_for_service(value)
-        return self.tally.take(value) or self._fence.take(value)
+        return self.tally.receive_result(value) or self._fence.receive_result(value)
 
     async def open(self) -> None:
         """Fill the warehouses."""

@@ -192,9 +192,9 @@ class _Import:
 
     def _take(self, value: bytes) -> bool:
         if self._counting:
-            return self._tally.take(value) or self._fence.take(value)
+            return self._tally.receive_result(value) or self._fence.receive_result(value)
         # Before the first fence a result may belong to an earlier run that was broken off; it still counts as progress.
-        self._fence.take(value)
+        self._fence.receive_result(value)
         return True
 
     async def run(self) -> ImportReport:

@@ -81,7 +81,7 @@ class Tally:
         self.sent_again += 1
         self._again[command_id] += 1
 
-    def take(self, value: bytes) -> bool:
+    def receive_result(self, value: bytes) -> bool:
         """Count a result. Tells whether it belongs to this import."""
         outcome = _decode(value)
         command_id = outcome.command_id

@@ -106,4 +106,4 @@ async def test_an_import_that_was_killed_is_finished_by_running_it_again(kafka, 
 
 def test_the_count_knows_a_name_that_begins_like_another():
     tally = Tally(prefix="faults:")
-    assert not tally.take(b'{"command_id":"faults-2:1","status":"accepted","code":null}')
+    assert not tally.receive_result(b'{"command_id":"faults-2:1","status":"accepted","code":null}')

@@ -158,16 +158,16 @@ def sent(tally, *steps):
 def test_a_commit_refused_with_its_reserve_is_counted_apart():
     tally = Tally(prefix="t:")
     sent(tally, ("t:1", 5), ("t:1:commit", 0), ("t:2:commit", 0))
-    tally.take(result_of("t:1", code="insufficient_stock"))
-    tally.take(result_of("t:1:commit", code="unknown_reservation"))
-    tally.take(result_of("t:2:commit", code="unknown_reservation"))
+    tally.receive_result(result_of("t:1", code="insufficient_stock"))
+    tally.receive_result(result_of("t:1:commit", code="unknown_reservation"))
+    tally.receive_result(result_of("t:2:commit", code="unknown_reservation"))
     assert (tally.follow_on, dict(tally.refused)) == (1, {"insufficient_stock": 1, "unknown_reservation": 1})
 
 
 def test_results_of_others_are_not_counted():
     tally = Tally(prefix="t:")
-    assert not tally.take(result_of("other:1"))
-    assert not tally.take(result_of(None))
+    assert not tally.receive_result(result_of("other:1"))
+    assert not tally.receive_result(result_of(None))
     assert (tally.answered, tally.doubled) == (0, 0)
 
 
@@ -175,11 +175,11 @@ def test_a_second_result_counts_as_doubled_unless_the_command_was_sent_again():
     tally = Tally(prefix="t:")
     sent(tally, ("t:1", 0))
     tally.sent_twice("t:1")
-    tally.take(result_of("t:1"))
+    tally.receive_result(result_of("t:1"))
     assert tally.unanswered == 1
-    tally.take(result_of("t:1", replayed=True))
+    tally.receive_result(result_of("t:1", replayed=True))
     assert (tally.unanswered, tally.doubled) == (0, 0)
-    tally.take(result_of("t:1", replayed=True))
+    tally.receive_result(result_of("t:1", replayed=True))
     assert tally.doubled == 1
 
 
@@ -187,8 +187,8 @@ def test_a_command_applied_twice_counts_as_doubled_even_if_it_was_sent_again():
     tally = Tally(prefix="t:")
     sent(tally, ("t:1", 0))
     tally.sent_twice("t:1")
-    tally.take(result_of("t:1"))
-    tally.take(result_of("t:1"))
+    tally.receive_result(result_of("t:1"))
+    tally.receive_result(result_of("t:1"))
     assert tally.doubled == 1
 
 
@@ -196,5 +196,5 @@ def test_a_command_applied_twice_counts_as_doubled_even_if_it_was_sent_again():
 def test_refusals_that_no_shop_can_mean_make_an_import_unsound(code):
     tally = Tally(prefix="t:")
     sent(tally, ("t:1", 0))
-    tally.take(result_of("t:1", code=code))
+    tally.receive_result(result_of("t:1", code=code))
     assert not tally.exactly_once

@@ -135,13 +135,13 @@ def test_answers_are_put_into_the_order_of_the_lines():
     for command_id in ("a", "b", "a"):
         answers.expect(command_id, "X")
 
-    def take(command_id, seq):
-        return answers.take(json.dumps({"command_id": command_id, "sku": "X", "seq": seq}).encode())
+    def receive(command_id, seq):
+        return answers.receive_result(json.dumps({"command_id": command_id, "sku": "X", "seq": seq}).encode())
 
-    assert not take("b", 1)
-    assert not take("stranger", 2)
-    assert take("a", 3)
-    assert take("a", 4)
+    assert not receive("b", 1)
+    assert not receive("stranger", 2)
+    assert receive("a", 3)
+    assert receive("a", 4)
     assert [json.loads(line)["seq"] for line in printed] == [3, 1, 4]
     assert len(answers) == 0
 
