@@ -61,7 +61,9 @@ async def audited(
     with progress() as bar:
         show = _Show(bar)
         try:
-            return await audit(bootstrap, wait_s=wait_s, progress=show.take, checkpoint=checkpoint, processes=processes)
+            return await audit(
+                bootstrap, wait_s=wait_s, progress=show.advance, checkpoint=checkpoint, processes=processes
+            )
         except CannotAudit as error:
             raise CannotDo(f"the audit could not be made: {error}") from error
         except OSError as error:
@@ -75,8 +77,8 @@ class Rate:
         self._places: dict[int, Progress] = {}
         self._since: float | None = None
 
-    def take(self, at: Progress, now_s: float) -> str:
-        """Take one partition's progress; give rate and time left in words."""
+    def advance(self, at: Progress, now_s: float) -> str:
+        """Note one partition's progress; return rate and time left in words."""
         self._places[at.partition] = at
         if self._since is None:
             self._since = now_s
@@ -97,12 +99,12 @@ class _Show:
         self._tasks: dict[int, TaskID] = {}
         self._said_at = time.monotonic()
 
-    def take(self, at: Progress) -> None:
-        """Take one partition's progress."""
+    def advance(self, at: Progress) -> None:
+        """Show one partition's progress."""
         if at.partition not in self._tasks:
             self._tasks[at.partition] = self._bar.add_task(f"partition {at.partition}", total=None, note="")
         now = time.monotonic()
-        rate = self._rate.take(at, now) if at.stage == "comparing" else ""
+        rate = self._rate.advance(at, now) if at.stage == "comparing" else ""
         note = f"{at.stage}, {at.offset:,} of {at.end:,} commands"
         self._bar.update(
             self._tasks[at.partition],

@@ -193,11 +193,11 @@ async def test_all_topics_must_be_there_with_one_partition_count():
     async def ask():
         return cluster
 
-    async def take(_topics):
+    async def set_topics(_topics):
         pass
 
     kafka = Kafka("b")
-    kafka._client = SimpleNamespace(fetch_all_metadata=ask, set_topics=take)
+    kafka._client = SimpleNamespace(fetch_all_metadata=ask, set_topics=set_topics)
     assert await kafka.partitions() == 4
     cluster[CHANGELOG] = 3
     with pytest.raises(CannotAudit, match="same number of partitions"):

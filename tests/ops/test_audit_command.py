@@ -119,7 +119,7 @@ def test_a_page_that_is_there_stays_when_no_audit_could_be_made(holdfast, nowher
 
 def test_rate_and_time_left_are_over_all_partitions():
     rate = Rate()
-    assert rate.take(Progress(0, "comparing", 1000, 5000, 1000), 10.0) == ""
-    assert rate.take(Progress(1, "comparing", 0, 2000), 11.0) == ""
-    assert rate.take(Progress(0, "comparing", 2000, 5000, 1000), 12.0) == "500 commands/s, 0:10 left"
-    assert rate.take(Progress(1, "comparing", 2000, 2000), 13.0) == "1,000 commands/s, 0:03 left"
+    assert rate.advance(Progress(0, "comparing", 1000, 5000, 1000), 10.0) == ""
+    assert rate.advance(Progress(1, "comparing", 0, 2000), 11.0) == ""
+    assert rate.advance(Progress(0, "comparing", 2000, 5000, 1000), 12.0) == "500 commands/s, 0:10 left"
+    assert rate.advance(Progress(1, "comparing", 2000, 2000), 13.0) == "1,000 commands/s, 0:03 left"
