@@ -210,7 +210,7 @@ def _order(command_id: str, order_id: str, quantity: int, line: OrderLine, at: i
         "issued_at": at,
     }
     if line.country:
-        reserve["channel"] = place(line.country)
+        reserve["channel"] = channel_of(line.country)
     commit = {
         "command_id": command_id + COMMIT_SUFFIX,
         "type": "commit",
@@ -270,6 +270,6 @@ def identifier(text: str) -> str:
     return _NOT_IDENTIFIER.sub("-", text)[:_MAX_IDENTIFIER]
 
 
-def place(text: str) -> str:
+def channel_of(text: str) -> str:
     """Make a channel of any text, as `United Kingdom` -> `United-Kingdom`."""
     return _NOT_PLACE.sub("-", text)[:_MAX_PLACE]

@@ -14,9 +14,9 @@ from ops.importing.order_lines import (
     Planner,
     Rules,
     Unusable,
+    channel_of,
     check_rules,
     identifier,
-    place,
 )
 from ops.problems import CannotDo
 from schemas.codec import decode_command
@@ -131,7 +131,7 @@ def test_any_text_becomes_an_identifier(text, made):
     ("text", "made"), [("United Kingdom", "United-Kingdom"), ("EIRE", "EIRE"), ("y" * 40, "y" * 32)]
 )
 def test_any_country_becomes_a_channel(text, made):
-    assert place(text) == made
+    assert channel_of(text) == made
 
 
 def test_without_a_country_no_channel_is_named():

@@ -57,13 +57,13 @@ def imports_of(path: Path) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{place(path, node.lineno)}: imports are absolute"
+            assert node.level == 0, f"{location(path, node.lineno)}: imports are absolute"
             # `from tables import core` imports `tables.core`, whatever else it may mean.
             yield node.lineno, node.module or ""
             yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-def place(path: Path, line: int) -> str:
+def location(path: Path, line: int) -> str:
     """Name a line as an editor takes it."""
     return f"{path.relative_to(ROOT)}:{line}"
 

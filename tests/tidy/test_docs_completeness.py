@@ -5,7 +5,7 @@ import re
 
 import pytest
 import typer
-from repository import ROOT, document, place, python_files, text_files, text_of, tree_of
+from repository import ROOT, document, location, python_files, text_files, text_of, tree_of
 
 from gateway.metrics import Metrics
 from gateway.problems import REFUSALS
@@ -27,7 +27,7 @@ def warnings_in_code():
             continue
         for node in ast.walk(tree_of(path)):
             if is_log_call(node):
-                yield place(path, node.lineno), node.args[0].value.partition("%")[0].rstrip(": ")
+                yield location(path, node.lineno), node.args[0].value.partition("%")[0].rstrip(": ")
 
 
 def is_log_call(node):

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from repository import PACKAGES, ROOT, imports_of, place, python_files
+from repository import PACKAGES, ROOT, imports_of, location, python_files
 
 MAY_IMPORT = {
     "schemas": {"schemas"},
@@ -36,7 +36,7 @@ def package_files(package: str):
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_a_package_imports_only_what_lies_below_it(package):
     wrong = {
-        f"{place(path, line)} imports {module}"
+        f"{location(path, line)} imports {module}"
         for path in package_files(package)
         for line, module in imports_of(path)
         if module.split(".")[0] in PACKAGES and package_of(module) not in MAY_IMPORT[package]
@@ -46,7 +46,7 @@ def test_a_package_imports_only_what_lies_below_it(package):
 
 def test_the_core_uses_no_module_that_could_bring_in_the_world():
     wrong = {
-        f"{place(path, line)} imports {module}"
+        f"{location(path, line)} imports {module}"
         for path in package_files("tables.core")
         for line, module in imports_of(path)
         if module.split(".")[0] not in {*CORE_MAY_USE, *PACKAGES}

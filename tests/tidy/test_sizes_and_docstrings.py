@@ -2,20 +2,20 @@
 
 import ast
 
-from repository import functions_of, place, python_files, text_of, tree_of
+from repository import functions_of, location, python_files, text_of, tree_of
 
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 70
 
 
 def test_no_file_is_too_long():
-    lengths = {place(path, 1): text_of(path).count("\n") for path in python_files()}
+    lengths = {location(path, 1): text_of(path).count("\n") for path in python_files()}
     assert not {where: lines for where, lines in lengths.items() if lines >= MAX_FILE_LINES}
 
 
 def test_no_function_is_too_long():
     lengths = {
-        f"{place(path, function.lineno)} {function.name}": function.end_lineno - function.lineno + 1
+        f"{location(path, function.lineno)} {function.name}": function.end_lineno - function.lineno + 1
         for path in python_files()
         for function in functions_of(path)
     }
@@ -23,12 +23,12 @@ def test_no_function_is_too_long():
 
 
 def test_every_module_says_what_it_owns():
-    assert not [place(path, 1) for path in python_files() if text_of(path) and not ast.get_docstring(tree_of(path))]
+    assert not [location(path, 1) for path in python_files() if text_of(path) and not ast.get_docstring(tree_of(path))]
 
 
 def test_everything_public_has_a_docstring():
     missing = [
-        f"{place(path, node.lineno)} {node.name}"
+        f"{location(path, node.lineno)} {node.name}"
         for path in python_files(shipped_only=True)
         for node in public_definitions(tree_of(path))
         if not ast.get_docstring(node)

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from repository import ROOT, place, text_files, text_of
+from repository import ROOT, location, text_files, text_of
 
 # Written apart, so that this file does not find itself.
 UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|X" r"XX)\b")
@@ -15,7 +15,7 @@ PLACES_OF_PACKAGES = re.compile(r"^--(?:find-links|index-url|extra-index-url|tru
 @pytest.mark.parametrize("pattern", [UNFINISHED, OF_ONE_MACHINE, REGISTRIES], ids=lambda pattern: pattern.pattern[:12])
 def test_no_file_holds(pattern):
     found = [
-        f"{place(path, text_of(path).count(chr(10), 0, match.start()) + 1)} {match.group()}"
+        f"{location(path, text_of(path).count(chr(10), 0, match.start()) + 1)} {match.group()}"
         for path in text_files()
         for match in pattern.finditer(text_of(path))
     ]
