@@ -24,6 +24,11 @@ _STOP_S = 10.0
 _LAST_LINES = 15
 
 
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Child:
     """A process under measurement, its output in files, its life bound to ours.
 
@@ -107,8 +112,7 @@ class Child:
     @property
     def cpu_s(self) -> float:
         """Return the processor time that it has used, in seconds: what a busy machine distorts least."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return _cpu_s(self.pid)
 
     def memory_mb(self, field: str) -> float:
         """Return a size out of its `/proc/PID/status`, in MB (10^6 bytes): `VmRSS` now, `VmHWM` at its highest."""
@@ -160,7 +164,8 @@ class Stage:
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
-        self._broker = Broker(self._folder / "broker")
+        # Both of Java's compilers, as on a broker that runs for long: what is measured here is warmed up first.
+        self._broker = Broker(self._folder / "broker", java_flags=())
         self._children: list[Child] = []
         self._names = 0
 
@@ -185,6 +190,17 @@ class Stage:
     def bootstrap(self) -> str:
         """Return the broker's address."""
         return self._broker.bootstrap
+
+    @property
+    def broker_cpu_s(self) -> float:
+        """Return the processor time that the broker has used, in seconds.
+
+        Raises:
+            RuntimeError: it does not run.
+        """
+        if self._broker.pid is None:
+            raise RuntimeError("the broker ended")
+        return _cpu_s(self._broker.pid)
 
     def new_folder(self, name: str) -> Path:
         """Make an empty directory: the data directory of a process."""

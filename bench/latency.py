@@ -1,6 +1,8 @@
 """Owns the benchmark of latency: an open loop over Kafka and over HTTP, beside an echo."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +18,7 @@ from schemas.topics import COMMANDS, RESULTS
 
 NAME = "latency"
 
-_RATES = (20, 200, 1_000, 3_000)
+_RATES = (20, 50, 200, 1_000, 3_000)
 _SECONDS = 30.0
 _QUICK_RATES = (200,)
 _QUICK_SECONDS = 0.5
@@ -30,12 +32,14 @@ _TARGETS = ("kafka", "echo", "http")
 
 @dataclass
 class _Measured:
-    """What one target gave at one rate: seconds per request of every run, and the statuses of HTTP."""
+    """What one target gave at one rate: seconds per request of every run, the statuses of HTTP, processor time."""
 
     runs: list[list[float]] = field(default_factory=list)
     statuses: list[dict[int, int]] = field(default_factory=list)
     own_p50_ms: list[float] = field(default_factory=list)
     """What the load generator measures against a target that answers in 0 ms, right before each run."""
+    cpu_ms: dict[str, list[float]] = field(default_factory=dict)
+    """Processor ms per request of each process in every run, by its name."""
 
 
 def measure(stage: Stage, options: Options, watcher: Watcher) -> Document:
@@ -54,7 +58,8 @@ def measure(stage: Stage, options: Options, watcher: Watcher) -> Document:
                 for pace in paces:
                     watcher.step(f"{label}: Kafka, {pace.rate:,} requests/s")
                     _measure_own_p50(options, pace, found[pace.rate]["kafka"])
-                    _over_kafka(stage, (COMMANDS, RESULTS), pace, f"k{run}", found[pace.rate]["kafka"])
+                    with _counting_cpu(stage, pace, found[pace.rate]["kafka"], worker=worker):
+                        _over_kafka(stage, (COMMANDS, RESULTS), pace, f"k{run}", found[pace.rate]["kafka"])
                     watcher.step(f"{label}: echo, {pace.rate:,} requests/s")
                     _measure_own_p50(options, pace, found[pace.rate]["echo"])
                     _over_kafka(stage, (echo.COMMANDS, echo.RESULTS), pace, f"e{run}", found[pace.rate]["echo"])
@@ -62,7 +67,8 @@ def measure(stage: Stage, options: Options, watcher: Watcher) -> Document:
                 for pace in paces:
                     watcher.step(f"{label}: HTTP, {pace.rate:,} requests/s")
                     _measure_own_p50(options, pace, found[pace.rate]["http"])
-                    _over_http(gateway, pace, f"h{run}", found[pace.rate]["http"])
+                    with _counting_cpu(stage, pace, found[pace.rate]["http"], worker=worker, gateway=gateway):
+                        _over_http(gateway, pace, f"h{run}", found[pace.rate]["http"])
     return _document(options, paces, found)
 
 
@@ -83,6 +89,19 @@ def _measure_own_p50(options: Options, pace: Pace, found: _Measured) -> None:
     """Void the run when the load generator is late by itself; a quick run, which proves nothing, only notes it."""
     measured = own_p50_ms(pace.rate) if options.quick else check_own_p50(pace.rate)
     found.own_p50_ms.append(asyncio.run(measured))
+
+
+@contextmanager
+def _counting_cpu(stage: Stage, pace: Pace, found: _Measured, **children: Child) -> Iterator[None]:
+    """Note what the block costs the broker and these processes, per request; what they do when idle is in it."""
+
+    def used() -> dict[str, float]:
+        return {"broker": stage.broker_cpu_s, **{name: child.cpu_s for name, child in children.items()}}
+
+    before = used()
+    yield
+    for name, seconds in used().items():
+        found.cpu_ms.setdefault(name, []).append(round((seconds - before[name]) * 1000 / pace.count, 3))
 
 
 def _requests(pace: Pace, prefix: str) -> list[Request]:
@@ -147,6 +166,8 @@ def _figures(measured: _Measured) -> dict[str, Any]:
         "runs": runs,
         "load_generator_own_p50_ms": measured.own_p50_ms,
     }
+    if measured.cpu_ms:
+        figures["cpu_ms_per_request"] = {name: median(runs) for name, runs in measured.cpu_ms.items()}
     if measured.statuses:
         figures["statuses"] = measured.statuses
     return figures
@@ -168,8 +189,11 @@ def tables(document: Document) -> list[Table]:
             to_echo = {"kafka": figures["kafka_to_echo"], "http": figures["http_to_echo"]}.get(target, {}).get("p50")
             to_kafka = figures["http_to_kafka"]["p50"] if target == "http" else None
             percentiles = [found[name] for name in _PERCENTILES]
-            rows.append((f"{int(rate):,}/s", label, *map(_text, percentiles), to_echo, to_kafka, found["unanswered"]))
-    columns = ("open loop", "over", "p50 ms", "p99 ms", "p99.9 ms", "p50 x echo", "p50 x Kafka", "unanswered")
+            cpu = " / ".join(map(_text, found.get("cpu_ms_per_request", {}).values())) or "-"
+            ratios = (to_echo, to_kafka)
+            rows.append((f"{int(rate):,}/s", label, *map(_text, percentiles), *ratios, cpu, found["unanswered"]))
+    compared = ("p50 x echo", "p50 x Kafka", "processor ms: broker / worker / gateway", "unanswered")
+    columns = ("open loop", "over", "p50 ms", "p99 ms", "p99.9 ms", *compared)
     return [Table(title="Latency, from the intended time of sending", columns=columns, rows=rows)]
 
 

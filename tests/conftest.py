@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import HealthCheck, settings
 
-from ops.kafka.broker import SHORT_LIVED, Broker
+from ops.kafka.broker import Broker
 from ops.kafka.runtime import KAFKA_VERSION
 
 # The machines that run this are shared: how long an example takes says nothing.
@@ -29,7 +29,7 @@ def broker(tmp_path_factory):
         with KafkaContainer(f"apache/kafka:{KAFKA_VERSION}").with_kraft() as container:
             yield SimpleNamespace(bootstrap=container.get_bootstrap_server())
     else:
-        embedded = Broker(tmp_path_factory.mktemp("broker"), java_flags=SHORT_LIVED)
+        embedded = Broker(tmp_path_factory.mktemp("broker"))
         embedded.start()
         yield embedded
         embedded.stop()

@@ -16,7 +16,7 @@ from ops.demo.load import DemoLoad
 from ops.demo.report import DemoReport, print_report
 from ops.exchange import exchange
 from ops.importing.importer import BATCH_BYTES
-from ops.kafka.broker import SHORT_LIVED, Broker
+from ops.kafka.broker import Broker
 from ops.kafka.cluster import connect
 from ops.kafka.topic_list import make_topics
 from ops.problems import FOUND_WRONG, CannotDo
@@ -26,6 +26,8 @@ from schemas.topics import COMMANDS, GROUP
 
 PARTITIONS = 4
 BURST_COMMANDS = 50_000
+HTTP_WARM_UP_S = 2.0
+ALONE_S = 4.0
 CALM_S = 6.0
 FAULT_S = 9.0
 KILL_AFTER_S = 2.0
@@ -59,7 +61,7 @@ def run_demo(*, keep: bool, seed: int, as_json: bool) -> int:
     # SIGTERM as Ctrl-C: both leave through the `finally` below.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     home = Path(tempfile.mkdtemp(prefix="holdfast-demo-"))
-    broker = Broker(home / "broker", say=say, java_flags=SHORT_LIVED)
+    broker = Broker(home / "broker", say=say)
     logs_wanted = True
     try:
         _start(broker)
@@ -127,14 +129,17 @@ class _Demo:
             burst_s = await drive.burst(BURST_COMMANDS)
             say(f"{KAFKA_PER_S:,} commands/s over Kafka and {HTTP_PER_S:.0f} requests/s over HTTP")
             fault = await drive.steady(http, FAULT_S, lambda: self._kill_and_restart(running, drive, held))
-            say("the same load, undisturbed")
-            # Last, because a Java that has just started is slow until it has compiled what it runs.
+            say(f"{HTTP_PER_S:.0f} requests/s over HTTP and nothing else")
+            await http.run(per_second=HTTP_PER_S, seconds=HTTP_WARM_UP_S)
+            alone = await http.run(per_second=HTTP_PER_S, seconds=ALONE_S)
+            say(f"beside {KAFKA_PER_S:,} commands/s over Kafka, undisturbed")
             calm = await drive.steady(http, CALM_S)
         say("auditing: an independent model replays the log")
         return DemoReport(
             tally=drive.tally,
             burst_commands=BURST_COMMANDS,
             burst_s=burst_s,
+            alone=alone,
             calm=calm,
             fault=fault,
             served_again_s=drive.served_again_s,

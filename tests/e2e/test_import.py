@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from ops.importing.tally import Tally
-from ops.kafka.broker import SHORT_LIVED, Broker
+from ops.kafka.broker import Broker
 from ops.kafka.topics import ensure_topics
 from ops.processes import Services
 from tests.harness import PARTITIONS, assert_audit_equal
@@ -19,7 +19,7 @@ LINES = 8_000
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory):
-    broker = Broker(tmp_path_factory.mktemp("broker"), java_flags=SHORT_LIVED)
+    broker = Broker(tmp_path_factory.mktemp("broker"))
     broker.start()
     asyncio.run(ensure_topics(broker.bootstrap, PARTITIONS))
     yield broker

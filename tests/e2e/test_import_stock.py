@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ops.kafka.broker import SHORT_LIVED, Broker
+from ops.kafka.broker import Broker
 from ops.kafka.topics import ensure_topics
 from ops.processes import Services
 from tests.harness import PARTITIONS, assert_audit_equal
@@ -18,7 +18,7 @@ LINES = 60_000
 
 @pytest.fixture
 def kafka(tmp_path):
-    broker = Broker(tmp_path / "broker", java_flags=SHORT_LIVED)
+    broker = Broker(tmp_path / "broker")
     broker.start()
     asyncio.run(ensure_topics(broker.bootstrap, PARTITIONS))
     yield broker

@@ -5,14 +5,14 @@ import functools
 
 import pytest
 
-from ops.kafka.broker import SHORT_LIVED, Broker
+from ops.kafka.broker import Broker
 from ops.kafka.topics import ensure_topics
 from tests.harness import PARTITIONS, worker_starter
 
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory):
-    broker = Broker(tmp_path_factory.mktemp("broker"), java_flags=SHORT_LIVED)
+    broker = Broker(tmp_path_factory.mktemp("broker"))
     broker.start()
     asyncio.run(ensure_topics(broker.bootstrap, PARTITIONS))
     yield broker
