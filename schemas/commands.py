@@ -34,6 +34,12 @@ Delta = Annotated[int, Meta(ge=-MAX_QUANTITY, le=MAX_QUANTITY)]
 TtlMs = Annotated[int, Meta(ge=0, le=MAX_TTL_MS)]
 TimeMs = Annotated[int, Meta(ge=0, le=MAX_TIME_MS)]
 
+# A field that several commands have says here what it means; all others say it where they stand.
+OfReservation = Annotated[Identifier, Meta(description="Which reservation of the SKU.")]
+IssuedAt = Annotated[TimeMs, Meta(description="When the caller made the command; no rule looks at it.")]
+Actor = Annotated[Text, Meta(description="Who caused it: the caller's own word, repeated in stock changes.")]
+Source = Annotated[Text, Meta(description="Which program sent it, repeated in stock changes.")]
+
 Bucket = Literal["on_hand", "damaged", "safety_stock"]
 AdjustReason = Literal["receipt", "cycle_count", "damage", "shrinkage", "return", "correction", "erp_sync"]
 
@@ -41,23 +47,40 @@ AdjustReason = Literal["receipt", "cycle_count", "damage", "shrinkage", "return"
 class _Command(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type", gc=False):
     """What every command but `tick` carries."""
 
-    command_id: Identifier
-    sku: Sku
-    issued_at: TimeMs | None = None
-    actor: Text | None = None
-    source: Text | None = None
+    command_id: Annotated[
+        Identifier, Meta(description="The idempotency key: the same id and content for the same SKU are applied once.")
+    ]
+    sku: Annotated[Sku, Meta(description="What is counted. It is also the record's key.")]
+    issued_at: IssuedAt | None = None
+    actor: Actor | None = None
+    source: Source | None = None
 
 
 class Adjust(_Command, tag="adjust"):
     """Change one bucket of one stock row, by a difference (`delta`) or to an absolute `count`."""
 
-    warehouse: Place
-    reason: AdjustReason
-    delta: Delta | None = None
-    count: Count | None = None
-    bucket: Bucket | None = None
-    reference: Text | None = None
-    expected_on_hand: Count | None = None
+    warehouse: Annotated[Place, Meta(description="Whose stock row is changed; it is made when it is missing.")]
+    reason: Annotated[AdjustReason, Meta(description="Why the stock changed.")]
+    delta: (
+        Annotated[Delta, Meta(description="By how much the bucket changes; not 0. Either this or `count`.")] | None
+    ) = None
+    count: (
+        Annotated[Count, Meta(description="What the bucket is set to, whatever it holds. Either this or `delta`.")]
+        | None
+    ) = None
+    bucket: Annotated[Bucket, Meta(description="Which quantity of the row is changed. Default: `on_hand`.")] | None = (
+        None
+    )
+    reference: Annotated[Text, Meta(description="The caller's document behind it, such as a delivery note.")] | None = (
+        None
+    )
+    expected_on_hand: (
+        Annotated[
+            Count,
+            Meta(description="Refuse with `stale_expectation` unless the row's `on_hand` is this (0 without a row)."),
+        ]
+        | None
+    ) = None
 
     def __post_init__(self) -> None:
         """Hold the rule that no single field's type can: exactly one of `delta` and `count`, and no empty delta.
@@ -77,50 +100,69 @@ class Adjust(_Command, tag="adjust"):
 class Reserve(_Command, tag="reserve"):
     """Hold a quantity for `ttl_ms` (0: for ever), wherever it is available or in one warehouse."""
 
-    reservation_id: Identifier
-    quantity: Quantity
-    channel: Place | None = None
-    warehouse: Place | None = None
-    ttl_ms: TtlMs | None = None
-    order_id: Identifier | None = None
+    reservation_id: Annotated[
+        Identifier, Meta(description="The hold's name, chosen by the caller and unique for the SKU.")
+    ]
+    quantity: Annotated[Quantity, Meta(description="How many units to hold.")]
+    channel: Annotated[Place, Meta(description=f"Where it is sold. Default: `{DEFAULT_CHANNEL}`.")] | None = None
+    warehouse: (
+        Annotated[Place, Meta(description="Hold in this warehouse alone. Default: wherever units are available.")]
+        | None
+    ) = None
+    ttl_ms: (
+        Annotated[TtlMs, Meta(description=f"How long the hold lives; 0: for ever. Default: {DEFAULT_TTL_MS:,}.")] | None
+    ) = None
+    order_id: Annotated[Identifier, Meta(description="The caller's order, repeated in results.")] | None = None
 
 
 class Commit(_Command, tag="commit"):
     """Take reserved goods out of stock: they have left the building."""
 
-    reservation_id: Identifier
-    quantity: Quantity | None = None
+    reservation_id: OfReservation
+    quantity: (
+        Annotated[Quantity, Meta(description="How many units left. Default: all that the reservation still holds.")]
+        | None
+    ) = None
 
 
 class Release(_Command, tag="release"):
     """Give reserved goods back to what is available."""
 
-    reservation_id: Identifier
-    quantity: Quantity | None = None
-    reason: Text | None = None
+    reservation_id: OfReservation
+    quantity: (
+        Annotated[
+            Quantity, Meta(description="How many units to give back. Default: all that the reservation still holds.")
+        ]
+        | None
+    ) = None
+    reason: Annotated[Text, Meta(description="Why, in the caller's words; repeated in stock changes.")] | None = None
 
 
 class Extend(_Command, tag="extend"):
     """Let a reservation live for `ttl_ms` from now (0: for ever)."""
 
-    reservation_id: Identifier
-    ttl_ms: TtlMs
+    reservation_id: OfReservation
+    ttl_ms: Annotated[
+        TtlMs, Meta(description="How long the hold lives, from the time this command is applied; 0: for ever.")
+    ]
 
 
 class Query(_Command, tag="query"):
     """Read a SKU (and one of its reservations, or the result of an earlier command) in the order of the log."""
 
-    reservation_id: Identifier | None = None
-    of_command_id: Identifier | None = None
+    reservation_id: Annotated[Identifier, Meta(description="Also read this reservation.")] | None = None
+    of_command_id: (
+        Annotated[Identifier, Meta(description="Also read the result that this command of the SKU got.")] | None
+    ) = None
 
 
 @final
 class Tick(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="tick", gc=False):
     """Advance the clock of a partition; written by the partition's owner when it is idle and something falls due."""
 
-    issued_at: TimeMs | None = None
-    actor: Text | None = None
-    source: Text | None = None
+    issued_at: IssuedAt | None = None
+    actor: Actor | None = None
+    source: Source | None = None
 
 
 SkuCommand = Adjust | Reserve | Commit | Release | Extend | Query

@@ -1,6 +1,9 @@
 """Owns the dead letters: records, or a whole batch, of `inventory.commands` that could not be read as commands."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 # Up to here a letter is kept whole. A record that was not compressed always is: a commands topic takes batches of at
 # most 1,048,588 bytes. What was compressed may be of any length. `schemas/topics.py` shows that it fits.
@@ -23,14 +26,16 @@ class DeadLetter(msgspec.Struct):
     other letter has, its last.
     """
 
-    key: bytes | None
-    value: bytes | None
-    reason: str
-    partition: int
-    offset: int
-    cut_key: int | None = None
-    cut_value: int | None = None
-    last_offset: int | None = None
+    key: Annotated[bytes, Meta(description="The record's own key; null for a whole batch.")] | None
+    value: Annotated[bytes, Meta(description="The record's own value; null for a whole batch.")] | None
+    reason: Annotated[str, Meta(description="Why it could not be read.")]
+    partition: Annotated[int, Meta(description="The partition of the record.")]
+    offset: Annotated[int, Meta(description="The offset of the record, or the first one of a batch.")]
+    cut_key: Annotated[int, Meta(description="Only when the key was cut: its original length in bytes.")] | None = None
+    cut_value: Annotated[int, Meta(description="Only when the value was cut: its original length in bytes.")] | None = (
+        None
+    )
+    last_offset: Annotated[int, Meta(description="Only for a whole batch: its last offset.")] | None = None
 
     @classmethod
     def of(cls, key: bytes | None, value: bytes | None, reason: str, *, partition: int, offset: int) -> "DeadLetter":

@@ -45,8 +45,8 @@ def explain(
     if field == "type" and kind is None:
         must = f"must be one of {', '.join(str(tag) for tag in _KINDS)}"
     else:
-        allowed = _allowed(hint)
-        must = f"must be {allowed}" if allowed else ""
+        limits = allowed(hint)
+        must = f"must be {limits}" if limits else ""
     given = _given(record, field)
     if problem in {None, "missing", "not_allowed"} and kind is not None and (rule := _broken_rule(record, kind, field)):
         return f"{rule}."
@@ -113,12 +113,14 @@ def _without_none(hint: Any) -> Any:
     return arms[0] if arms else hint
 
 
-def _allowed(hint: Any) -> str | None:
-    """Say in words what a type allows; None when it is not one of those that fields have."""
+def allowed(hint: Any) -> str | None:
+    """Return what a type allows, in words; None when it is not one of those that fields have."""
+    if get_origin(hint) is Annotated and get_origin(get_args(hint)[0]) is Literal:
+        hint = get_args(hint)[0]
     if get_origin(hint) is Literal:
         return f"one of {', '.join(str(value) for value in get_args(hint))}"
     if get_origin(hint) is list:
-        return f"a list, each {_allowed(get_args(hint)[0])}"
+        return f"a list, each {allowed(get_args(hint)[0])}"
     if get_origin(hint) is not Annotated:
         return {bool: "true or false", int: "an integer", str: "a string"}.get(hint)
     base, *metas = get_args(hint)

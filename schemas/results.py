@@ -1,11 +1,12 @@
 """Owns the results: one per command, in the order of the log, and the unsolicited ones (`expire`)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from schemas.codes import Code, Problem
+from schemas.stock_changes import Available, Damaged, Inbound, OnHand, Reserved, SafetyStock
 
 State = Literal["held", "committed", "released", "expired"]
 
@@ -13,34 +14,36 @@ State = Literal["held", "committed", "released", "expired"]
 class StockView(msgspec.Struct, gc=False):
     """One stock row as callers see it; quantities in units. `available = on_hand - reserved - safety_stock`."""
 
-    warehouse: str
-    on_hand: int
-    reserved: int
-    damaged: int
-    safety_stock: int
-    inbound: int
-    available: int
+    warehouse: Annotated[str, Meta(description="Where the units are.")]
+    on_hand: OnHand
+    reserved: Reserved
+    damaged: Damaged
+    safety_stock: SafetyStock
+    inbound: Inbound
+    available: Available
 
 
 class Allocation(msgspec.Struct, array_like=False, gc=False):
     """The part of a reservation that is pinned to a warehouse; `quantity` is what it still holds."""
 
-    warehouse: str
-    quantity: int
+    warehouse: Annotated[str, Meta(description="Where the units are.")]
+    quantity: Annotated[int, Meta(description="Units still held there.")]
 
 
 class ReservationView(msgspec.Struct, gc=False):
     """A reservation after the command. `committed + released +` what the allocations hold `= quantity`."""
 
-    reservation_id: str
-    state: State
-    quantity: int
-    committed: int
-    released: int
-    allocations: list[Allocation]
-    channel: str
-    order_id: str | None
-    expires_at: int | None
+    reservation_id: Annotated[str, Meta(description="The hold's name.")]
+    state: Annotated[State, Meta(description="`held` until nothing is left; then how the last of it went.")]
+    quantity: Annotated[int, Meta(description="Units that were reserved.")]
+    committed: Annotated[int, Meta(description="Units of it that left the stock.")]
+    released: Annotated[int, Meta(description="Units of it that were given back, by a release or an expiry.")]
+    allocations: Annotated[
+        list[Allocation], Meta(description="Where the rest is held; empty when the reservation has ended.")
+    ]
+    channel: Annotated[str, Meta(description="Where it is sold.")]
+    order_id: Annotated[str, Meta(description="The caller's order.")] | None
+    expires_at: Annotated[int, Meta(description="When the hold ends, ms since the Unix epoch; null: never.")] | None
 
 
 class Result(msgspec.Struct, gc=False):
@@ -50,21 +53,46 @@ class Result(msgspec.Struct, gc=False):
     sequence number after it. `type` is null only when the record gave none; `command_id` only for `expire`.
     """
 
-    command_id: str | None
-    type: str | None
-    sku: str
-    status: Literal["accepted", "rejected"]
-    code: Code | None
-    replayed: bool
-    reservation: ReservationView | None
-    stock: list[StockView]
-    shortfall: bool
-    seq: int
-    at: int
-    partition: int
-    offset: int
-    field: str | UnsetType = UNSET
-    problem: Problem | UnsetType = UNSET
-    requested: int | UnsetType = UNSET
-    available: int | UnsetType = UNSET
-    of_command: "Result | None | UnsetType" = UNSET
+    command_id: Annotated[str, Meta(description="The command; null for an expiry only.")] | None
+    type: (
+        Annotated[str, Meta(description="The command's type, or `expire`; null when the record gave no string.")] | None
+    )
+    sku: Annotated[str, Meta(description="The SKU.")]
+    status: Annotated[
+        Literal["accepted", "rejected"], Meta(description="Whether it was applied. A rejected command changed nothing.")
+    ]
+    code: Annotated[Code, Meta(description="Why it was rejected; null when accepted.")] | None
+    replayed: Annotated[bool, Meta(description="Whether this repeats the result that the same command got before.")]
+    reservation: (
+        Annotated[
+            ReservationView,
+            Meta(description="The reservation after it; null where the command names none, and when rejected."),
+        ]
+        | None
+    )
+    stock: Annotated[
+        list[StockView], Meta(description="The rows that it touched, after it; all of the SKU's for a query.")
+    ]
+    shortfall: Annotated[bool, Meta(description="Whether a row in `stock` has more reserved than on hand.")]
+    seq: Annotated[int, Meta(description="The SKU's sequence number after it; 0 without rows.")]
+    at: Annotated[int, Meta(description="The partition's clock, ms since the Unix epoch.")]
+    partition: Annotated[int, Meta(description="The partition of the command.")]
+    offset: Annotated[
+        int, Meta(description="The offset of the command; of an expiry, that of the record that moved the clock.")
+    ]
+    field: Annotated[str, Meta(description="The path of the wrong field, with `invalid_field`.")] | UnsetType = UNSET
+    problem: Annotated[Problem, Meta(description="What is wrong with that field.")] | UnsetType = UNSET
+    requested: Annotated[int, Meta(description="With `insufficient_stock`: the quantity asked for.")] | UnsetType = (
+        UNSET
+    )
+    available: (
+        Annotated[int, Meta(description="With `insufficient_stock`: what could have been reserved.")] | UnsetType
+    ) = UNSET
+    of_command: (
+        Annotated[
+            "Result",
+            Meta(description="With `of_command_id`: the result that command got; null when it is not remembered."),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET

@@ -1,41 +1,54 @@
 """Owns the stock changes: every change of a stock row, with the row after it."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 MAX_SEQ = (1 << 53) - 1  # the largest number that every JSON reader can represent
+
+# The quantities of a stock row, in results (`schemas/results.py`) as well.
+OnHand = Annotated[int, Meta(description="Good units physically there, reserved ones included.")]
+Reserved = Annotated[int, Meta(description="Units that are held, still on hand.")]
+Damaged = Annotated[int, Meta(description="Units there that cannot be sold; not in `on_hand`.")]
+SafetyStock = Annotated[int, Meta(description="Units kept back from what is available.")]
+Inbound = Annotated[int, Meta(description="Units announced and not received; 0, as no command sets it.")]
+Available = Annotated[
+    int, Meta(description="`on_hand - reserved - safety_stock`; negative when fewer are there than are promised.")
+]
 
 
 class Quantities(msgspec.Struct, gc=False):
     """The quantities of one stock row, in units. `available = on_hand - reserved - safety_stock`."""
 
-    on_hand: int
-    reserved: int
-    damaged: int
-    safety_stock: int
-    inbound: int
-    available: int
+    on_hand: OnHand
+    reserved: Reserved
+    damaged: Damaged
+    safety_stock: SafetyStock
+    inbound: Inbound
+    available: Available
 
 
 class Cause(msgspec.Struct, omit_defaults=True, gc=False):
     """What brought the change about; fields that the command did not give are left out."""
 
-    type: str
-    command_id: str | None = None
-    reservation_id: str | None = None
-    reason: str | None = None
-    reference: str | None = None
-    actor: str | None = None
-    source: str | None = None
+    type: Annotated[str, Meta(description="The command's type, or `expire`.")]
+    command_id: Annotated[str, Meta(description="The command; absent when a hold expired.")] | None = None
+    reservation_id: Annotated[str, Meta(description="The reservation, where the change has one.")] | None = None
+    reason: Annotated[str, Meta(description="`reason` of an adjust or a release.")] | None = None
+    reference: Annotated[str, Meta(description="`reference` of an adjust.")] | None = None
+    actor: Annotated[str, Meta(description="`actor` of the command.")] | None = None
+    source: Annotated[str, Meta(description="`source` of the command.")] | None = None
 
 
 class StockChange(msgspec.Struct, gc=False):
     """One change of one row. `seq` counts the SKU's changes from 1 without gaps; `at` is the partition's clock (ms)."""
 
-    sku: str
-    warehouse: str
-    seq: int
-    at: int
-    cause: Cause
-    delta: dict[str, int]
-    after: Quantities
-    shortfall: bool
+    sku: Annotated[str, Meta(description="Whose stock changed.")]
+    warehouse: Annotated[str, Meta(description="Where.")]
+    seq: Annotated[int, Meta(description="Counts the SKU's changes, from 1 and without gaps.")]
+    at: Annotated[int, Meta(description="The partition's clock, ms since the Unix epoch.")]
+    cause: Annotated[Cause, Meta(description="What brought it about.")]
+    delta: Annotated[dict[str, int], Meta(description="The quantities that changed, and by how much.")]
+    after: Annotated[Quantities, Meta(description="The whole row after the change.")]
+    shortfall: Annotated[bool, Meta(description="Whether more is reserved than is on hand.")]

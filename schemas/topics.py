@@ -1,6 +1,6 @@
 """Owns the topics: their names and exact configuration. All have the same number of partitions."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 COMMANDS: Final = "inventory.commands"
 RESULTS: Final = "inventory.results"
@@ -32,6 +32,31 @@ _MAX_DEAD_LETTER_BYTES = 2 * 1024 * 1024
 # the time of day; by default a broker refuses records more than an hour ahead, and the partition would stand still.
 _ANY_TIME = str((1 << 63) - 1)
 
+
+class About(NamedTuple):
+    """What a reader or writer of a topic has to know beside its configuration."""
+
+    key: str
+    holds: str
+    writer: str
+    placed_by: str
+
+
+_AS_COMMAND = "the command's partition"
+ABOUT: Final[dict[str, About]] = {
+    COMMANDS: About(
+        "SKU", "commands, the only input", "callers, the gateway; workers their ticks", "the key's murmur2"
+    ),
+    RESULTS: About("SKU", "one result per command, and one per expiry", "the partition's owner", _AS_COMMAND),
+    STOCK_CHANGES: About(
+        "`SKU/warehouse`", "every change of a stock row, with the row after it", "the partition's owner", _AS_COMMAND
+    ),
+    REFERENCE: About("", "nothing in this release", "nobody", ""),
+    DEAD_LETTERS: About(
+        "the record's own", "records and batches that could not be read", "the partition's owner", _AS_COMMAND
+    ),
+    CHANGELOG: About("internal", "the ledger's rows; no interface", "the partition's owner", _AS_COMMAND),
+}
 TOPICS: Final[dict[str, dict[str, str]]] = {
     COMMANDS: {
         "cleanup.policy": "delete",
