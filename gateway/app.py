@@ -17,7 +17,7 @@ from gateway.incoming import HttpRequest
 from gateway.metrics import Metrics
 from gateway.openapi import openapi_document
 from gateway.operations import Operations
-from gateway.problems import MEDIA_TYPE, REFUSALS, AnyCode, GatewayCode, problem_body
+from gateway.problems import HELP_LINK, MEDIA_TYPE, REFUSALS, AnyCode, GatewayCode, problem_body
 from gateway.requests import KafkaLedger, LedgerClient
 from gateway.routes import ROUTES, Parts
 from gateway.stock_change_stream import StockChangeStreams
@@ -103,6 +103,9 @@ class Gateway:
         await self.reader.complete.wait()
 
 
+_HELP = {"link": HELP_LINK.decode()}
+
+
 def _http_problem(_request: HttpRequest, error: HTTPException) -> Response[bytes]:
     codes: dict[int, AnyCode] = {
         400: Code.MALFORMED,
@@ -115,10 +118,11 @@ def _http_problem(_request: HttpRequest, error: HTTPException) -> Response[bytes
         problem_body(code, detail=detail),
         status_code=REFUSALS[code].status,
         media_type=MEDIA_TYPE.decode(),
-        headers=error.headers,
+        headers={**(error.headers or {}), **_HELP},
     )
 
 
 def _internal_error(request: HttpRequest, error: Exception) -> Response[bytes]:
     _log.error("a request failed", path=request.scope["path"], exc_info=error)
-    return Response(problem_body(GatewayCode.INTERNAL_ERROR), status_code=500, media_type=MEDIA_TYPE.decode())
+    body = problem_body(GatewayCode.INTERNAL_ERROR)
+    return Response(body, status_code=500, media_type=MEDIA_TYPE.decode(), headers=_HELP)

@@ -29,7 +29,8 @@ def openapi_document() -> bytes:
             "info": {
                 "title": "Holdfast",
                 "version": _version(),
-                "description": "Exactly-once inventory: reserve, commit, release and adjust stock, and read it.",
+                "description": "Exactly-once inventory: reserve, commit, release and adjust stock, and read it. "
+                "docs/contract.md in the repository is the whole contract: codes, fields, topics, order, repetition.",
             },
             "tags": [{"name": name} for name in ("commands", "reads", "operations")],
             "paths": paths,
@@ -113,7 +114,10 @@ def _schemas() -> dict[str, Schema]:
     for command, fields in given.items():
         schemas[_body_name(command)] = _body_of(schemas.pop(command.__name__), command, fields)
     problem = schemas["ProblemDocument"]["properties"]
-    problem["code"] = {"enum": sorted(code.value for code in REFUSALS)}
+    problem["code"] = {
+        "enum": sorted(code.value for code in REFUSALS),
+        "description": " ".join(f"{code} ({status}): {text}" for code, (status, text) in REFUSALS.items()),
+    }
     problem["result"] = _ref("Result")
     return schemas
 

@@ -21,6 +21,8 @@ from msgspec import UNSET, Raw, UnsetType
 from schemas.codes import Code
 
 MEDIA_TYPE = b"application/problem+json"
+# The `Link` header of every problem (RFC 8288): its `type` is a name, not an address that could be opened.
+HELP_LINK = b'</docs>; rel="help"'
 
 
 class GatewayCode(StrEnum):

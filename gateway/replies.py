@@ -2,12 +2,13 @@
 
 from litestar.types import Receive, Scope, Send
 
-from gateway.problems import MEDIA_TYPE, RequestRefused
+from gateway.problems import HELP_LINK, MEDIA_TYPE, RequestRefused
 
 Headers = list[tuple[bytes, bytes]]
 
 JSON = (b"content-type", b"application/json")
 _PROBLEM = (b"content-type", MEDIA_TYPE)
+_HELP = (b"link", HELP_LINK)
 _MAY_BE_APPLIED = frozenset({503, 504})
 _COME_BACK = frozenset({429, 503})
 
@@ -36,7 +37,7 @@ class Reply:
 def refusal(error: RequestRefused, retry_after_s: int) -> Reply:
     """Return the answer to a request that was refused."""
     status = error.status
-    headers: Headers = [_PROBLEM]
+    headers: Headers = [_PROBLEM, _HELP]
     if status in _COME_BACK:
         headers.append((b"retry-after", b"%d" % retry_after_s))
     if error.command_id is not None:
@@ -54,4 +55,4 @@ def document(status: int, body: bytes, command_id: str) -> Reply:
 
 def problem(status: int, body: bytes, command_id: str) -> Reply:
     """Return a problem document about a command."""
-    return Reply(status, body, [_PROBLEM, (b"idempotency-key", command_id.encode())])
+    return Reply(status, body, [_PROBLEM, _HELP, (b"idempotency-key", command_id.encode())])

@@ -227,8 +227,10 @@ _OPERATION_ROUTES = (
         other=(503, "Not ready, with the reasons."),
     ),
     Route("GET", "/metrics", "Metrics in Prometheus' format", "text/plain", act=lambda parts: parts.operations.metrics),
-    Route("GET", "/openapi.json", "This document", "application/json", act=lambda parts: parts.operations.openapi),
-    Route("GET", "/docs", "This document as a page", "text/html", act=lambda parts: parts.operations.docs),
+    Route(
+        "GET", "/openapi.json", "The OpenAPI document", "application/json", act=lambda parts: parts.operations.openapi
+    ),
+    Route("GET", "/docs", "The OpenAPI document as a page", "text/html", act=lambda parts: parts.operations.docs),
 )
 
 ROUTES: tuple[Route, ...] = (*_COMMAND_ROUTES, *_READ_ROUTES, *_OPERATION_ROUTES)

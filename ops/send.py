@@ -71,7 +71,9 @@ def unchecked(value: bytes) -> Line:
 
 
 def _reason(error: codec.Unreadable, value: bytes) -> str:
-    return f"{error}: {explain(error.field, error.problem, value)}" if error.field else str(error)
+    if error.field is None:
+        return str(error)
+    return f"{error}: {explain(error.field, error.problem, value)} All fields: docs/contract.md"
 
 
 class Answers:

@@ -36,6 +36,7 @@ def site():
 def test_the_page_shows_every_route_and_document(site, tmp_path):
     dom = dom_of(f"{site}/docs", tmp_path)
     document = json.loads(openapi_document())
+    assert "docs/contract.md" in dom
     for path, methods in document["paths"].items():
         assert dom.count(f"<code>{path}</code>") >= len(methods), path
     for name in document["components"]["schemas"]:

@@ -59,4 +59,5 @@ async def test_the_page_needs_nothing_from_outside(client):
     answer = await client.get("/docs")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.content == PAGE
+    assert "docs/contract.md" in (await client.get("/openapi.json")).json()["info"]["description"]
     assert b"//" not in PAGE.replace(b"<!doctype html>", b"")

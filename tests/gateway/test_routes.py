@@ -54,6 +54,7 @@ async def test_a_refusal_is_a_problem_document_that_carries_the_result(client, l
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["idempotency-key"] == "k"
     assert (problem["status"], problem["code"]) == (answer.status_code, code.value)
+    assert answer.headers["link"] == '</docs>; rel="help"'
     assert problem["result"] == ledger.answer(ledger.commands[0])
 
 
@@ -354,6 +355,18 @@ async def test_what_is_no_route_is_a_problem_too(client):
     answer = await client.get("/v1/adjustments")
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
     assert "POST" in answer.headers["allow"]
+
+
+async def test_every_problem_of_the_gateway_itself_leads_to_the_description_too(client, ledger):
+    ledger.error = ZeroDivisionError("secret")
+    for method, path, status in (
+        ("GET", "/v2", 404),
+        ("GET", "/v1/adjustments", 405),
+        ("GET", "/v1/stock", 422),
+        ("GET", "/v1/stock?sku=a", 500),
+    ):
+        answer = await client.request(method, path)
+        assert (answer.status_code, answer.headers["link"]) == (status, '</docs>; rel="help"')
 
 
 async def test_a_failure_of_the_gateway_is_a_problem_without_its_insides(client, ledger):

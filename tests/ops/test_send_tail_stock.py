@@ -62,7 +62,10 @@ def test_lines_that_are_no_command_are_named_and_not_sent(holdfast, answering, s
     result = holdfast("send", "--wait", "--bootstrap", answering, given=given)
     assert result.exit_code == 1
     assert "line 1: not a command: malformed" in result.stderr
-    assert "line 3: not a command: invalid_field (field delta): delta must not be 0." in result.stderr
+    assert (
+        "line 3: not a command: invalid_field (field delta): delta must not be 0. All fields: docs/contract.md"
+        in result.stderr
+    )
     assert "line 4: a tick" in result.stderr
     assert len(results_of(result)) == 1
     assert "1 sent, 3 refused" in result.stderr
