@@ -14,7 +14,7 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help setup demo test check fault matrix interrupts simulate mutants bench fmt lock clean
+.PHONY: help setup demo test check docs fault matrix interrupts simulate mutants bench fmt lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ check: $(STAMP) ## Check style, types and the repository's own rules (tests/tidy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest tests/tidy
+
+docs: $(STAMP) ## Write the tables of docs/contract.md from the types.
+	@$(BIN)/python -m tests.tidy.contract
 
 SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 DURATION ?= 300
