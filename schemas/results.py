@@ -6,7 +6,14 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from schemas.codes import Code, Problem
-from schemas.stock_changes import Available, Damaged, Inbound, OnHand, Reserved, SafetyStock
+from schemas.stock_changes import (
+    AvailableUnits,
+    DamagedUnits,
+    InboundUnits,
+    OnHandUnits,
+    ReservedUnits,
+    SafetyStockUnits,
+)
 
 State = Literal["held", "committed", "released", "expired"]
 
@@ -15,12 +22,12 @@ class StockView(msgspec.Struct, gc=False):
     """One stock row as callers see it; quantities in units. `available = on_hand - reserved - safety_stock`."""
 
     warehouse: Annotated[str, Meta(description="Where the units are.")]
-    on_hand: OnHand
-    reserved: Reserved
-    damaged: Damaged
-    safety_stock: SafetyStock
-    inbound: Inbound
-    available: Available
+    on_hand: OnHandUnits
+    reserved: ReservedUnits
+    damaged: DamagedUnits
+    safety_stock: SafetyStockUnits
+    inbound: InboundUnits
+    available: AvailableUnits
 
 
 class Allocation(msgspec.Struct, array_like=False, gc=False):

@@ -8,12 +8,12 @@ from msgspec import Meta
 MAX_SEQ = (1 << 53) - 1  # the largest number that every JSON reader can represent
 
 # The quantities of a stock row, in results (`schemas/results.py`) as well.
-OnHand = Annotated[int, Meta(description="Good units physically there, reserved ones included.")]
-Reserved = Annotated[int, Meta(description="Units that are held, still on hand.")]
-Damaged = Annotated[int, Meta(description="Units there that cannot be sold; not in `on_hand`.")]
-SafetyStock = Annotated[int, Meta(description="Units kept back from what is available.")]
-Inbound = Annotated[int, Meta(description="Units announced and not received; 0, as no command sets it.")]
-Available = Annotated[
+OnHandUnits = Annotated[int, Meta(description="Good units physically there, reserved ones included.")]
+ReservedUnits = Annotated[int, Meta(description="Units that are held, still on hand.")]
+DamagedUnits = Annotated[int, Meta(description="Units there that cannot be sold; not in `on_hand`.")]
+SafetyStockUnits = Annotated[int, Meta(description="Units kept back from what is available.")]
+InboundUnits = Annotated[int, Meta(description="Units announced and not received; 0, as no command sets it.")]
+AvailableUnits = Annotated[
     int, Meta(description="`on_hand - reserved - safety_stock`; negative when fewer are there than are promised.")
 ]
 
@@ -21,12 +21,12 @@ Available = Annotated[
 class Quantities(msgspec.Struct, gc=False):
     """The quantities of one stock row, in units. `available = on_hand - reserved - safety_stock`."""
 
-    on_hand: OnHand
-    reserved: Reserved
-    damaged: Damaged
-    safety_stock: SafetyStock
-    inbound: Inbound
-    available: Available
+    on_hand: OnHandUnits
+    reserved: ReservedUnits
+    damaged: DamagedUnits
+    safety_stock: SafetyStockUnits
+    inbound: InboundUnits
+    available: AvailableUnits
 
 
 class Cause(msgspec.Struct, omit_defaults=True, gc=False):
