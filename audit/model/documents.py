@@ -126,7 +126,7 @@ def as_written(result: bytes) -> Any:
 
 def cause_of(command: Any, type_: str, reason: str | None = None, reference: str | None = None) -> Cause:
     """Return the `cause` of the stock changes that a command brings about."""
-    reservation_id = None if type_ == "adjust" else command.reservation_id
+    reservation_id = getattr(command, "reservation_id", None)
     return Cause(type_, command.command_id, reservation_id, reason, reference, command.actor, command.source)
 
 

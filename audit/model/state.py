@@ -3,18 +3,24 @@
 from collections import deque
 from collections.abc import Iterable
 from heapq import heapify, heappush
-from typing import Any
+from typing import Any, Protocol
 
 from audit.model.documents import Hold, Holding, StockRow, decode_hold, encode_row
 from audit.model.parts import CommandRefused, Item, Outputs
 from schemas.codec import encode
 from schemas.codes import Code
-from schemas.commands import Commit, Extend, Release
 from schemas.results import Result, State, StockView
 from schemas.stock_changes import Cause, Quantities, StockChange
 
 # Up to this many stale expiries stay in the queue until their time comes; with more, they are removed.
 _STALE_EXPIRIES = 10_000
+
+
+class OfHold(Protocol):
+    """A command about a reservation."""
+
+    sku: str
+    reservation_id: str
 
 
 class PartitionState:
@@ -60,7 +66,7 @@ class PartitionState:
         if self.touched is not None:
             self.touched.add(key)
 
-    def find_hold(self, command: Commit | Release | Extend, wanted: int | None) -> tuple[Item, str, Hold, int]:
+    def find_hold(self, command: OfHold, wanted: int | None) -> tuple[Item, str, Hold, int]:
         """Return the SKU, the reservation's key, the reservation and the quantity that it is about, or refuse."""
         item = self.items.get(command.sku)
         if item is None:

@@ -1,9 +1,9 @@
 """Owns what commit, release and expiry share: finding the hold, and taking from its allocations."""
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from schemas.codes import Code
-from schemas.commands import Commit, Extend, Release
 from tables.core.decision import Refusal, Rows, Sku
 from tables.core.retention import find_reservation
 from tables.core.rows import Reservation, reservation_key
@@ -14,8 +14,14 @@ _CLOSED = {
     "expired": Code.RESERVATION_EXPIRED,
 }
 
-HoldCommand = Commit | Release | Extend
 Allocations = tuple[tuple[str, int], ...]
+
+
+class HoldCommand(Protocol):
+    """A command that steps on a reservation."""
+
+    sku: str
+    reservation_id: str
 
 
 def find_hold(

@@ -19,13 +19,14 @@ from schemas.explain import allowed
 from schemas.results import Allocation, ReservationView, Result, StockView
 from schemas.stock_changes import Cause, Quantities, StockChange
 from schemas.topics import ABOUT, TOPICS
+from tests.examples import SKU_EXAMPLES
 from tests.tidy.repository import ROOT, document
 
 PAGE = ROOT / "docs/contract.md"
 COMMAND = "make docs"
 _SECTION = re.compile(r"(<!-- (\w+):begin -->\n).*?(<!-- \2:end -->)", re.DOTALL)
 _DAY_MS = 24 * 60 * 60 * 1000
-# One for each command, with the fields that callers usually give.
+# With the fields that callers usually give; a command that is not here is shown as its first example.
 LINES: dict[str, dict[str, object]] = {
     "adjust": {"command_id": "delivery-88:1", "sku": "85123A", "warehouse": "leeds", "delta": 10, "reason": "receipt"},
     "reserve": {"command_id": "cart-77:reserve:1", "sku": "85123A", "reservation_id": "cart-77", "quantity": 3},
@@ -114,7 +115,8 @@ def commands() -> str:
 
 def line_of(tag: str) -> str:
     """Return the example of a command, as a record holds it."""
-    return json.dumps({"type": tag, **LINES[tag]}, separators=(",", ":"))
+    shown = LINES.get(tag) or next(document for document in SKU_EXAMPLES if document["type"] == tag)
+    return json.dumps({"type": tag, **shown}, separators=(",", ":"))
 
 
 def _rows(kind: type[SkuCommand], names: set[str]) -> list[tuple[str, ...]]:
