@@ -98,6 +98,15 @@ async def error_of(attempt: Awaitable[Any]) -> str | None:
     return None
 
 
+async def ended(client: TransactionClient) -> None:
+    """Wait until the coordinator, too, takes the transaction for ended: it learns last that the markers are written."""
+    while True:
+        described = await client._client.send(client._coordinator, DescribeTransactions([client._id]))
+        if described.transactions[0].state.startswith("Complete"):
+            return
+        await asyncio.sleep(0.02)
+
+
 async def end_again(client: TransactionClient, epoch: int, *, commit: bool = True) -> int:
     """Send EndTxn with a given epoch; its error code. While markers are being written it is asked again."""
     while True:
@@ -226,11 +235,12 @@ async def what_is_aborted_takes_offsets_and_is_skipped(player: Player) -> Any:
 
 
 async def a_transaction_that_is_open_too_long_is_aborted(player: Player) -> Any:
-    client = await player.owner(timeout_ms=1_000)
+    client = await player.owner(timeout_ms=3_000)
     epoch = client._epoch
     await client.produce(0, {player.topic: batch(b"1")})
     before = await player.ends(client)
     after = await player.settled(client)
+    await ended(client)
     refused = await error_of(client.end()), await error_of(client.produce(0, {player.topic: batch(b"2")}))
     return before, after, refused, (await player.owner())._epoch - epoch, await player.read()
 
