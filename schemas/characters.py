@@ -1,4 +1,4 @@
-"""Owns the check of characters: which strings may be a SKU, an id, a place or a text."""
+"""Owns the check of characters: which strings may be a SKU, an id, a warehouse, a channel or a text."""
 
 import re
 from collections.abc import Callable
@@ -9,13 +9,13 @@ import msgspec
 
 Finder = Callable[[str], object]
 
-# Allowed in every kind of string: SKU, id, place and text.
+# Allowed in every kind of string.
 PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 find_special: Finder = re.compile(f"[^{PLAIN.decode()}]").search
 
 
 def _finder_for(hint: object) -> Finder | None:
-    """Make what finds the first character that a type's pattern does not allow; lengths are msgspec's business."""
+    """Return a function that finds the first character that a type's pattern does not allow; msgspec checks lengths."""
     for meta in getattr(hint, "__metadata__", ()):
         pattern = (getattr(meta, "extra_json_schema", None) or {}).get("pattern")
         if pattern is not None:
@@ -37,8 +37,8 @@ class Checker:
         )
 
     def first_bad_field(self, message: msgspec.Struct) -> str | None:
-        """Name the first field that holds a character which its type's pattern does not allow, or None."""
-        # All strings in one search: most are plain, and one by one they would cost three times as much.
+        """Return the first field with a character that its type's pattern does not allow; None when there is none."""
+        # All strings in one search: most are plain, and searching each one would take three times as long.
         if find_special("".join(filter(None, self._strings_of(message)))) is None:
             return None
         for field, find_bad_character in self._finders.items():
@@ -52,7 +52,7 @@ _checkers: dict[type[msgspec.Struct], Checker] = {}
 
 
 def first_bad_field(message: msgspec.Struct) -> str | None:
-    """Check a message of any type; see `Checker.first_bad_field`."""
+    """Return the first bad field of a message of any type; see `Checker.first_bad_field`."""
     checker = _checkers.get(type(message))
     if checker is None:
         checker = _checkers[type(message)] = Checker(type(message))

@@ -1,10 +1,10 @@
-"""Owns the reasons for which a command is refused, in order of precedence, and the problems of a field."""
+"""Owns the codes of refused commands, in order of precedence, and the problems of a field."""
 
 from enum import StrEnum
 
 
 class Code(StrEnum):
-    """Why a command was rejected. The order is the contract: the first that applies is the one given."""
+    """Why a command was rejected. The order is part of the contract: the first code that applies is given."""
 
     MALFORMED = "malformed"
     INVALID_FIELD = "invalid_field"
@@ -25,7 +25,7 @@ class Code(StrEnum):
 
 
 class Problem(StrEnum):
-    """What is wrong with the field that `invalid_field` names; docs/semantics.md says which when."""
+    """What is wrong with the field that `invalid_field` names; docs/semantics.md says when each applies."""
 
     MISSING = "missing"
     UNKNOWN_FIELD = "unknown_field"
@@ -37,5 +37,5 @@ class Problem(StrEnum):
     NOT_ALLOWED = "not_allowed"
 
 
-# A command refused with one of these leaves nothing behind: sent again, it is judged again.
+# A command refused with one of these is not remembered: sent again, it is decided again.
 NOT_REMEMBERED = frozenset({Code.MALFORMED, Code.INVALID_FIELD, Code.WRONG_PARTITION, Code.IDEMPOTENCY_MISMATCH})

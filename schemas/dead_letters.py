@@ -5,14 +5,14 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-# Up to here a letter is kept whole. A record that was not compressed always is: a commands topic takes batches of at
-# most 1,048,588 bytes. What was compressed may be of any length. `schemas/topics.py` shows that it fits.
+# A letter of at most this size is kept whole. Every record that was not compressed has less: the commands topic takes
+# batches of at most 1,048,588 bytes. A compressed record may be longer. `schemas/topics.py` shows that a letter fits.
 MAX_WHOLE_BYTES = 1_150_000
-# A longer one is cut to these; together they are MAX_WHOLE_BYTES.
+# A larger letter's key and value are cut to these; their sum is MAX_WHOLE_BYTES.
 MAX_KEY_BYTES = 10_000
 MAX_VALUE_BYTES = MAX_WHOLE_BYTES - MAX_KEY_BYTES
-# The reasons of a letter for a whole record batch: unpacked it is larger than `MAX_UNPACKED_BYTES`; or what was
-# compressed cannot be unpacked, or its records are not of Kafka's format. Brokers take some such batches.
+# The reasons of a letter for a whole record batch: it unpacks to more than `MAX_UNPACKED_BYTES`; or it cannot be
+# unpacked, or its records are not in Kafka's format. Brokers accept some such batches.
 BATCH_TOO_LARGE, BATCH_UNREADABLE = "batch_too_large", "batch_unreadable"
 
 
@@ -39,7 +39,7 @@ class DeadLetter(msgspec.Struct):
 
     @classmethod
     def of(cls, key: bytes | None, value: bytes | None, reason: str, *, partition: int, offset: int) -> "DeadLetter":
-        """Make the letter for a record, and cut what is too long."""
+        """Return the letter for a record, with key and value cut if they are too long."""
         letter = cls(key, value, reason, partition, offset)
         key_bytes, value_bytes = len(key or b""), len(value or b"")
         if key_bytes + value_bytes <= MAX_WHOLE_BYTES:
@@ -52,7 +52,7 @@ class DeadLetter(msgspec.Struct):
 
     @classmethod
     def of_batch(cls, reason: str, first_offset: int, last_offset: int, *, partition: int) -> "DeadLetter":
-        """Make the letter for a batch of which no record is read."""
+        """Return the letter for a batch of which no record is read."""
         return cls(None, None, reason, partition, first_offset, last_offset=last_offset)
 
     def headers(self) -> list[tuple[str, bytes]]:

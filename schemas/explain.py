@@ -1,7 +1,7 @@
 """Owns the sentences about a field that is wrong: which problem it has, what was given, and what is allowed.
 
-Results say it without prose (`field` and `problem`), so that two models agree byte for byte; the gateway and the
-command line make the sentence here, from the types in `schemas/commands.py`.
+Results have `field` and `problem` but no sentence, so that worker and audit agree byte for byte. Gateway and command
+line make the sentence here, from the types in `schemas/commands.py`.
 """
 
 import re
@@ -13,7 +13,7 @@ from msgspec import Meta, Raw
 
 from schemas.commands import COMMAND_TYPES, IDENTIFIER_PATTERN, PLACE_PATTERN, tag_of
 
-# A caller's own value is repeated up to this many characters.
+# A sentence repeats a caller's value up to this many characters.
 _MAX_GIVEN = 40
 _CHARACTERS = {
     IDENTIFIER_PATTERN: "letters (a-z, A-Z), digits and . _ : -",
@@ -33,10 +33,10 @@ def explain(
 
     Args:
         field: the field's path, as in a result: `quantity`, `skus[1]`.
-        problem: which problem it has; None when that is not known.
+        problem: its problem; None when it is unknown.
         record: the JSON object that holds the field.
-        kind: the type that the record should have been; by the record's `type` when None.
-        name: what the caller calls the field, when that differs from its path.
+        kind: the expected type of the record; None to take it from the record's `type`.
+        name: the caller's name of the field, when it differs from the path.
     """
     name = name or field
     if kind is None:

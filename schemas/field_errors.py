@@ -1,4 +1,4 @@
-"""Owns the reading of msgspec's errors: which field is wrong, and what is wrong with it."""
+"""Owns the parsing of msgspec's errors: which field is wrong, and what is wrong with it."""
 
 import re
 from collections.abc import Collection
@@ -10,7 +10,7 @@ from schemas.commands import COMMAND_TYPES
 _PATH = re.compile(r" - at `\$\.([^`]+)`$")
 _NAMED = re.compile(r"`([^`]+)`")
 _OUT_OF_RANGE = re.compile(r"(?:Number|Integer value) out of range$")
-_NO_STRING = re.compile(r"Expected `str`$")  # what msgspec says of `type`, and only of it
+_NO_STRING = re.compile(r"Expected `str`$")  # msgspec says this of `type` only
 _PROBLEMS = tuple(
     (re.compile(pattern), problem)
     for pattern, problem in (
@@ -34,22 +34,22 @@ _INTEGERS = {
 
 
 def field_of(error: Exception) -> str:
-    """Find the path (`quantity`, `items[3].sku`) of the field that msgspec's error is about; `$` for the whole."""
+    """Return the path of the field of a msgspec error (`quantity`, `items[3].sku`); `$` for the whole record."""
     body, prefix = _split(error)
-    # A missing or unknown field, and our own rules over several fields, are named in the sentence, not in the path.
+    # Errors of missing or unknown fields, and of our own rules, name the field in the sentence and not in the path.
     if body.startswith(("Object missing", "Object contains", "`")) and (named := _NAMED.search(body)):
         return f"{prefix}.{named.group(1)}" if prefix else named.group(1)
     return prefix or "$"
 
 
 def problem_of(error: Exception, field: str, given: object, integers: Collection[str] = _INTEGERS) -> Problem | None:
-    """Return what msgspec's error says is wrong; None when its words are not known.
+    """Return the problem that msgspec's error describes; None when its words are unknown.
 
     Args:
         error: raised by the decoder of commands.
         field: the field it names.
-        given: what the record has there; for a number that no double can hold, any number of the same sign.
-        integers: the fields that take an integer; those of commands when not told.
+        given: the field's value in the record; for a number that no double can hold, any number of the same sign.
+        integers: the fields that take an integer; by default those of commands.
     """
     body, _ = _split(error)
     if _OUT_OF_RANGE.match(body):

@@ -1,4 +1,4 @@
-"""Owns the placing of SKUs on partitions: Kafka's default, murmur2 of the key's UTF-8 bytes."""
+"""Owns the choice of a SKU's partition: Kafka's default, murmur2 of the key's UTF-8 bytes."""
 
 from functools import lru_cache
 

@@ -30,7 +30,7 @@ class Quantities(msgspec.Struct, gc=False):
 
 
 class Cause(msgspec.Struct, omit_defaults=True, gc=False):
-    """What brought the change about; fields that the command did not give are left out."""
+    """The command or expiry that made the change; fields that the command did not give are left out."""
 
     type: Annotated[str, Meta(description="The command's type, or `expire`.")]
     command_id: Annotated[str, Meta(description="The command; absent when a hold expired.")] | None = None

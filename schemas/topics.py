@@ -12,15 +12,16 @@ CHANGELOG: Final = "holdfast-ledger-changelog"
 GROUP: Final = "holdfast"
 
 _DAY_MS = 24 * 60 * 60 * 1000
-# A reader that was away shorter than this still sees every tombstone; a local store older than it is rebuilt.
+# A reader that was away for less than this still sees every tombstone; an older local store is rebuilt.
 DELETE_RETENTION_MS = _DAY_MS
 # Kafka's default, and the most a caller's record may have.
 MAX_COMMAND_BYTES = 1_048_588
-# What the records of one compressed batch of commands may come to, without the batch's header. A batch of 1 MiB that
-# is above it is one of 16:1 or more, and 3 KB of zstd can hold 100 MB; the worker keeps two or three such in memory.
+# The limit of the unpacked records of a compressed batch of commands, without the batch's header. A batch of 1 MiB
+# above it is compressed 16:1 or more; 3 KB of zstd can hold 100 MB. A worker keeps two or three batches in memory.
 MAX_UNPACKED_BYTES = 16 * 1024 * 1024
-# One transaction writes at most one record batch per topic. It closes at BATCH_BYTES, after the command that passed
-# them; the largest command (1,000 warehouses, every text 256 characters of 4 bytes) adds 3.8 MB of stock changes.
+# One transaction writes at most one record batch per topic. It closes after the command with which it passes
+# BATCH_BYTES; the largest command (1,000 warehouses, every text 256 characters of 4 bytes) adds 3.8 MB of stock
+# changes.
 BATCH_BYTES = 900_000
 _MAX_OUTPUT_BYTES = 5 * 1024 * 1024
 # A dead letter carries a whole record and its headers, after BATCH_BYTES of others. In bytes: 899,999 of others, 61 of
@@ -28,8 +29,9 @@ _MAX_OUTPUT_BYTES = 5 * 1024 * 1024
 # longest reason make 2,050,470 of 2,097,152.
 _MAX_DEAD_LETTER_BYTES = 2 * 1024 * 1024
 
-# Outputs carry the clock of the log. It never goes back, so after a broker's clock was once far ahead it stays ahead of
-# the time of day; by default a broker refuses records more than an hour ahead, and the partition would stand still.
+# Output records have the time of the log's clock, which never goes back. After a broker's clock was far ahead, it stays
+# ahead of the time of day. By default a broker refuses records more than an hour ahead; the partition would then stand
+# still.
 _ANY_TIME = str((1 << 63) - 1)
 
 
