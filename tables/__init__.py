@@ -1,1 +1,1 @@
-"""The ledger: its rows, the decision core, due times and the RocksDB store."""
+"""The ledger: its rows, the decision core, due times, and the store in RocksDB."""

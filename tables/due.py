@@ -1,8 +1,8 @@
-"""Owns the times at which something falls due: which reservations expire, and which rows are forgotten.
+"""Owns the due times: when reservations expire and when rows are forgotten.
 
-Due times are kept on disk in buckets: each transaction writes one entry list per bucket it adds to, so a command costs
-a list append, not a row. Only the bucket that the clock is in is held in memory. These rows are local: they follow from
-the reservations and seen commands, so the changelog does not carry them.
+They are stored in buckets of time: each transaction writes one list of entries per bucket it adds to, so a command
+costs a list append, not a row. Of the expiries, only the bucket that the clock is in is held in memory. These rows are
+local: they follow from the reservations and seen commands, so they are not in the changelog.
 """
 
 import heapq
@@ -30,7 +30,7 @@ def _bucket_of(key: bytes) -> int:
 
 
 def _first_bucket(store: Store, kind: bytes, start: int) -> int | None:
-    """Find the lowest bucket on disk that is not below `start`."""
+    """Return the lowest stored bucket that is not below `start`; None when there is none."""
     for key, _ in store.scan(_bucket_key(kind, start), _after(kind)):
         return _bucket_of(key)
     return None
@@ -41,14 +41,14 @@ def _after(kind: bytes) -> bytes:
 
 
 class Expiries:
-    """When held reservations expire. Entries are hints: whether one still holds is for its reservation to say."""
+    """The times at which reservations expire. An entry is a hint: only the reservation's row says whether it is due."""
 
     _KIND = b"DE"
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._heap: list[tuple[int, str, str]] = []
-        self._loaded = -1  # every bucket up to and with this one is in the heap
+        self._loaded = -1  # the heap has every bucket up to and including this one
         self._fresh: dict[int, list[tuple[int, str, str]]] = {}
         self._oldest = _first_bucket(store, self._KIND, 0)
         self._next = self._oldest
@@ -78,7 +78,7 @@ class Expiries:
             self._update()
 
     def pop_due(self, now_ms: int) -> tuple[int, str, str] | None:
-        """Take the earliest (expires_at, SKU, reservation_id) due by `now_ms`, in that order."""
+        """Remove and return the least (expires_at, SKU, reservation_id) due by `now_ms`; None when none is."""
         while self.next_due_at <= now_ms:
             if self._heap and self._heap[0][0] <= now_ms:
                 entry = heapq.heappop(self._heap)
@@ -101,16 +101,16 @@ class Expiries:
         self._update()
 
     def writes(self, suffix: int, now_ms: int) -> list[Item]:
-        """Return what is to be written with this transaction: new entries, and the end of buckets that are done.
+        """Return the items to write with this transaction: new entries, and the removal of finished buckets.
 
         Args:
-            suffix: tells this transaction's rows from all others', e.g. its offset in the changelog.
+            suffix: a number that no other transaction's rows have, such as its offset in the changelog.
             now_ms: the clock after the transaction.
         """
         if self._fresh:
             self._oldest = min(self._fresh) if self._oldest is None else min(self._oldest, *self._fresh)
         waiting = self._heap[0][0] if self._heap else NEVER
-        done = min(min(now_ms, waiting) // EXPIRY_BUCKET_MS, self._loaded + 1)  # every bucket below is over
+        done = min(min(now_ms, waiting) // EXPIRY_BUCKET_MS, self._loaded + 1)  # every bucket below is finished
         items: list[Item] = [
             (_bucket_key(self._KIND, bucket, suffix), _encode(entries))
             for bucket, entries in self._fresh.items()
@@ -127,7 +127,7 @@ class Expiries:
 
 
 class Forgetting:
-    """Which rows (seen commands, closed reservations) are to be dropped, by the minute in which their time is over."""
+    """The rows to forget (seen commands, closed reservations), by the minute in which their time is over."""
 
     _KIND = b"DF"
 
@@ -143,12 +143,12 @@ class Forgetting:
         self.next_at = NEVER if first is None else (first + 1) * FORGET_BUCKET_MS
 
     def add(self, due_at: int, keys: list[bytes]) -> None:
-        """Note that the rows of these keys are over at a time (ms)."""
+        """Note that the rows of these keys are to be forgotten at a time (ms)."""
         if keys:
             self._fresh.setdefault(due_at // FORGET_BUCKET_MS, []).extend(keys)
 
     def add_one(self, due_at: int, key: bytes) -> None:
-        """Note that one row is over at a time (ms)."""
+        """Note that one row is to be forgotten at a time (ms)."""
         bucket = due_at // FORGET_BUCKET_MS
         keys = self._fresh.get(bucket)
         if keys is None:
@@ -157,7 +157,7 @@ class Forgetting:
             keys.append(key)
 
     def due(self, now_ms: int, limit: int) -> Iterator[bytes]:
-        """Return keys whose minute is over, in whole transactions' worth, until `limit` is passed."""
+        """Yield keys whose minute is over, all of one stored list at a time, until `limit` is reached."""
         if now_ms < self.next_at:
             return
         stop = _bucket_key(self._KIND, now_ms // FORGET_BUCKET_MS)
@@ -171,7 +171,7 @@ class Forgetting:
                 return
 
     def writes(self, suffix: int) -> list[Item]:
-        """Return what is to be written with this transaction; see `Expiries.writes`."""
+        """Return the items to write with this transaction; see `Expiries.writes`."""
         items: list[Item] = [
             (_bucket_key(self._KIND, bucket, suffix), _encode(keys)) for bucket, keys in self._fresh.items()
         ]
@@ -179,7 +179,7 @@ class Forgetting:
         return items
 
     def written(self) -> None:
-        """Take note that what `writes` gave is on disk."""
+        """Take note that the items of `writes` are stored."""
         if self._finished:
             self._finished = []
             self._fresh = {}

@@ -12,10 +12,10 @@ from tables.core.rows import KINDS, POSITION_KEY, STOCK, Position, Row, Stock, d
 from tables.due import Expiries, Forgetting
 from tables.store import Item, Store
 
-# A row costs about 500 bytes: two generations of SKUs and two of reservations are 200 MB a partition at most.
+# A row takes about 500 bytes, so two generations of SKUs and two of reservations take at most 200 MB a partition.
 CACHED_ROWS = 100_000
 _CHECKPOINT_KEY = b"L"
-# Kinds by the first byte of their keys, as the ledger holds their rows in memory.
+# Kinds by the first byte of their keys, by how the ledger holds their rows in memory.
 _DECODED = {letter: kind for letter, kind in KINDS.items() if kind.kept == "decoded"}
 _ENCODED = {letter: kind for letter, kind in KINDS.items() if kind.kept == "encoded"}
 
@@ -24,9 +24,9 @@ Value = TypeVar("Value")
 
 
 class Checkpoint(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True):
-    """Up to where the store follows the changelog: the offset of the position row it holds.
+    """How far the store follows the changelog: the changelog offset of its position row.
 
-    `written_at` is wall-clock time (ms): only with it can be told whether tombstones may have been missed.
+    `written_at` is wall-clock time (ms); it shows whether the store may have missed tombstones.
     """
 
     position_offset: int
@@ -39,16 +39,16 @@ _decode_checkpoint = msgspec.msgpack.Decoder(Checkpoint).decode
 class Ledger:
     """The rows of one partition, as the core reads them (`tables.core.decision.Rows`).
 
-    Decisions are applied in memory; `pending()` gives their rows for the changelog, `checkpoint()` makes them permanent
-    once the transaction is decided. A ledger whose transaction failed is thrown away, cache and all, never rolled back.
+    Decisions are applied in memory. `pending()` returns their rows for the changelog, and `checkpoint()` stores them
+    once the transaction is committed. A ledger whose transaction failed is dropped with its caches, never rolled back.
 
     Args:
-        store: holds what is permanent.
-        cached_rows: how many decoded rows each of the two generations of the cache may hold.
+        store: holds the committed rows.
+        cached_rows: how many decoded rows each generation of each of the two caches may hold.
 
     Attributes:
-        position: where it stands; None before the first transaction.
-        expiries: which reservations fall due, and when.
+        position: the position after the last transaction; None before the first.
+        expiries: when reservations expire.
     """
 
     def __init__(self, store: Store, *, cached_rows: int = CACHED_ROWS) -> None:
@@ -86,7 +86,7 @@ class Ledger:
         return Sku(seq, rows) if rows else None
 
     def row(self, kind: RowKind[R], key: bytes) -> R | None:
-        """Return a row by its kind and key, as old as it may be; any kind but those that are kept with their SKU."""
+        """Return a row by its kind and key, also after its time is over. Not for kinds that are kept with their SKU."""
         if kind.kept == "encoded":
             value = self._encoded[key[0]].get(key) or self._store.get(key)
             return None if value is None else kind.decode(value)
@@ -103,7 +103,7 @@ class Ledger:
     # What a transaction does.
 
     def apply(self, decision: Decision) -> None:
-        """Take over a decision's rows; the next decision sees them."""
+        """Apply a decision's rows; the next decision sees them."""
         if decision.stock:
             self._update_sku(decision)
         overlay, all_encoded = self._overlay, self._encoded
@@ -132,12 +132,12 @@ class Ledger:
             sku.seq = row.seq
         if len(stock) != known:
             sku.stock = {warehouse: stock[warehouse] for warehouse in sorted(stock)}
-            self._skus.discard(sku_id)  # it weighs more now
+            self._skus.discard(sku_id)  # its weight in the cache has changed
             self._skus.put(sku_id, sku)
         self._changed_skus[sku_id] = sku
 
     def forget(self, limit: int) -> None:
-        """Drop rows whose time is over by the clock of the last transaction; about `limit` of them at most."""
+        """Remove about `limit` rows at most whose time is over by the clock of the last transaction."""
         if self.position is None:
             return
         now_ms = self.position.now_ms
@@ -145,7 +145,7 @@ class Ledger:
             value = self._store.get(key)
             if value is None:
                 continue
-            # The id may have been used again since: then the row is younger than this entry.
+            # If the id was used again, the row is younger than this entry.
             kind = KINDS[key[0]]
             until = kind.forgotten_at(kind.decode_head(value))
             if until is not None and until <= now_ms:
@@ -153,7 +153,7 @@ class Ledger:
                 self._rows.discard(key)
 
     def pending(self) -> list[Item]:
-        """Return the rows of this transaction as the changelog and the store take them, one per key."""
+        """Return the rows of this transaction for changelog and store, one per key; None as value removes the row."""
         rows: list[Item] = [(key, None if row is None else encode_row(row)) for key, row in self._overlay.items()]
         for encoded in self._encoded.values():
             rows += encoded.items()
@@ -161,14 +161,14 @@ class Ledger:
         return self._pending.copy()
 
     def checkpoint(self, position: Position, position_offset: int) -> None:
-        """Make the transaction permanent: one atomic write of rows, position and changelog offset.
+        """Store the committed transaction: one atomic write of rows, position and changelog offset.
 
         Args:
-            position: where the ledger stands after the transaction.
+            position: the position after the transaction.
             position_offset: the changelog offset of the transaction's position row.
         """
         items = self._pending if self._pending is not None else self.pending()
-        # Counted from the clock at the end of the batch: some rows are dropped a moment late, none too early.
+        # Counted from the clock at the end of the batch: a row may be dropped a little late, never too early.
         for letter, keys in (*self._encoded.items(), *self._ended.items()):
             retention_ms = KINDS[letter].retention_ms
             if retention_ms is not None:
@@ -188,13 +188,13 @@ class Ledger:
 
 
 def checkpoint_of(store: Store) -> Checkpoint | None:
-    """Return how far a store follows its changelog; None for an empty store."""
+    """Return a store's checkpoint; None for an empty store."""
     value = store.get(_CHECKPOINT_KEY)
     return None if value is None else _decode_checkpoint(value)
 
 
 def load(store: Store, records: Sequence[tuple[int, bytes, bytes | None]], *, now_ms: int | None = None) -> None:
-    """Write changelog records into a store, atomically, with the due times that follow from them.
+    """Write changelog records and the due times that follow from them into a store, atomically.
 
     Args:
         store: a store that follows the changelog up to the first record.
@@ -229,14 +229,14 @@ def _note_due_times(rows: Mapping[bytes, bytes | None], expiries: Expiries, forg
 
 
 def wall_clock_ms() -> int:
-    """Return the time of day (ms): for the age of a checkpoint only, never for a decision."""
+    """Return the time of day (ms), for the age of a checkpoint only, never for a decision."""
     return time.time_ns() // 1_000_000
 
 
 class _Cache(Generic[Key, Value]):
-    """Keeps what was used lately, in two generations: when the young one is full it becomes the old one.
+    """Keeps the last used values in two generations: when the young one is full it becomes the old one.
 
-    `young` is looked at directly, so that a hit costs no call.
+    Callers read `young` directly, so a hit costs no call.
     """
 
     def __init__(self, capacity: int, weigh: Callable[[Value], int]) -> None:
@@ -247,14 +247,14 @@ class _Cache(Generic[Key, Value]):
         self._weight = 0
 
     def find_old(self, key: Key) -> Value | None:
-        """Look in the old generation; what is found there is young again."""
+        """Return a value of the old generation and move it to the young one; None when it is not there."""
         found = self._old.get(key)
         if found is not None:
             self.put(key, found)
         return found
 
     def put(self, key: Key, value: Value) -> None:
-        """Keep a value; what was there under its key is replaced."""
+        """Keep a value; it replaces an earlier one of its key."""
         if key not in self.young:
             self._weight += self._weigh(value)
             if self._weight > self._capacity:

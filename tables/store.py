@@ -20,14 +20,14 @@ class Store(Protocol):
         """Return the items with `start <= key < stop`, in order. Nothing may be written meanwhile."""
 
     def write(self, items: Iterable[Item]) -> None:
-        """Put all items (a value of None removes the key) or, after a crash, none of them."""
+        """Write all items (a value of None removes the key); after a crash, all or none of them are there."""
 
     def close(self) -> None:
-        """Let go of the store; it may be opened again."""
+        """Close the store; it may be opened again."""
 
 
 class MemoryStore:
-    """The same contract in a dict, for tests of what stands on it."""
+    """A store in a dict, for tests."""
 
     def __init__(self) -> None:
         self._items: dict[bytes, bytes] = {}
@@ -54,8 +54,8 @@ class MemoryStore:
         """See `Store.close`."""
 
 
-# Small memtables, merged four at a time: an insertion costs 4.1 us a command instead of the 6.3 of one of 16 MB, whose
-# skip list outgrows the processor's caches; the files on disk are the same.
+# Small memtables, merged four at a time: writing costs 4.1 us a command. With one of 16 MB it costs 6.3, because its
+# skip list does not fit into the processor's caches. The files on disk are the same.
 _MEMTABLE_BYTES, _MEMTABLES_TO_MERGE, _MEMTABLES = 4 << 20, 4, 6
 _BLOCK_CACHE_BYTES = 32 << 20
 
@@ -63,8 +63,8 @@ _BLOCK_CACHE_BYTES = 32 << 20
 class RocksStore:
     """One RocksDB database in its own directory.
 
-    Writes go to RocksDB's log without fsync: they survive the death of the process, not a power loss, after which the
-    store is behind the changelog and is brought up again.
+    Writes go to RocksDB's log without fsync. They survive the end of the process, but perhaps not a power loss; then
+    the store is behind the changelog, and RECOVER reads what it lacks.
 
     Raises:
         Exception: rocksdict's, when the directory is damaged or another process holds it.
@@ -74,7 +74,7 @@ class RocksStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = Rdict(str(path), _options())
         self.get: Callable[[bytes], bytes | None] = self._db.get
-        """See `Store.get`; the database's own method, for it is asked twice a command."""
+        """See `Store.get`; the database's own method, because it is called twice a command."""
 
     def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
         """See `Store.scan`."""
@@ -100,12 +100,12 @@ class RocksStore:
 
     @staticmethod
     def destroy(path: Path) -> None:
-        """Remove a closed store from disk; what is not there is no error."""
+        """Remove a closed store from disk; a missing one is no error."""
         shutil.rmtree(path, ignore_errors=True)
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether an error of a store says that a file of it is damaged: RocksDB checks every block that it reads."""
+    """Return whether a store's error says that a file is damaged; RocksDB checks every block that it reads."""
     return str(error).startswith("Corruption")
 
 

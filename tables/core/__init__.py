@@ -1,1 +1,1 @@
-"""The decision core: pure rules from a command and the rows it concerns to a decision. No I/O, no clock, no chance."""
+"""The decision core: pure functions that make a decision from a command and rows. No I/O, no clock, no randomness."""

@@ -1,4 +1,4 @@
-"""Owns the rule for `adjust`: physical truth about one bucket of one stock row."""
+"""Owns the rule for `adjust`: it changes one bucket of one stock row."""
 
 from typing import assert_never
 
@@ -8,15 +8,15 @@ from tables.core.decision import Outcome, Refusal, Rows, Sku
 from tables.core.rows import Stock
 from tables.core.rule import Rule
 
-# With more rows a query's result would outgrow a record batch (about 150 bytes a row, 1 MiB a batch).
+# With more rows a query's result would not fit into a record batch (about 150 bytes a row, 1 MiB a batch).
 MAX_WAREHOUSES = 1_000
-# Every JSON reader can represent it. A field of a command holds less, but commands add up.
+# Every JSON reader can represent it. A command's field holds less, but the sum of commands may be larger.
 MAX_BUCKET = (1 << 53) - 1
 _NO_STOCK = Stock()
 
 
 def adjust(_rows: Rows, sku: Sku | None, command: Adjust, _now_ms: int) -> Outcome | Refusal:
-    """Set or shift a bucket of a row, which is made when it is missing.
+    """Set a bucket of a row, or change it by a difference; make the row when it is missing.
 
     Physical stock may be set below what is reserved; that is a shortfall, not an error.
     """

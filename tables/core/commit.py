@@ -1,4 +1,4 @@
-"""Owns the rule for `commit`: reserved goods leave the building."""
+"""Owns the rule for `commit`: reserved goods leave the stock."""
 
 from schemas.codes import Code
 from schemas.commands import Commit

@@ -1,4 +1,4 @@
-"""Owns the way from a command to its decision: place, idempotency, the rule, and what is remembered."""
+"""Owns the decision of a command: the check of its partition, idempotency, the rule, and what is remembered."""
 
 from typing import Any
 
@@ -28,13 +28,13 @@ def decide(rows: Rows, command: SkuCommand, record: Record) -> Decision:
         record: the command's place and the clock.
 
     Returns:
-        The decision. When it writes nothing, nothing of it is remembered.
+        The decision. A decision without rows to write is not remembered.
     """
     sku_id = command.sku
     command_id = command.command_id
     rule = RULES[type(command)]
     sku = rows.sku(sku_id)
-    # A SKU that has rows here is in the right place: none ever gets its first row in another partition.
+    # A SKU with rows here is in the right partition: a SKU never gets its first row in another one.
     if sku is None and partition_of(sku_id, record.partitions) != record.partition:
         return _refused(command_id, rule.type, sku_id, Code.WRONG_PARTITION, 0, record)
     seq = 0 if sku is None else sku.seq
@@ -58,7 +58,7 @@ def decide(rows: Rows, command: SkuCommand, record: Record) -> Decision:
 
 
 def refuse_unreadable(rows: Rows, unreadable: Unreadable, record: Record) -> Decision | None:
-    """Answer a record that is no valid command; None when it does not say whom to answer."""
+    """Return the refusal of a record that is no valid command; None when it has no ids for a result."""
     if unreadable.command_id is None or unreadable.sku is None:
         return None
     here = partition_of(unreadable.sku, record.partitions) == record.partition
@@ -72,7 +72,7 @@ def refuse_unreadable(rows: Rows, unreadable: Unreadable, record: Record) -> Dec
 
 
 def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Decision | None:
-    """End a reservation whose time is over, with an unsolicited result; None when it is not due after all.
+    """Return the decision that ends a reservation whose time is over; None when it is not due.
 
     Args:
         rows: the ledger as it stands.
@@ -154,7 +154,7 @@ def _accepted(
 
 
 def _of_command(rows: Rows, command: SkuCommand, field: str, record: Record) -> bytes | None:
-    """Return the JSON of the result that a command asks for; `null` when what it names there is not remembered."""
+    """Return the JSON of the result that a command asks for; `null` when the named command is not remembered."""
     asked = getattr(command, field)
     if asked is None:
         return None

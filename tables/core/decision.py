@@ -1,4 +1,4 @@
-"""Owns what a rule returns, and what it may look at.
+"""Owns the types that a rule returns and reads.
 
 A rule returns a `Refusal` or an `Outcome`; `decide` (in `decide.py`) turns either into a `Decision`.
 """
@@ -19,7 +19,7 @@ from tables.core.rows import Reservation, Row, Stock
 class Sku(msgspec.Struct, gc=False):
     """One SKU's stock rows by warehouse id, in the order of the ids, and its sequence number.
 
-    The core reads it; only the ledger that owns it brings it up to date, when a decision is applied.
+    The core only reads it. The ledger changes it when it applies a decision.
     """
 
     seq: int
@@ -33,12 +33,12 @@ class Rows(Protocol):
         """Return the SKU's stock, None when it has no row at all."""
 
     def row(self, kind: RowKind[R], key: bytes) -> R | None:
-        """Return a row by its kind and key, as old as it may be; any kind but those that are kept with their SKU."""
+        """Return a row by its kind and key, also after its time is over. Not for kinds that are kept with their SKU."""
 
 
 @dataclass(slots=True)
 class Record:
-    """A command's place in the log. `now_ms` is the partition's clock, never a wall clock."""
+    """A command's place in the log: `offset` in `partition`, one of `partitions`. `now_ms` is the partition's clock."""
 
     partition: int
     partitions: int
@@ -48,7 +48,7 @@ class Record:
 
 @final
 class Refusal(msgspec.Struct, frozen=True, gc=False):
-    """The command is rejected and changes nothing; the quantities belong to `insufficient_stock`."""
+    """The command is rejected and changes nothing. The quantities are set for `insufficient_stock` only."""
 
     code: Code
     requested: int | None = None
@@ -62,9 +62,9 @@ KeyedRow = tuple[bytes, Row]
 class Outcome(msgspec.Struct, frozen=True, gc=False):
     """The command is accepted.
 
-    `stock` are the rows that the result shows, by warehouse, in order. When the command changes them they stand there
-    as they are after it, and `deltas` says of each which quantities differ; `seq` of a row is its change's sequence
-    number. `reservation` is shown. `writes` are all rows beside those of stock that are written, with their keys.
+    `stock` is a tuple of (warehouse, row) that the result shows, in order. If the command changes the rows, they are
+    those after the change, each with the sequence number of its change as `seq`, and `deltas` has the changed
+    quantities of each. The result shows `reservation`. `writes` has all other rows to write, with their keys.
     """
 
     stock: StockRows = ()
@@ -75,14 +75,14 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decision(msgspec.Struct, gc=False):
-    """All that one command (or one expiry) does: its result, the rows to write, the stock changes to publish."""
+    """Everything that one command or expiry causes: its result, the rows to write, the stock changes to publish."""
 
     sku: str
     result: Result
     row: Sku | None = None
-    """The SKU's stock that the decision was made on."""
+    """The SKU's stock before the decision."""
     stock: StockRows = ()
-    """What changes in the SKU's stock, as it is after the decision: for the ledger's cache of SKUs."""
+    """The SKU's changed stock rows after the decision, for the ledger's cache of SKUs."""
     writes: Sequence[KeyedRow] = ()
     """Every row to write, with its key."""
     stock_changes: list[StockChange] = []

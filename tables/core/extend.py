@@ -1,4 +1,4 @@
-"""Owns the rule for `extend`: a hold lives longer, or shorter, from now."""
+"""Owns the rule for `extend`: a hold gets a new time to live, from now."""
 
 import msgspec
 
@@ -9,7 +9,7 @@ from tables.core.rule import Rule
 
 
 def extend(rows: Rows, sku: Sku | None, command: Extend, now_ms: int) -> Outcome | Refusal:
-    """Give a held reservation a new expiry; 0 means never."""
+    """Set a new expiry of a held reservation; a `ttl_ms` of 0 means that it never expires."""
     found = find_hold(rows, sku, command, now_ms)
     if type(found) is Refusal:
         return found

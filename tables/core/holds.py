@@ -1,4 +1,4 @@
-"""Owns what commit, release and expiry share: finding the hold, and taking from its allocations."""
+"""Owns what commit, release, extend and expiry share: finding the hold, and taking from its allocations."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -27,7 +27,7 @@ class HoldCommand(Protocol):
 def find_hold(
     rows: Rows, sku: Sku | None, command: HoldCommand, now_ms: int
 ) -> tuple[Sku, bytes, Reservation] | Refusal:
-    """Return the SKU, and the command's reservation with its key, while it is held; or why there is none."""
+    """Return the SKU, and the key and row of the command's held reservation; a `Refusal` when it is not held."""
     if sku is None:
         return Refusal(Code.UNKNOWN_SKU)
     key = reservation_key(command.sku, command.reservation_id)
@@ -55,7 +55,7 @@ def draw_from(allocations: Iterable[tuple[str, int]], quantity: int) -> list[tup
 
 
 def without(allocations: Allocations, taken: Iterable[tuple[str, int]]) -> Allocations:
-    """Return the allocations less what was taken; those that hold nothing are gone."""
+    """Return the allocations minus what was taken, without those that hold nothing."""
     less = dict(taken)
     return tuple(
         (warehouse, held - less.get(warehouse, 0)) for warehouse, held in allocations if held > less.get(warehouse, 0)

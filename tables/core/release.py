@@ -25,11 +25,11 @@ def release(rows: Rows, sku: Sku | None, command: Release, now_ms: int) -> Outco
 
 
 def expire(rows: Rows, expires_at: int, sku_id: str, reservation_id: str, now_ms: int) -> Outcome | None:
-    """End a reservation that expires at this time; None when it is not held any more, or its time was changed."""
+    """Return the outcome of an expiry; None when the reservation is not held or expires at another time."""
     sku = rows.sku(sku_id)
     key = reservation_key(sku_id, reservation_id)
     held = rows.row(RESERVATION, key)
-    # An extension leaves the entry of the old time among the due times. It must not end the reservation.
+    # After an `extend` the due times still have the old entry, which must not end the reservation.
     if sku is None or held is None or held.state != "held" or held.expires_at != expires_at:
         return None
     return _give_back(sku, reservation_id, key, held, held.left, "expired", now_ms)
@@ -45,7 +45,7 @@ def _give_back(
     now_ms: int,
 ) -> Outcome:
     ends = quantity == held.left
-    # Taken from the last allocation to the first, changed in the order of allocation.
+    # Units are taken from the last allocation to the first; the stock changes are in the order of the allocations.
     taken = held.allocations if ends else draw_from(reversed(held.allocations), quantity)[::-1]
     seq = sku.seq
     stock, deltas = [], []

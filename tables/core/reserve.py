@@ -1,4 +1,4 @@
-"""Owns the rule for `reserve`: a hold that never makes what is available negative."""
+"""Owns the rule for `reserve`: it holds units and never makes the available quantity negative."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from tables.core.rule import Rule
 
 
 def reserve(rows: Rows, sku: Sku | None, command: Reserve, now_ms: int) -> Outcome | Refusal:
-    """Hold the quantity in one warehouse that has it all, else split over those that have some."""
+    """Hold the quantity in the first warehouse that has it all; otherwise split it over several."""
     if sku is None:
         return Refusal(Code.UNKNOWN_SKU)
     candidates = sku.stock
@@ -52,14 +52,14 @@ def reserve(rows: Rows, sku: Sku | None, command: Reserve, now_ms: int) -> Outco
 
 
 def allocate(candidates: Mapping[str, Stock], quantity: int) -> tuple[tuple[str, int], ...]:
-    """Choose warehouses for a quantity: the first that can take it whole, else greedily in order; () if too little.
+    """Return (warehouse, units) for a quantity: the first that has it all, else several in order; () if too little.
 
     Args:
         candidates: stock rows in the order of preference.
         quantity: units to place.
     """
     for warehouse, row in candidates.items():
-        # A copy of `Stock.available`: the property is a call, made for each reserve.
+        # A copy of `Stock.available`: the property would be a call for each reserve.
         if row.on_hand - row.reserved - row.safety_stock >= quantity:
             return ((warehouse, quantity),)
     allocations = []

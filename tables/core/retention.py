@@ -1,11 +1,11 @@
-"""Owns what is still remembered, by the clock of the log; how long is declared with the kinds of rows."""
+"""Owns whether a row is still remembered, by the clock of the log; the kinds of rows declare for how long."""
 
 from tables.core.decision import Rows
 from tables.core.rows import CLOSED_RESERVATION_MS, DEDUPLICATION_WINDOW_MS, RESERVATION, SEEN, Reservation, Seen
 
 
 def find_seen(rows: Rows, key: bytes, now_ms: int) -> Seen | None:
-    """Return the row of a command that is still remembered."""
+    """Return the row of a command; None when it is not remembered any more."""
     seen = rows.row(SEEN, key)
     if seen is None or seen.at + DEDUPLICATION_WINDOW_MS <= now_ms:
         return None
@@ -13,7 +13,7 @@ def find_seen(rows: Rows, key: bytes, now_ms: int) -> Seen | None:
 
 
 def find_reservation(rows: Rows, key: bytes, now_ms: int) -> Reservation | None:
-    """Return a reservation that is still known, in whatever state."""
+    """Return a reservation in any state; None when it is unknown or forgotten."""
     reservation = rows.row(RESERVATION, key)
     if reservation is None or reservation.closed_at is None:
         return reservation

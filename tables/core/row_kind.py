@@ -1,4 +1,4 @@
-"""Owns the form in which a kind of row is declared: all that the ledger has to know of it."""
+"""Owns the declaration of a kind of row: everything that the ledger needs to know about it."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,22 +24,22 @@ class RowKind(Generic[R]):
     """One kind of row.
 
     Args:
-        letter: the first of every key of this kind, an ASCII character.
+        letter: the first character of every key of this kind, ASCII.
         row_type: a msgspec struct, written as an array that begins with the version of its layout (`tag`).
-        kept: how the ledger holds a row in memory: `decoded`, in its cache; `encoded` at once, for rows that never
-            change and are seldom asked for; `with_its_sku`, in what `Ledger.sku` gives; `by_its_owner`, not at all.
-        due: the field that says when (ms) the clock of the log has to act on the row.
-        ended: the field that says since when (ms) the row is over; then it is not due any more.
-        retention_ms: how long a row that is over is remembered.
-        head: the first fields of the row with `ended` among them, when they are read quicker than the whole.
+        kept: how the ledger holds a row in memory. `decoded`: in its cache. `encoded`: as bytes, for rows that never
+            change and are seldom read. `with_its_sku`: in the result of `Ledger.sku`. `by_its_owner`: not at all.
+        due: the field with the time (ms of the log's clock) at which the row expires.
+        ended: the field with the time (ms) at which the row ended; an ended row is not due any more.
+        retention_ms: how long an ended row is remembered.
+        head: a struct of the row's first fields, `ended` among them, if it decodes faster than the whole row.
 
     Attributes:
         key: returns the key of a row from its SKU and its id within the SKU.
         decode: reads a row.
-        decode_head: reads as much of a row as tells when it is due and when it is over.
+        decode_head: reads the fields that say when a row is due and when it ended.
 
     Raises:
-        TypeError: the declaration is not complete, or names a field that the row has not.
+        TypeError: the declaration is incomplete, or names a field that the row does not have.
     """
 
     letter: str
@@ -54,7 +54,7 @@ class RowKind(Generic[R]):
     decode_head: Callable[[bytes], Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Check the declaration, and make what follows from it."""
+        """Check the declaration and derive the key and decode functions."""
         head = self.head or self.row_type
         for struct in (self.row_type, head):
             config = struct.__struct_config__
@@ -71,12 +71,12 @@ class RowKind(Generic[R]):
         object.__setattr__(self, "decode_head", msgspec.msgpack.Decoder(head).decode)
 
     def forgotten_at(self, head: msgspec.Struct) -> int | None:
-        """Return the time (ms) at which a row is forgotten, from its head; None while it is not over."""
+        """Return the time (ms) at which a row is forgotten, from its head; None while it has not ended."""
         ended = None if self.ended is None else getattr(head, self.ended)
         return None if ended is None or self.retention_ms is None else ended + self.retention_ms
 
     def due_at(self, head: msgspec.Struct) -> int | None:
-        """Return the time (ms) at which a row falls due, from its head; None when it never does, or is over."""
+        """Return the time (ms) at which a row falls due, from its head; None when it never does or has ended."""
         if self.due is None or (self.ended is not None and getattr(head, self.ended) is not None):
             return None
         due: int | None = getattr(head, self.due)
@@ -87,7 +87,7 @@ def collect_kinds(kinds: Iterable[RowKind[Any]]) -> Mapping[int, RowKind[Any]]:
     """Return the kinds by the first byte of their keys.
 
     Raises:
-        TypeError: two kinds have one letter, or both fall due (an entry of `tables/due.py` does not say its kind).
+        TypeError: two kinds have the same letter, or both fall due (entries of `tables/due.py` do not name their kind).
     """
     found: dict[int, RowKind[Any]] = {}
     for kind in kinds:

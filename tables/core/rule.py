@@ -1,4 +1,4 @@
-"""Owns the form in which a command's rule is declared: all that the core has to know of one type of command."""
+"""Owns the declaration of a command's rule: everything that the core needs to know about one type of command."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from schemas.commands import SkuCommand, tag_of
 from schemas.stock_changes import Cause
 from tables.core.decision import Outcome, Refusal, Rows, Sku
 
-# Where a command belongs, and who sent it when: not content, so the same command sent again may say otherwise.
+# Fields that are no content: what identifies the command, and who sent it when.
 _NOT_CONTENT = frozenset({"command_id", "sku", "issued_at", "actor", "source"})
 
 C = TypeVar("C", bound=SkuCommand)
@@ -16,19 +16,19 @@ C = TypeVar("C", bound=SkuCommand)
 
 @dataclass(frozen=True, slots=True)
 class Rule(Generic[C]):
-    """One type of command: its rule, and what is remembered and published of it.
+    """The rule of one type of command, and which of its fields are remembered and published.
 
     Args:
-        command_type: the type of the commands that it decides.
+        command_type: the type of command that it decides.
         decide: returns the outcome from the ledger as it stands, the SKU's rows (None when it has none), the command
             and the clock of the log (ms).
-        content: returns the type and the command's own fields, defaults filled in. They are stored in this order, and
-            compared byte for byte when the id is used again: a new field goes to the end.
-        cause: the command's fields that its stock changes carry, beside those that every command has.
+        content: returns the type and the command's own fields, with defaults filled in. They are stored in this order
+            and compared byte for byte when the id is used again. Add a new field at the end.
+        cause: further fields of the command that its stock changes carry.
         asks_for: the field that names an earlier command whose result is shown.
 
     Attributes:
-        type: what the command says in its field `type`.
+        type: the value of the command's field `type`.
 
     Raises:
         TypeError: a field is missing in `content`, or one of the named fields is unknown.
@@ -56,7 +56,7 @@ class Rule(Generic[C]):
 
 
 class _FieldNames:
-    """Stands for a command, to learn which fields are read of it: the value of each field is the field's name."""
+    """A stand-in for a command that shows which fields are read: the value of each field is its name."""
 
     def __getattr__(self, name: str) -> str:
         return name

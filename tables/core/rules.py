@@ -1,4 +1,4 @@
-"""Owns the list of rules: one declaration for each type of command, from the module that holds the rule."""
+"""Owns the list of rules, one for each type of command."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ def collect(rules: Iterable[Rule[Any]]) -> Mapping[type[SkuCommand], Rule[Any]]:
     """Return the rules by the type of their command.
 
     Raises:
-        TypeError: a type of command has no rule, or two; or a rule's type is no command of a SKU.
+        TypeError: a type of command has no rule or two, or a rule's type is no command of a SKU.
     """
     found: dict[type[SkuCommand], Rule[Any]] = {}
     for rule in rules:

@@ -1,4 +1,4 @@
-"""Owns the views: how rows are written out in results and in stock changes."""
+"""Owns the views: how results and stock changes show rows."""
 
 from msgspec import UNSET
 
@@ -11,7 +11,7 @@ from tables.core.rows import Reservation, Seen, Stock
 
 
 def result_of(seen: Seen, command_id: str, sku: str, partition: int, *, replayed: bool = False) -> Result:
-    """Write out a remembered command's result, as it was published the first time."""
+    """Return a remembered command's result, as it was first published."""
     return Result(
         command_id,
         seen.type,
@@ -49,14 +49,14 @@ def _stock_view(warehouse: str, row: Stock) -> StockView:
 def write_out(
     sku: str, stock: StockRows, deltas: tuple[dict[str, int], ...], now_ms: int, cause: Cause
 ) -> tuple[list[StockView], list[StockChange], bool]:
-    """Write out rows for the result and, when they change, for the stock changes; and whether any has a shortfall."""
+    """Return the rows for the result, their stock changes (none without deltas), and whether any row is short."""
     views: list[StockView] = []
     changes: list[StockChange] = []
     any_shortfall = False
     for number, (warehouse, row) in enumerate(stock):
         on_hand, reserved, damaged = row.on_hand, row.reserved, row.damaged
         safety_stock, inbound = row.safety_stock, row.inbound
-        # Copies of `Stock.available` and `Stock.shortfall`: properties are calls, made for each row of each command.
+        # Copies of `Stock.available` and `Stock.shortfall`: properties would be calls for each row of each command.
         available = on_hand - reserved - safety_stock
         shortfall = reserved > on_hand
         views.append(StockView(warehouse, on_hand, reserved, damaged, safety_stock, inbound, available))
