@@ -1,4 +1,4 @@
-"""Owns the Faust app: what is configured, the agent that takes batches, the ticks, and the standbys."""
+"""Owns the Faust app: its configuration, the agent that applies batches, the ticks, and the standbys."""
 
 import asyncio
 import re
@@ -24,7 +24,7 @@ from schemas.codec import encode
 from schemas.commands import Tick
 from schemas.topics import CHANGELOG, COMMANDS, GROUP
 
-# More than the transport ever hands out, so that Faust's own limit never applies (see `BatchConsumer.on_buffer_full`).
+# More than the transport ever passes on, so Faust's own limit never applies (see `BatchConsumer.on_buffer_full`).
 _STREAM_BUFFER = 64
 _TICK_CHECK_S = 0.2
 _TICK_WITHIN_S = 5.0
@@ -54,7 +54,7 @@ class LedgerApp(faust.App):
             broker_heartbeat_interval=config.session_timeout_s / 6,
             broker_rebalance_timeout=config.session_timeout_s,
             broker_max_poll_interval=_LONG_S,
-            # Bounds RECOVER in Faust's eyes; requests have their own limits.
+            # Faust's limit for RECOVER; requests have their own limits.
             broker_request_timeout=_LONG_S,
             broker_commit_interval=5.0,
             broker_commit_livelock_soft_timeout=_LONG_S,
@@ -73,7 +73,7 @@ class LedgerApp(faust.App):
         self.standbys: dict[int, Standby] = {}
 
     async def follow_standbys(self, standbys: Iterable[TP]) -> None:
-        """Keep the local stores of these partitions warm from the changelog, and let go of all others."""
+        """Follow the changelog of these partitions into their local stores; stop all other standbys."""
         wanted = {tp.partition for tp in standbys}
         gone = [self.standbys.pop(number) for number in set(self.standbys) - wanted]
         await asyncio.gather(*(standby.stop() for standby in gone))
@@ -82,15 +82,15 @@ class LedgerApp(faust.App):
 
 
 def instance_id(data_dir: Path) -> str:
-    """Return the worker's identity, kept in its data directory: a restarted worker takes its old place in the group.
+    """Return the worker's instance id from its data directory; make one at the first start.
 
     Raises:
-        RuntimeError: the file holds no identity.
+        RuntimeError: the file holds no instance id.
     """
     path = data_dir / "instance-id"
     if not path.exists():
         data_dir.mkdir(parents=True, exist_ok=True)
-        # All at once: an identity that is written by half would keep the worker from ever starting again.
+        # Written in one step: with half of an instance id the worker could never start again.
         unfinished = path.with_suffix(".unfinished")
         unfinished.write_text(uuid4().hex)
         unfinished.replace(path)
@@ -110,7 +110,7 @@ def build_app(config: WorkerConfig) -> LedgerApp:
     @app.agent(commands, isolated_partitions=True, name="inventory")
     async def inventory(batches: Any) -> None:
         async for fetched in batches:
-            # An announcement: by now more may have been fetched than what it carries.
+            # This is an announcement: by now more may have been fetched.
             await app.partitions.serve(fetched.partition)
 
     @app.timer(_TICK_CHECK_S)
@@ -128,7 +128,7 @@ def build_app(config: WorkerConfig) -> LedgerApp:
 
 
 async def write_due_ticks(app: LedgerApp) -> None:
-    """Write a `tick` to each of our partitions in which a reservation is due: no command may come to move the clock."""
+    """Write a `tick` to each of our partitions in which a reservation is due, in case no command comes."""
     now_ms = time.time_ns() // 1_000_000
     due = app.partitions.due(now_ms)
     if not due:

@@ -1,7 +1,7 @@
 """Owns the partitions assigned to this worker: their readers, their RECOVER, and the watch for hanging transactions.
 
-It knows nothing of Faust. The consumer (`agents/transport.py`) says what was assigned and revoked, and asks which agent
-has something to do; the agent has its partition served.
+It knows nothing of Faust. The consumer (`agents/transport.py`) reports what was assigned and revoked, and asks which
+agent has commands to apply; the agent then calls `serve`.
 """
 
 import asyncio
@@ -19,25 +19,25 @@ from agents.partition import NotOursError, Partition
 from agents.reading import CommandReader
 
 # While a committed transaction's marker has not been seen, ask the broker for it this often; or this long after a
-# question that got no answer.
+# request that got no answer.
 _ASK_EVERY_S, _ASK_AGAIN_S = 0.5, 1.0
 
 log = structlog.get_logger()
 
 
 class Assigned(NamedTuple):
-    """A partition, and what reads its commands."""
+    """A partition and the reader of its commands."""
 
     partition: Partition
     reader: CommandReader
 
 
 class Partitions:
-    """All that serves the partitions of this worker.
+    """The partitions of this worker, with their readers and recoveries.
 
     Args:
         config: the worker's settings.
-        crash: ends the worker because of an error: another life of the process is the only one to trust.
+        crash: ends the worker because of an error; only a new process can be trusted then.
     """
 
     def __init__(self, config: WorkerConfig, crash: Callable[[BaseException], Coroutine[Any, Any, None]]) -> None:
@@ -53,12 +53,12 @@ class Partitions:
 
     @property
     def numbers(self) -> list[int]:
-        """Return the partitions, sorted."""
+        """Return the numbers of the partitions, sorted."""
         return sorted(self._assigned)
 
     @property
     def are_open(self) -> bool:
-        """Whether the commands of all of them are taken."""
+        """Whether the gate of every partition is open."""
         return all(it.partition.is_open for it in self._assigned.values())
 
     def get(self, number: int) -> Partition | None:
@@ -67,7 +67,7 @@ class Partitions:
         return assigned.partition if assigned is not None else None
 
     def positions(self) -> dict[int, int]:
-        """Return the offset of each partition's next command, as far as they are recovered."""
+        """Return the offset of the next command of each recovered partition."""
         return {
             number: it.partition.position.next_offset
             for number, it in self._assigned.items()
@@ -85,7 +85,7 @@ class Partitions:
         return [number for number, at in due_at.items() if at is not None and at <= now_ms]
 
     def add(self, number: int, is_ours: Callable[[], bool]) -> None:
-        """Make what serves a partition, unless it is there; `start_recoveries` is next.
+        """Add a partition and its reader, unless it is there; call `start_recoveries` next.
 
         Args:
             number: the partition.
@@ -97,7 +97,7 @@ class Partitions:
             self._config.bootstrap,
             number,
             wake=self._announced.put_nowait,
-            # The log lost commands that were to be read: RECOVER reports that, or finds where to go on.
+            # The log does not hold the next offset: RECOVER reports lost commands, or finds where to go on.
             lost=lambda: self._run_beside(self._recover(assigned)),
             failed=lambda error: self._run_beside(self._crash(error)),
         )
@@ -117,7 +117,7 @@ class Partitions:
     # RECOVER
 
     def start_recoveries(self) -> None:
-        """RECOVER every partition that is not open; each is read as soon as it is ready, whatever the others do."""
+        """Start RECOVER of every partition that is not open; each is read as soon as its own RECOVER is done."""
         for it in self._assigned.values():
             if not it.partition.is_open and not it.partition.is_recovering:
                 self._run_beside(self._recover(it))
@@ -137,16 +137,16 @@ class Partitions:
             await self._crash(error)
 
     def _read_from_ledger(self, assigned: Assigned) -> None:
-        """Read a partition's commands from where its ledger stands: what was read before belongs to an earlier life."""
+        """Read a partition's commands from its ledger's position on, and drop what was read before."""
         if assigned.partition.is_open and self._is_assigned(assigned):
             assigned.reader.start(assigned.partition.read_position)
 
     def _is_assigned(self, assigned: Assigned) -> bool:
-        # After a revocation the partition may have been assigned again, with a new object.
+        # After a revocation the partition may be assigned again, as a new object.
         return self._assigned.get(assigned.partition.number) is assigned
 
     def recover_hanging(self) -> None:
-        """Ask how what was committed has ended, and RECOVER the partitions in which it hangs."""
+        """Find out whether committed transactions have their markers, and RECOVER partitions in which one hangs."""
         now = asyncio.get_running_loop().time()
         for number, it in self._assigned.items():
             partition = it.partition
@@ -182,13 +182,12 @@ class Partitions:
     # Commands
 
     async def next_announced(self) -> CommandBatch:
-        """Wait until an agent that had nothing to take has something, and return the first of it.
+        """Wait until there are commands for an agent that had none, and return the first batch.
 
-        The batch announces that; the agent then takes all that has been fetched by that time (`serve`). So the
-        announcement goes through Faust's queues while the transaction before is still being written, and what is
-        fetched meanwhile joins the next one. If the batch itself were handed over, each fetch would become a
-        transaction of its own, and a transaction costs broker and worker about 3 ms of processor time, however few
-        commands are in it.
+        The batch is only an announcement: the agent then takes everything that has been fetched by that time (`serve`).
+        So the announcement passes Faust's queues while the transaction before is being written, and later fetches
+        join the next transaction. If the agent got this batch only, each fetch would become a transaction, which
+        costs broker and worker about 3 ms of processor time, however few commands it has.
         """
         while True:
             batch = await self._announced.get()
@@ -197,7 +196,7 @@ class Partitions:
                 return batch
 
     async def serve(self, number: int) -> None:
-        """Apply all that was fetched of a partition by now."""
+        """Apply all commands of a partition that were fetched by now."""
         if (assigned := self._assigned.get(number)) is None:
             return
         try:
@@ -210,7 +209,7 @@ class Partitions:
             assigned.reader.done()
 
     async def _apply(self, assigned: Assigned, batch: CommandBatch) -> None:
-        """Apply a batch; whatever goes wrong, RECOVER settles it and the reading goes on from the ledger's position."""
+        """Apply a batch; after an error, RECOVER, and read on from the ledger's position."""
         partition = assigned.partition
         try:
             if not await partition.commit_batch(batch):
@@ -221,6 +220,6 @@ class Partitions:
             partition.log.warning("transaction failed; recovering", error=repr(error))
             await self._recover(assigned)
         except Exception as error:
-            # A bug, or a failing machine: nothing in this process can be trusted, so it ends and is started anew.
+            # A bug, or a fault of the machine: only a new process can be trusted.
             partition.log.exception("the worker cannot go on")
             await self._crash(error)

@@ -1,4 +1,4 @@
-"""Owns what one transaction reads and writes: a batch of commands, and the record batches that come of it."""
+"""Owns what a transaction reads and writes: a batch of commands, and the record batches of its outputs."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -16,12 +16,12 @@ _HEADERS_BYTES = 140
 
 
 class UnreadBatch(NamedTuple):
-    """Stands among the records of a commands partition for a record batch of which no record is read.
+    """Stands for a record batch of which no record is read, among the records of a commands partition.
 
     Args:
-        reason: of its dead letter.
-        offset: the first that was asked for: a batch may begin before that.
-        timestamp: the largest of its records, ms.
+        reason: the reason of its dead letter.
+        offset: its first offset that was asked for; the batch may begin before that.
+        timestamp: the largest timestamp of its records, ms.
         timestamp_type: as in its header.
         first_offset: of the batch.
         last_offset: of the batch.
@@ -40,11 +40,10 @@ class UnreadBatch(NamedTuple):
 
 
 class CommandBatch(NamedTuple):
-    """Records of one commands partition, as one fetch gave them.
+    """Records of one commands partition, from one or several fetches.
 
-    `read_from` and `read_to` are the reader's positions before and after: nothing that the log holds between them is
-    missing in `records` (offset, timestamp in ms, key and value are what is used of each; a `UnreadBatch` may be
-    among them).
+    `read_from` and `read_to` are the reader's positions before and after; `records` has every committed record between
+    them. Used of each are `offset`, `timestamp` (ms), `key` and `value`. An `UnreadBatch` may be among them.
     """
 
     partition: int
@@ -54,10 +53,10 @@ class CommandBatch(NamedTuple):
 
 
 class TopicOutput:
-    """The record batch of one topic while it is being filled; `size` is how many bytes it will have, from above.
+    """The record batch of one topic while it is filled; `size` is an upper bound of its bytes.
 
     Args:
-        overhead: bytes to count for each record beside its value.
+        overhead: bytes that each record has beside its value, at most.
     """
 
     __slots__ = ("_append", "_overhead", "builder", "count", "size")
@@ -76,7 +75,7 @@ class TopicOutput:
         self.size += len(value) + self._overhead
 
     def add_dead_letter(self, letter: DeadLetter, timestamp: int) -> None:
-        """Append a dead letter: its key and value may be anything, or nothing."""
+        """Append a dead letter, with any key and value or none."""
         self._append(self.count, timestamp, letter.key, letter.value, letter.headers())
         self.count += 1
         self.size += len(letter.key or b"") + len(letter.value or b"") + 4 * len(letter.reason) + self._overhead
@@ -86,13 +85,13 @@ class TransactionOutput:
     """What one transaction publishes, beside the ledger's rows."""
 
     def __init__(self) -> None:
-        # The rows of the ledger that go with a result are smaller than it, but have keys of their own.
+        # The ledger's rows are smaller than the results, but each has its own key.
         self.results = TopicOutput(_ROWS_BYTES)
         self.stock_changes = TopicOutput(_RECORD_BYTES)
         self.dead_letters = TopicOutput(_HEADERS_BYTES)
 
     def is_full(self) -> bool:
-        """Whether the transaction should close with what it has."""
+        """Whether the transaction should end with the commands it has."""
         return (
             self.results.size >= BATCH_BYTES
             or self.stock_changes.size >= BATCH_BYTES

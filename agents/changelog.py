@@ -1,4 +1,4 @@
-"""Owns the reading of a changelog partition, from an offset up to an end that was asked for beforehand."""
+"""Owns the reading of a changelog partition, from an offset to an end that is known before."""
 
 import asyncio
 import contextlib
@@ -14,10 +14,10 @@ ChangelogRecord = tuple[int, bytes, bytes | None]
 
 
 async def read_changelog(bootstrap: str, partition: int, start: int, end: int) -> AsyncIterator[list[ChangelogRecord]]:
-    """Read committed records with `start <= offset < end`, chunk by chunk, as (offset, key, value).
+    """Yield committed records with `start <= offset < end` in chunks, each record as (offset, key, value).
 
-    The reading is over when the reader's position has reached the end: markers and compaction leave holes, so the
-    record right before the end may not exist. While a chunk is being used, the next one is on its way.
+    The reading ends when the reader's position has reached the end: markers and compaction leave gaps, so the record
+    right before the end may not exist. While the caller uses a chunk, the next one is fetched.
 
     Args:
         bootstrap: the brokers.

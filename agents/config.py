@@ -6,14 +6,14 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerConfig:
-    """What a worker is told.
+    """The settings of one worker.
 
     Args:
         bootstrap: `HOST:PORT,...` of the Kafka brokers.
-        data_dir: the worker's own directory: its ledgers and its identity. No other worker may use it.
+        data_dir: the worker's own directory, with its stores and its instance id.
         partitions: the partition count of every topic.
         standbys: how many other workers keep a warm copy of each partition.
-        session_timeout_s: a worker that was silent for this long loses its partitions.
+        session_timeout_s: a worker without a heartbeat for this long loses its partitions.
         transaction_timeout_ms: the broker aborts a transaction that is open for longer.
         batch_commands: at most this many commands are decided in one transaction.
     """
@@ -27,5 +27,5 @@ class WorkerConfig:
     batch_commands: int = 2_000
 
     def store_path(self, partition: int) -> Path:
-        """Return where this worker keeps a partition's rows."""
+        """Return the directory of a partition's local store."""
         return self.data_dir / "ledger" / str(partition)

@@ -1,12 +1,12 @@
-"""Owns the errors of transactions; after any of them only RECOVER goes on."""
+"""Owns the errors of transactions; after any of them RECOVER has to follow."""
 
 
 class TransactionError(Exception):
-    """The transaction did not go through, or may not have; nothing but RECOVER settles which."""
+    """The transaction failed, or may have failed; only RECOVER finds out."""
 
 
 class FencedError(TransactionError):
-    """A younger owner of the transactional id has taken over."""
+    """A later owner of the transactional id has taken over."""
 
 
 class TooLargeError(TransactionError):
@@ -18,4 +18,4 @@ class UnknownOutcomeError(TransactionError):
 
 
 class HangingError(TransactionError):
-    """A transaction hangs: nobody knows any more whether it was committed, or we have no right to settle it."""
+    """A transaction hangs, and nobody knows whether it was committed, or we lack the rights to settle it."""

@@ -1,9 +1,9 @@
-"""Owns the failpoints: named places at which a worker under test is made to fail.
+"""Owns the failpoints: named steps at which a worker under test fails.
 
-`HOLDFAST_FAILPOINT=NAME:ACTION[:N]` arms one in a process, for the N-th time the place is passed (the first by
-default). Names are those of the numbered steps: `commit.1` to `commit.5`, `recover.1` to `recover.9`, `revoke.1` to
-`revoke.3`; each stands right before its step, `commit.done` and `recover.done` after the last. Actions: `kill`
-(SIGKILL), `stop` (SIGSTOP), `raise`, `hang`. Unarmed, a failpoint is the call of an empty function.
+`HOLDFAST_FAILPOINT=NAME:ACTION[:N]` arms one in a process; it acts the N-th time it is passed (the first by default).
+`commit.1` to `commit.5`, `recover.1` to `recover.9` and `revoke.1` to `revoke.3` are right before the step of that
+number, `commit.done` and `recover.done` after the last step. Actions: `kill` (SIGKILL), `stop` (SIGSTOP), `raise`,
+`hang`. An unarmed failpoint is a call of an empty function.
 """
 
 import os

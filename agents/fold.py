@@ -1,4 +1,4 @@
-"""Owns the fold: records of the command log, one by one, into a ledger's overlay and a transaction's output."""
+"""Owns the fold: it applies records of the log one by one to a ledger's overlay and a transaction's output."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from tables.ledger import Ledger
 
 @dataclass
 class Folded:
-    """How far a transaction got: where the log is to be read next, and the clock."""
+    """How far a transaction got: the next offset of the log, and the clock (ms)."""
 
     output: TransactionOutput
     next_offset: int
@@ -24,21 +24,21 @@ class Folded:
 
 
 def fold(ledger: Ledger, records: list[Any], *, partition: int, partitions: int, limit: int) -> Folded:
-    """Apply records to the ledger until the transaction is full. Nothing touches the disk.
+    """Apply records to the ledger until the transaction is full. Nothing is written to disk.
 
-    The clock is the records' own: it never goes back. Before each record all reservations due by then expire; when the
-    transaction is full in the midst of them, the record waits for the next one, which goes on where this stopped.
+    The clock is the largest timestamp of the records so far. Before each record all reservations due by then expire. If
+    that fills the transaction, the record and the other expiries are left to the next one.
 
     Args:
         ledger: a recovered ledger with nothing pending.
         records: commands, each with `offset`, `timestamp` (ms), `key` and `value`, and batches of which no
             record is read; not empty.
-        partition: the partition they are from.
+        partition: the number of their partition.
         partitions: how many partitions there are.
         limit: at most this many records.
 
     Raises:
-        RuntimeError: the records are not in the order of the log, each once: a bug, and applying them would double one.
+        RuntimeError: a record comes twice or out of order. This is a bug, and applying it would double a command.
     """
     position = ledger.position
     assert position is not None  # noqa: S101 - recovery leaves none without one
@@ -73,7 +73,7 @@ def fold(ledger: Ledger, records: list[Any], *, partition: int, partitions: int,
 
 
 def _expire_due(ledger: Ledger, output: TransactionOutput, place: Record) -> bool:
-    """Expire what is due, in order; False when the transaction is full before the end."""
+    """Expire the due reservations, in order; return False when the transaction is full before the last."""
     while (due := ledger.expiries.pop_due(place.now_ms)) is not None:
         decision = decide_expiry(ledger, due, place)
         if decision is not None:

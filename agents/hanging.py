@@ -1,10 +1,10 @@
-"""Owns the settling of hanging transactions: over for the coordinator, while a partition still waits for their end.
+"""Owns the settling of hanging transactions: complete for the coordinator, but without a marker in some partition.
 
-When a partition has no leader at the moment its marker is due, Kafka 4.1 to 4.3 take it for deleted, skip it, and call
-the transaction complete (KAFKA-20734). So a broker that is killed between the decision and the markers, and started
-again, may leave committed records which no reader ever gets to see; and whatever the same producer commits or aborts
-there next would decide them too. The coordinator remembers the decision until the next InitProducerId: here the
-missing markers are written, as it was decided, before that.
+When a partition has no leader at the moment its marker should be written, Kafka 4.1 to 4.3 treat it as deleted, skip
+it, and call the transaction complete (KAFKA-20734). So a broker that is killed between the decision and the markers,
+and started again, may leave committed records that no reader ever sees. The next commit or abort of the same producer
+there would end them too. The coordinator remembers the decision until the next InitProducerId, so the missing markers
+are written before that.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -42,7 +42,7 @@ log = structlog.get_logger()
 
 
 class End(Enum):
-    """How a transaction that was committed stands in a partition."""
+    """The state of a committed transaction in a partition."""
 
     THERE = "it has ended"
     COMING = "its coordinator has not written its end yet"
@@ -50,7 +50,7 @@ class End(Enum):
 
 
 class _State(NamedTuple):
-    """How a transactional id stands: error code, the coordinator's word for it, producer id and epoch."""
+    """The state of a transactional id: error code, the coordinator's name of the state, producer id and epoch."""
 
     code: int
     word: str
@@ -59,7 +59,7 @@ class _State(NamedTuple):
 
 
 class OpenTransaction(NamedTuple):
-    """A partition in which a transaction is open, its first offset and last epoch, and who wrote the last marker."""
+    """A partition with an open transaction: first offset, last epoch, and the coordinator epoch of the last marker."""
 
     place: TopicPartition
     offset: int
@@ -70,12 +70,12 @@ class OpenTransaction(NamedTuple):
 async def settle(
     client: AIOKafkaClient, coordinator: int, transactional_id: str, places: Sequence[TopicPartition]
 ) -> int:
-    """See that what the coordinator has decided stands in every partition, and write the markers that are missing.
+    """Check that the decided transaction has its marker in every partition, and write the missing markers.
 
     Args:
         client: a connected client.
         coordinator: the broker that coordinates the id.
-        transactional_id: whose transactions.
+        transactional_id: the id.
         places: the partitions it writes to; one of them is part of every transaction.
 
     Returns:
@@ -83,7 +83,7 @@ async def settle(
         `CONCURRENT_TRANSACTIONS` when its last transaction is still being settled. Else the coordinator's error code.
 
     Raises:
-        HangingError: nobody knows what was decided, or the broker does not let us ask or write markers.
+        HangingError: nobody knows the decision, or we have no right to ask or to write markers.
         KafkaError: a broker cannot be reached, or refuses.
     """
     state = await _describe(client, coordinator, transactional_id)
@@ -95,12 +95,12 @@ async def settle(
     if not hanging:
         return OK
     if await _describe(client, coordinator, transactional_id) != state:
-        return CONCURRENT_TRANSACTIONS  # an earlier owner still runs, and has begun another transaction meanwhile
+        return CONCURRENT_TRANSACTIONS  # an earlier owner still runs and has begun another transaction
     first_epochs = [await _first_epoch(client, it.place, it.offset) for it in hanging]
     if None in first_epochs:
         return CONCURRENT_TRANSACTIONS
     if first_epochs != [it.epoch for it in hanging]:
-        # One marker would end both, and Kafka cannot be told that the first of them ended differently.
+        # One marker would end both, even if the first of them was decided in another way.
         raise HangingError(f"{transactional_id}: one transaction was written behind another. {_unknown(hanging)}")
     if state.word not in _OVER:
         hanging = [it for it in hanging if it.epoch != state.epoch]  # InitProducerId aborts those of this epoch
@@ -119,16 +119,16 @@ async def find_ends(
     transactional_id: str,
     committed: Mapping[TopicPartition, tuple[int, int]],
 ) -> dict[TopicPartition, End]:
-    """Ask how committed transactions stand in partitions where something is open.
+    """Return the state of committed transactions in partitions with an open transaction.
 
     Args:
         client: a connected client.
         coordinator: the broker that coordinates the id.
-        transactional_id: whose transactions.
-        committed: partition -> producer id and epoch of the last one there.
+        transactional_id: the id.
+        committed: partition -> producer id and epoch of the last transaction there.
 
     Raises:
-        HangingError: the broker does not let us ask.
+        HangingError: we have no right to ask.
         KafkaError: a broker cannot be reached, or refuses.
     """
     state = await _describe(client, coordinator, transactional_id)
@@ -136,8 +136,8 @@ async def find_ends(
     ends = {}
     for producer_id in {producer_id for producer_id, _ in committed.values()}:
         epochs = {place: epoch for place, (owner, epoch) in committed.items() if owner == producer_id}
-        # Looked up after the coordinator's state: a partition still open now did not get the marker of a transaction
-        # that was over then.
+        # Asked after the coordinator: if the transaction was complete then and is still open here, its marker is
+        # missing.
         still_open = {it.place: it.epoch for it in await _find_open(client, producer_id, list(epochs))}
         for place, epoch in epochs.items():
             # While the coordinator writes the markers of a transaction, its own epoch is already one higher.
@@ -152,10 +152,10 @@ async def find_ends(
 async def check_nothing_is_open(
     client: AIOKafkaClient, transactional_id: str, producer_id: int, places: Sequence[TopicPartition]
 ) -> None:
-    """See that no transaction of a producer is open, once its older users are fenced.
+    """Check that no transaction of a producer is open after its earlier users were fenced.
 
     Raises:
-        HangingError: one is: it was ended by InitProducerId, or by an older user right before that.
+        HangingError: one is open, although InitProducerId or an earlier user has ended it.
         KafkaError: a broker cannot be reached, or refuses.
     """
     if hanging := await _find_open(client, producer_id, places):
@@ -173,12 +173,12 @@ async def _describe(client: AIOKafkaClient, coordinator: int, transactional_id: 
 async def _find_open(
     client: AIOKafkaClient, producer_id: int, places: Collection[TopicPartition]
 ) -> list[OpenTransaction]:
-    """Return those of some partitions in which a producer's transaction is open: not decided, or without its marker."""
+    """Return those partitions in which a producer's transaction is open: undecided, or without its marker."""
     found = []
     for leader, led in (await by_leader(client, places)).items():
         question = DescribeProducers([TopicPartitions(topic, [number]) for topic, number in led])
         answer: DescribeProducersResponse = await client.send(leader, question)
-        # A follower tells of producers too, as far as it has heard of them; but it would refuse to tell an offset.
+        # A follower also answers for producers, with what it knows so far; but it refuses a question for an offset.
         await offsets_from(client, leader, led, LATEST, READ_UNCOMMITTED)
         for topic in answer.topics:
             for told in topic.partitions:
@@ -195,7 +195,7 @@ async def _find_open(
 async def _outcome(
     client: AIOKafkaClient, state: _State, hanging: OpenTransaction, places: Sequence[TopicPartition]
 ) -> bool | None:
-    """Say whether a hanging transaction was committed; None when nobody knows.
+    """Return whether a hanging transaction was committed; None when nobody knows.
 
     The coordinator remembers only the outcome of the previous epoch, and forgets it when the next transaction begins.
     After that, the other partitions are looked at.
@@ -211,11 +211,11 @@ async def _outcome(
 
 
 async def _outcome_in_log(client: AIOKafkaClient, place: TopicPartition, producer_id: int, epoch: int) -> bool | None:
-    """Read a log for how a producer's transaction of an epoch ended; None when it does not tell.
+    """Return from a log how a producer's transaction of an epoch ended; None when the log does not show it.
 
-    Its marker tells. So does a record of the next epoch: our clients only ever commit, and who aborts in their stead
-    takes the next epoch and gives it to nobody. (That the coordinator is at the next epoch tells nothing: Kafka 4.0.0
-    is so before it has written down that it aborts.)
+    Its marker shows it. A record with the next epoch shows that it was committed: our client never aborts, and whoever
+    aborts in its place takes the next epoch and gives it to no producer. (The coordinator's own next epoch shows
+    nothing: Kafka 4.0.0 raises it before it writes down an abort.)
     """
     position, found = (await offsets(client, [place], EARLIEST, READ_UNCOMMITTED))[place], False
     while batches := await _batches(client, place, position):
@@ -233,13 +233,13 @@ async def _outcome_in_log(client: AIOKafkaClient, place: TopicPartition, produce
 
 
 async def _first_epoch(client: AIOKafkaClient, place: TopicPartition, offset: int) -> int | None:
-    """Return the epoch of the batch that begins at an offset; None when its followers do not have it yet."""
+    """Return the epoch of the batch at an offset; None when the followers do not have it yet."""
     batches = await _batches(client, place, offset)
     return batches[0].producer_epoch if batches else None
 
 
 async def _batches(client: AIOKafkaClient, place: TopicPartition, position: int) -> list[Any]:
-    """Read record batches, whatever became of them, from a position on; none at the end."""
+    """Return record batches from a position on, aborted ones too; none at the end."""
     topic, number = place
     fetched = await fetch(
         client,
@@ -260,8 +260,8 @@ async def _batches(client: AIOKafkaClient, place: TopicPartition, position: int)
 
 async def _write_marker(client: AIOKafkaClient, producer_id: int, hanging: OpenTransaction, *, committed: bool) -> None:
     topic, number = hanging.place
-    # With the transaction's own epoch: a broker refuses it once another one was begun there. Where no coordinator has
-    # written yet its epoch is -1, which a broker does not take.
+    # With the transaction's own epoch, so a broker refuses the marker if another transaction has begun there. Before
+    # the first marker the coordinator epoch is -1, which a broker does not accept.
     topics = [TopicPartitions(topic, [number])]
     marker = Marker(producer_id, hanging.epoch, committed, topics, max(hanging.coordinator_epoch, 0))
     leader = await leader_of(client, topic, number)

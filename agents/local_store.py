@@ -1,4 +1,4 @@
-"""Owns one partition's rows on this worker's disk, and how they follow the changelog: steps 2, 5 and 6 of RECOVER."""
+"""Owns a partition's local store, and how it follows the changelog: steps 2, 5 and 6 of RECOVER."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,24 +15,24 @@ from tables.ledger import checkpoint_of, load, wall_clock_ms
 from tables.store import RocksStore, Store, is_damage
 
 _SAY_EVERY_S = 2.0
-# What RocksDB says of a directory that is open elsewhere. A damaged one may say "block", and a path anything.
+# RocksDB's words for a directory that is open elsewhere. Not just "lock": that is also in "block" and maybe in a path.
 _IN_USE = ("While lock file", "lock hold by current process")
 
 log = structlog.get_logger()
 
 
 class LostLedgerError(Exception):
-    """The changelog is not the one this ledger was written to: it was made anew, or its end was lost."""
+    """The changelog was made anew, or its end was lost."""
 
 
 class LocalStore:
-    """A RocksDB store that is a prefix of one changelog partition, or is wiped.
+    """A RocksDB store that equals one changelog partition up to its checkpoint; otherwise it is wiped.
 
     Args:
         path: its directory.
         bootstrap: the brokers.
         partition: the partition.
-        check_wanted: raises when the work is for nothing; asked after every chunk.
+        check_wanted: called after every chunk; raises when the store is not wanted any more.
     """
 
     def __init__(self, path: Path, bootstrap: str, partition: int, check_wanted: Callable[[], None]) -> None:
@@ -60,29 +60,29 @@ class LocalStore:
         self.store = RocksStore(self._path)
 
     def wipe_if_damaged(self, error: BaseException) -> bool:
-        """Empty the store if that is what an error says; it has to catch up from the beginning then."""
+        """Empty the store if an error says that it is damaged; return whether it did. Then `catch_up` rebuilds it."""
         if not is_damage(error):
             return False
         self._wipe(str(error))
         return True
 
     def close(self) -> None:
-        """Let go of the directory."""
+        """Close the store."""
         self.store.close()
 
     async def catch_up(self, log_start: int, log_end: int) -> None:
-        """Follow the changelog to its end.
+        """Read the changelog to its end.
 
         Args:
             log_start: the first offset in the log.
-            log_end: its end with read_uncommitted, asked for after fencing when the partition is to be owned.
+            log_end: its end with read_uncommitted. An owner asks for it after fencing.
 
         Raises:
             aiokafka.errors.KafkaError: the broker cannot be reached.
-            LostLedgerError: the changelog ends before what this store has seen of it.
+            LostLedgerError: the changelog ends before the store's checkpoint.
         """
         failpoints.hit("recover.5")
-        # 5. A store that cannot be part of this changelog is rebuilt.
+        # 5. A store that cannot belong to this changelog is rebuilt.
         start = log_start
         checkpoint = checkpoint_of(self.store)
         if checkpoint is None:
@@ -97,8 +97,8 @@ class LocalStore:
         else:
             start = checkpoint.position_offset
         failpoints.hit("recover.6")
-        # 6. Read up to the end. The first row read must be the position that the store holds: only then is the store a
-        # copy of this changelog.
+        # 6. Read to the end. The first row must be the store's position row: only then the store belongs to this
+        # changelog.
         if start < log_end:
             try:
                 same = await self._read(start, log_end)
@@ -109,7 +109,7 @@ class LocalStore:
                 await self._read(log_start, log_end)
 
     async def _check_another_life(self, offset: int, start: int, end: int) -> None:
-        """See that a changelog which ends before our checkpoint is not the one that the checkpoint is of."""
+        """Check that a changelog that ends before our checkpoint is another one, and not the same with a lost end."""
         held = self.store.get(POSITION_KEY)
         incarnation = None if held is None else decode_position(held).incarnation
         async for chunk in read_changelog(self._bootstrap, self._partition, start, end):
@@ -123,7 +123,7 @@ class LocalStore:
                     )
 
     async def _read(self, start: int, end: int) -> bool:
-        """Read a stretch of the changelog into the store; False when it belongs to another incarnation."""
+        """Read a part of the changelog into the store; return False when the changelog has another incarnation."""
         held = self.store.get(POSITION_KEY)
         incarnation = None if held is None else decode_position(held).incarnation
         proven = incarnation is None

@@ -1,7 +1,7 @@
-"""Owns the life of a partition: COMMIT, RECOVER and REVOKE, step by step.
+"""Owns the partition protocol: COMMIT, RECOVER and REVOKE, step by step.
 
-The numbers are those of ADR 0002 and of the failpoints. The rule under all of them: the changelog is the ledger, and
-RocksDB is never ahead of what the changelog has committed. Any error throws the overlay away, and RECOVER starts anew.
+The numbers are those of ADR 0002 and of the failpoints. The basic rule: the changelog is the ledger, and RocksDB never
+has rows that are not committed there. After any error the overlay is dropped and RECOVER starts.
 """
 
 import asyncio
@@ -40,11 +40,11 @@ class NotOursError(Exception):
 
 
 class DamagedStoreError(OSError):
-    """A file of the local store was damaged; the store is empty now, and RECOVER fills it from the changelog."""
+    """A file of the local store was damaged. The store is empty now; RECOVER fills it from the changelog."""
 
 
 class LostCommandsError(Exception):
-    """The log does not hold the command that is next: retention took it, or the topic was made anew."""
+    """The log does not hold the next command: retention deleted it, or the topic was made anew."""
 
 
 class Partition:
@@ -69,26 +69,26 @@ class Partition:
         self._recoveries = 0
         self._revoked = False
         self._batch_limit = config.batch_commands
-        self.read_position = -1  # where the next batch has to start
+        self.read_position = -1  # the offset at which the next batch must start
 
     @property
     def is_open(self) -> bool:
-        """Whether commands may be taken: recovered, and not revoked."""
+        """Whether the gate is open: the partition is recovered and not revoked."""
         return self._ledger is not None and not self._revoked
 
     @property
     def is_recovering(self) -> bool:
-        """Whether a RECOVER is under way, or waits for a transaction to end."""
+        """Whether a RECOVER runs, or waits for a transaction to end."""
         return self._recoveries > 0
 
     @property
     def may_hang(self) -> bool:
-        """Whether a transaction was committed whose end has not been seen everywhere (`agents.hanging`)."""
+        """Whether a committed transaction's marker has not been seen in every partition (`agents.hanging`)."""
         return self._transactions is not None and self._transactions.may_hang
 
     @property
     def position(self) -> Position | None:
-        """Return where the ledger stands; None before it is recovered."""
+        """Return the ledger's position; None before it is recovered."""
         return self._ledger.position if self._ledger else None
 
     @property
@@ -102,18 +102,18 @@ class Partition:
         """Apply a batch of commands, in one transaction or several.
 
         Returns:
-            False when the batch does not start where the ledger stands: it was read before the last RECOVER.
+            False when the batch does not start at the ledger's position: it was read before the last RECOVER.
 
         Raises:
-            TransactionError, KafkaError: the transaction failed or may have; `recover` is next.
+            TransactionError, KafkaError: the transaction failed or may have failed; call `recover` next.
             NotOursError: the partition was revoked.
             LostLedgerError: the changelog was made anew.
-            DamagedStoreError: `recover` is next here too.
+            DamagedStoreError: call `recover` next.
         """
         async with self._busy:
             if not self.is_open or batch.read_from != self.read_position:
                 return False
-            # What is before the position was decided in an earlier life of this partition.
+            # Records before the position were decided earlier.
             position = self._ledger.position if self._ledger else None
             done = position.next_offset if position else 0
             records = [record for record in batch.records if record.offset >= done]
@@ -123,7 +123,7 @@ class Partition:
                         folded = await self._commit(records, batch.read_to)
                         records = [record for record in records if record.offset >= folded.next_offset]
             except BaseException:
-                self._ledger = None  # its overlay holds what may not have been committed
+                self._ledger = None  # its overlay may hold uncommitted rows
                 raise
             self.read_position = batch.read_to
             return True
@@ -133,7 +133,7 @@ class Partition:
         if ledger is None or transactions is None:
             raise NotOursError
         failpoints.hit("commit.1")
-        # 1. Decide, one by one, against an overlay. Nothing touches the disk.
+        # 1. Decide one by one, against an overlay. Nothing is written to disk.
         ledger.forget(_FORGET_PER_TRANSACTION)
         folded = fold(
             ledger,
@@ -145,7 +145,7 @@ class Partition:
         failpoints.hit("commit.2")
         # 2. Build one record batch per topic; the position row goes last.
         assert ledger.position is not None  # noqa: S101 - recovery leaves none without one
-        # The log may hold markers behind the last record; the position stands behind them, as the reader does.
+        # Markers may follow the last record; the position is behind them, like the reader's.
         at_end = folded.next_offset > records[-1].offset
         position = Position(read_to if at_end else folded.next_offset, folded.now_ms, ledger.position.incarnation)
         rows = ledger.pending()
@@ -162,19 +162,19 @@ class Partition:
             raise NotOursError
         self._check_changelog_grew(offsets[CHANGELOG])
         failpoints.hit("commit.4")
-        # 4. Commit. Without a clear answer nobody knows what happened, and only RECOVER can tell.
+        # 4. EndTxn. Without a clear answer only RECOVER can find out what happened.
         await transactions.end()
         failpoints.hit("commit.5")
         # 5. One atomic write of rows, position and changelog offset.
         if self._ledger is not ledger:
-            raise NotOursError  # REVOKE could not wait any longer; the store is behind now, which RECOVER mends
+            raise NotOursError  # REVOKE waited no longer; the next RECOVER reads what the store lacks
         ledger.checkpoint(position, offsets[CHANGELOG] + len(rows) - 1)
         failpoints.hit("commit.done")
         self._batch_limit = min(self._config.batch_commands, self._batch_limit * 2)
         return folded
 
     def _check_changelog_grew(self, written_at: int) -> None:
-        """Refuse to commit to a changelog that lacks what was written before: a rebuild would lack it too."""
+        """Refuse to commit to a changelog that has lost earlier rows: a rebuilt store would lack them."""
         checkpoint = checkpoint_of(self._local.store) if self._local else None
         if checkpoint is not None and written_at <= checkpoint.position_offset:
             raise LostLedgerError(
@@ -183,7 +183,7 @@ class Partition:
             )
 
     async def hangs(self) -> bool:
-        """Ask whether a transaction that was committed hangs.
+        """Return whether a committed transaction hangs.
 
         Raises:
             TransactionError, KafkaError, OSError: a broker cannot be asked.
@@ -193,15 +193,15 @@ class Partition:
     # RECOVER
 
     async def recover(self) -> int:
-        """Bring the ledger to the committed end of its changelog, until it works or the partition is not ours.
+        """Bring the ledger to the committed end of its changelog; try again until it works or the partition is revoked.
 
         Returns:
-            The offset of the next command: where to read on.
+            The offset of the next command.
 
         Raises:
             NotOursError: the partition was revoked meanwhile.
             LostCommandsError: the log does not hold the next command.
-            LostLedgerError: results were published, and the changelog does not know of them.
+            LostLedgerError: results exist, but the changelog has no ledger.
         """
         self._recoveries += 1
         try:
@@ -211,7 +211,7 @@ class Partition:
             self._recoveries -= 1
 
     async def _recover_alone(self) -> int:
-        # A task of its own, so that REVOKE can end it wherever it waits.
+        # A task of its own, so that REVOKE can cancel it.
         self._recovery = asyncio.create_task(self._recover_until_done())
         try:
             return await self._recovery
@@ -245,7 +245,7 @@ class Partition:
             self._config.store_path(self.number), self._config.bootstrap, self.number, self._check_ours
         )
         failpoints.hit("recover.3")
-        # 3. Fence: earlier transactions of this id are over from here on, everywhere, and zombies are shut out.
+        # 3. Fence: from here on earlier transactions of this id are over, and zombies are refused.
         transactions = self._transactions = TransactionClient(
             self._config.bootstrap, f"holdfast-{self.number}", timeout_ms=self._config.transaction_timeout_ms
         )
@@ -253,9 +253,9 @@ class Partition:
         self._check_ours()
         await transactions.begin([TopicPartition(topic, self.number) for topic in _OUTPUTS])
         failpoints.hit("recover.4")
-        # 4. Only now ask for the changelog's end, with read_uncommitted: the last stable offset may still hide data.
+        # 4. Only now ask for the changelog's end, with read_uncommitted: the last stable offset may hide records.
         log_start, log_end = await transactions.log_range(CHANGELOG, self.number)
-        # 5. and 6. Check the local store, and read what it lacks.
+        # 5. and 6. Check the local store and read the rows that it lacks.
         await local.catch_up(log_start, log_end)
         failpoints.hit("recover.7")
         # 7. No position row at all: this is the first run.
@@ -274,14 +274,14 @@ class Partition:
         # 8. Still ours?
         self._check_ours()
         failpoints.hit("recover.9")
-        # 9. Open the gate; the caller starts the reading.
+        # 9. Open the gate; the caller starts to read.
         self._ledger = ledger
         self.read_position = next_offset
         failpoints.hit("recover.done")
         return next_offset
 
     async def _check_nothing_was_published(self, transactions: TransactionClient, changelog_end: int) -> None:
-        """See that a first run is one: results and the first position are written in one transaction."""
+        """Check that a first run has no results: results and the first position are written in one transaction."""
         position, end = await transactions.log_range(RESULTS, self.number)
         reader = LogReader(
             self._config.bootstrap,
@@ -309,7 +309,7 @@ class Partition:
 
     @contextlib.contextmanager
     def _rebuilding_if_damaged(self) -> Iterator[None]:
-        """Turn what RocksDB's checksums find into an error that RECOVER mends: the changelog has every row."""
+        """Turn an error of RocksDB's checksums into `DamagedStoreError`: RECOVER reads every row from the changelog."""
         try:
             yield
         except Exception as error:
@@ -324,13 +324,13 @@ class Partition:
     # REVOKE
 
     async def revoke(self) -> None:
-        """Let go of the partition: wait, bounded, for a transaction that is being committed; then close everything."""
+        """Give the partition up: wait a limited time for a running EndTxn, then close everything."""
         try:
             failpoints.hit("revoke.1")
-            # 1. Close the gate: what is not yet at step 4 of COMMIT is dropped.
+            # 1. Close the gate: a transaction before step 4 of COMMIT is dropped.
             self._revoked = True
             failpoints.hit("revoke.2")
-            # 2. An EndTxn in flight is waited for, so that its batch reaches the store. A RECOVER is ended.
+            # 2. Wait for an EndTxn in flight, so that its rows reach the store. Cancel a RECOVER.
             if self._recovery is not None:
                 self._recovery.cancel()
             try:
@@ -341,8 +341,8 @@ class Partition:
                 self._busy.release()
             failpoints.hit("revoke.3")
         finally:
-            # 3. Close the store before returning, whatever went wrong: another owner may be on this machine, and this
-            # process may be given the partition again; nobody could open a store that was left open.
+            # 3. Close the store before returning, even after an error: another process, or this one, may get the
+            # partition next and could not open a store that is still open.
             self._revoked = True
             await self._close()
 

@@ -1,7 +1,7 @@
-"""Owns how Faust's tables see the ledger: registered, so that its assignor places partitions and standbys; no more.
+"""Owns the ledger's registration as a Faust table, so that Faust's assignor places partitions and standbys.
 
-Faust would restore a table from its changelog record by record and before anything else, without fencing. The ledger
-recovers itself (`agents/partition.py`), so this manager skips that part and keeps the rest of the rebalance.
+Faust would restore a table record by record, before anything else and without fencing. The ledger recovers by itself
+(`agents/partition.py`), so this manager skips the restoring and keeps the rest of the rebalance.
 """
 
 from aiokafka.errors import IllegalStateError
@@ -12,7 +12,7 @@ from mode import Service
 
 
 class LedgerRecovery(Recovery):
-    """Goes from an assignment straight to the streams; the ledgers recover beside them, each for itself."""
+    """Starts the streams right after an assignment; each ledger recovers by itself meanwhile."""
 
     @Service.task
     async def _restart_recovery(self) -> None:
@@ -31,11 +31,11 @@ class LedgerRecovery(Recovery):
 
     @Service.task
     async def _slurp_changelogs(self) -> None:
-        """Leave the changelog alone: Faust's consumer is subscribed to it, but never reads it."""
+        """Do nothing: Faust's consumer is subscribed to the changelog but never reads it."""
 
     @Service.task
     async def _publish_stats(self) -> None:
-        """Say nothing: a partition reports its own progress."""
+        """Do nothing: each partition reports its own progress."""
 
 
 class LedgerTables(TableManager):
@@ -50,6 +50,6 @@ class LedgerTables(TableManager):
         return found
 
     async def on_start(self) -> None:
-        """Start without Faust's second of waiting for tables: there is one, and it is there."""
+        """Start without Faust's wait of a second for tables: the only one is there already."""
         await self._update_channels()
         await self.recovery.start()

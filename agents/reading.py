@@ -1,8 +1,8 @@
-"""Owns the reading of logs: one partition of one topic, committed records only, over a connection of its own.
+"""Owns the reading of one partition of one topic: committed records only, over a connection of its own.
 
-aiokafka's fetcher sends one request for all partitions of a broker and the next only when every answer was taken; in a
-busy worker 4 ms lay between an answer and the next request. Here each partition asks for itself. Connections, requests
-and the parsing of records are aiokafka's.
+aiokafka's fetcher sends one request for all partitions of a broker, and the next only when every answer was taken: in a
+busy worker 4 ms later. Here each partition sends its own requests. Connections, requests and the parsing of records are
+aiokafka's.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ from schemas.topics import COMMANDS
 
 _REQUEST_MS = 10_000
 _CLOSE_WITHIN_S = 1.0
-# About 1,500 commands of 170 bytes: what one transaction can take. More would only wait in memory.
+# About 1,500 commands of 170 bytes, which is one transaction. More would only wait in memory.
 _COMMAND_BYTES = 256 * 1024
 _COMMAND_WAIT_MS = 500
-# Fetches that may wait for the agent; they become one transaction.
+# How many fetches may wait for the agent; they become one transaction.
 _MOST_WAITING = 2
 _RETRY_S, _LONGEST_RETRY_S = 0.05, 1.0
 # See `CommandReader._pause`.
@@ -41,7 +41,7 @@ log = structlog.get_logger()
 
 
 class Fetched(NamedTuple):
-    """An answer: the records (`offset`, `timestamp` in ms, `key`, `value`), where to read on, and the log's end."""
+    """An answer: its records (`offset`, `timestamp` in ms, `key`, `value`), the next position, and the log's end."""
 
     records: list[Any]
     position: int
@@ -56,9 +56,9 @@ class LogReader:
         topic: the topic.
         partition: its partition.
         client_id: names the connection in the broker's metrics.
-        fetch_bytes: about how much one answer may hold; a larger record comes alone.
-        wait_ms: how long the broker waits for something to come.
-        callers: others than Holdfast write to the topic: see `read_records`.
+        fetch_bytes: about how many bytes one answer may hold; a larger record comes alone.
+        wait_ms: how long the broker waits for a record.
+        callers: whether others than Holdfast write to the topic; see `read_records`.
     """
 
     def __init__(
@@ -90,12 +90,12 @@ class LogReader:
         await self._client.set_topics([self._place.topic])
 
     async def close(self) -> None:
-        """Close the connection; a peer that does not answer is not waited for."""
+        """Close the connection, without waiting for a broker that does not answer."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._client.close(), _CLOSE_WITHIN_S)
 
     async def fetch(self, position: int) -> Fetched:
-        """Read what is committed at and after a position; nothing, after a while, when there is nothing.
+        """Return the committed records from a position on; none after `wait_ms` when there are none.
 
         Raises:
             OffsetOutOfRangeError: the position is not in the log.
@@ -127,9 +127,9 @@ class CommandReader:
     Args:
         bootstrap: the brokers.
         number: the partition.
-        wake: is called with a batch when there was nothing to take before it.
-        lost: is called when the log does not hold the position (any more); the reading is over then.
-        failed: is called with an error that nobody foresaw; the reading is over then.
+        wake: called with a batch when none was waiting before it.
+        lost: called when the log does not hold the position; the reading has ended then.
+        failed: called with an unexpected error; the reading has ended then.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class CommandReader:
             None when nothing was fetched.
 
         Raises:
-            RuntimeError: what was fetched does not join: a bug.
+            RuntimeError: the fetches do not join. This is a bug.
         """
         waiting, self._waiting = self._waiting, []
         self._taken.set()
@@ -172,26 +172,26 @@ class CommandReader:
         return CommandBatch(self._number, records, waiting[0].read_from, waiting[-1].read_to)
 
     def done(self) -> None:
-        """Take note that the agent is done with what it took: the transaction has ended."""
+        """Note that the agent's transaction has ended."""
         self._transaction_s = asyncio.get_running_loop().time() - self._taken_at
 
     def start(self, position: int) -> None:
-        """Read on from a position; whatever was fetched and not taken is dropped."""
+        """Read from a position on; drop batches that were fetched and not taken."""
         self.stop()
         self._task = asyncio.create_task(self._read_until_stopped(position))
 
     def stop(self) -> None:
-        """Stop reading; what was fetched and not taken is dropped."""
+        """Stop reading; drop batches that were fetched and not taken."""
         if self._task is not None:
             self._task.cancel()
             self._task = None
         self._waiting = []
 
     def _is_current(self) -> bool:
-        """Whether this task is the reading that was started last.
+        """Return whether this task is the reader that was started last.
 
         A cancellation may be lost: aiokafka's client drops one that comes while it closes, and so does
-        `asyncio.wait_for` before Python 3.12. Two readings side by side would hand out the same commands twice.
+        `asyncio.wait_for` before Python 3.12. Two readers at the same time would pass the same commands on twice.
         """
         return asyncio.current_task() is self._task
 
@@ -228,7 +228,7 @@ class CommandReader:
                 await reader.close()
 
     async def _read(self, reader: LogReader, position: int) -> int:
-        """Read until there is something, keep it, and wait until the agent is not too far behind."""
+        """Read until there are records, keep them, and wait while too many fetches wait for the agent."""
         read_from = position
         fetched = await reader.fetch(position)
         while not fetched.records and self._is_current():
@@ -250,8 +250,8 @@ class CommandReader:
     async def _pause(self) -> None:
         """Let commands gather for as long as a transaction takes.
 
-        A transaction costs broker and worker about 3 ms of processor time, however few commands are in it. Without a
-        pause a busy machine spends itself on transactions of two commands, and all of them wait for it: at 1,000
-        commands/s the median answer took 19 to 36 ms without, 18 ms with it; at 3,000/s 29 to 46 ms and 18 ms.
+        A transaction costs broker and worker about 3 ms of processor time, however few commands it has. Without the
+        pause a busy machine makes transactions of two commands: at 1,000 commands/s the median answer took 19 to 36 ms,
+        with it 18 ms; at 3,000/s 29 to 46 ms, with it 18 ms.
         """
         await asyncio.sleep(min(self._transaction_s, _LONGEST_PAUSE_S))

@@ -1,4 +1,4 @@
-"""Owns the standbys: warm copies of partitions that other workers serve."""
+"""Owns the standbys: warm copies of partitions that other workers own."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 class Standby:
-    """Keeps one partition's local store close behind its changelog, until it is stopped."""
+    """Keeps one partition's local store up to date from the changelog, until it is stopped."""
 
     def __init__(self, number: int, config: WorkerConfig) -> None:
         self._number = number
@@ -24,8 +24,8 @@ class Standby:
         self._task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
-        """Stop following, and let go of the store: the partition may be ours to serve next."""
-        # Cancelled again until it ends: a cancellation that comes while aiokafka's client closes is lost.
+        """Stop, and close the store: this worker may own the partition next."""
+        # Cancel until it ends: a cancellation that comes while aiokafka's client closes is lost.
         while not self._task.done():
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=_CANCEL_AGAIN_S)

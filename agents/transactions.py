@@ -1,7 +1,7 @@
-"""Owns the transaction client: transactions version 2 (KIP-890) for one transactional id, one after the other.
+"""Owns the transaction client: transactions version 2 (KIP-890) of one transactional id, one at a time.
 
-It has no buffer and no background task; every error reaches the caller. After any error the state of the transaction is
-for `begin` to settle: the client is to be used no further until then.
+It has no buffer and no background task; every error reaches the caller. After any error only `begin` may be called
+next: it settles the transaction.
 """
 
 import asyncio
@@ -46,13 +46,13 @@ log = structlog.get_logger()
 
 
 class _Unseen(NamedTuple):
-    """The last batch that was committed in a partition and whose end has not been seen there: it may hang.
+    """The last committed batch of a partition whose marker has not been seen there: it may hang.
 
     Args:
-        offset: of its first record.
-        connection: over which it was written.
-        producer_id: of its transaction.
-        epoch: of its transaction.
+        offset: the offset of its first record.
+        connection: the connection that carried it.
+        producer_id: the transaction's producer id.
+        epoch: the transaction's epoch.
     """
 
     offset: int
@@ -66,8 +66,8 @@ class TransactionClient:
 
     Args:
         bootstrap: the brokers.
-        transactional_id: stable over restarts; its newest user fences all others.
-        timeout_ms: the broker aborts a transaction that is open longer than this.
+        transactional_id: the same after a restart; its latest user fences all earlier ones.
+        timeout_ms: the broker aborts a transaction that is open for longer.
         request_timeout_ms: how long one request may take.
     """
 
@@ -102,21 +102,20 @@ class TransactionClient:
         await self._client.set_topics(topics)
 
     async def close(self) -> None:
-        """Close all connections; a peer that does not answer is not waited for."""
+        """Close all connections, without waiting for a broker that does not answer."""
         if self._asker is not None:
-            self._asker.cancel()  # it would connect anew
+            self._asker.cancel()  # it would reconnect
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._client.close(), _CLOSE_WITHIN_S)
 
     async def begin(self, places: Sequence[TopicPartition] = ()) -> None:
-        """Fence every older user of the id and settle its last transaction (InitProducerId until OK).
+        """Fence every earlier user of the id and settle its last transaction (InitProducerId until it succeeds).
 
         Args:
-            places: the partitions that are written to. No transaction of an older user is open there any more when this
-                returns.
+            places: the partitions to write to. On return no transaction of an earlier user is open there.
 
         Raises:
-            HangingError: one is, and cannot be settled.
+            HangingError: a transaction hangs and cannot be settled.
             TransactionError: the broker refuses for good.
             KafkaError: it cannot be reached.
         """
@@ -126,7 +125,7 @@ class TransactionClient:
             coordinator = self._coordinator = self._coordinator or await self._find_coordinator()
             code = await self._settle(coordinator, places) if places else OK
             if code == OK:
-                # No producer id and epoch: this is a new life, whatever an earlier one believed.
+                # Without producer id and epoch: earlier state of this client does not count.
                 request = InitProducerId(self._id, self._timeout_ms, -1, -1)
                 answer: ProducerResponse = await self._client.send(coordinator, request)
                 self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch
@@ -144,24 +143,24 @@ class TransactionClient:
             pause_s = min(2 * pause_s, _LONGEST_RETRY_S)
         self._unseen.clear()
         if places:
-            # The transaction that InitProducerId aborted just now may hang as well.
+            # The transaction that InitProducerId has just aborted may hang too.
             await hanging.check_nothing_is_open(self._client, self._id, self._producer_id, places)
 
     async def _settle(self, coordinator: int, places: Sequence[TopicPartition]) -> int:
-        """Settle what hangs, right before InitProducerId makes the coordinator forget what it decided."""
+        """Settle hanging transactions right before InitProducerId, which makes the coordinator forget its decision."""
         loop = asyncio.get_running_loop()
         for _ in range(_LOOKS):
             asked_at = loop.time()
             code = await hanging.settle(self._client, coordinator, self._id, places)
             if loop.time() - asked_at < _STALE_S:
-                break  # else this process was suspended, and the answer is out of date
+                break  # otherwise this process was suspended, and the answer is too old
         return code
 
     async def _connections_to(self, places: Collection[TopicPartition]) -> dict[TopicPartition, AIOKafkaConnection]:
-        """Return the connections to write over, once it is seen that nothing can hang where we write.
+        """Return the connections to write over; check first that no transaction can hang where we write.
 
-        Where an end has not been seen yet, it is the connection of then: its broker was never away. aiokafka's client
-        would connect anew without a word.
+        Where a marker has not been seen yet, the connection must be the one that carried the transaction: then its
+        broker was never away. aiokafka's client would silently reconnect.
 
         Raises:
             TransactionError: a broker was away, or another one leads.
@@ -185,7 +184,7 @@ class TransactionClient:
             try:
                 found: int = await self._client.coordinator_lookup(CoordinationType.TRANSACTION, self._id)
             except BrokerResponseError as error:
-                # On a new cluster the first question makes the broker create the topic of transactions.
+                # On a new cluster the first request makes the broker create the topic of transactions.
                 if error.errno not in COORDINATOR_ERRORS:
                     raise
                 await asyncio.sleep(_COORDINATOR_RETRY_S)
@@ -200,7 +199,7 @@ class TransactionClient:
 
         Raises:
             FencedError: another owner has taken over.
-            TooLargeError: a batch is over its topic's `max.message.bytes`.
+            TooLargeError: a batch is larger than its topic's `max.message.bytes`.
             TransactionError: any other error in any partition's answer.
             KafkaError: no answer.
         """
@@ -220,7 +219,7 @@ class TransactionClient:
                 return found
             if asyncio.get_running_loop().time() > deadline:
                 raise TransactionError(f"Produce of {self._id}: the transaction before it is still being settled")
-            # The broker appended nothing to these: the markers of the transaction before are not written yet.
+            # The broker appended nothing here: the markers of the transaction before are not written yet.
             ready = {topic: ready[topic] for topic in again}
             await asyncio.sleep(_RETRY_S)
 
@@ -281,10 +280,10 @@ class TransactionClient:
         raise TransactionError(text)
 
     async def end(self) -> None:
-        """Commit the open transaction (EndTxn, sent once) and take the epoch for the next.
+        """Commit the open transaction (EndTxn, sent once) and store the epoch for the next.
 
         Raises:
-            FencedError: another owner has taken over; it decides the transaction.
+            FencedError: another owner has taken over and decides the transaction.
             UnknownOutcomeError: no clear answer came.
         """
         if self._coordinator is None:
@@ -308,16 +307,16 @@ class TransactionClient:
 
     @property
     def may_hang(self) -> bool:
-        """Whether there is a partition in which the end of what was committed has not been seen."""
+        """Whether some partition has a committed transaction whose marker has not been seen."""
         return bool(self._unseen)
 
     async def hangs(self) -> bool:
-        """Ask whether anything that was committed hangs. It may be asked while another transaction is written.
+        """Return whether a committed transaction hangs. May be called while another transaction is written.
 
-        The task that asks is cancelled when the client is closed.
+        Closing the client cancels the call.
 
         Raises:
-            HangingError: a broker does not let us ask.
+            HangingError: we have no right to ask.
             KafkaError: a broker cannot be reached, or does not lead any more.
             TimeoutError: no broker answered.
         """
@@ -333,7 +332,7 @@ class TransactionClient:
         waiting = {place: unseen for place, unseen in asked.items() if stable[place] <= unseen.offset}
         ends = dict.fromkeys(asked, hanging.End.THERE)
         if waiting:
-            coordinator = await self._find_coordinator()  # it may be another one by now
+            coordinator = await self._find_coordinator()  # it may have changed by now
             committed = {place: (unseen.producer_id, unseen.epoch) for place, unseen in waiting.items()}
             ends |= await hanging.find_ends(self._client, coordinator, self._id, committed)
         for place, end in ends.items():

@@ -1,8 +1,8 @@
-"""Owns how commands reach the agents: a Faust consumer that runs in the app's own loop and yields whole batches.
+"""Owns the path of commands to the agents: a Faust consumer that runs in the app's own loop and yields batches.
 
-Faust's own consumer lives in a thread of its own and yields records one by one; both cost more than deciding does. What
-this one does otherwise, and why, is ADR 0003. aiokafka's consumer is the member of the group here, and nothing else:
-what serves the partitions that the group assigns is `agents/assignment.py`.
+Faust's consumer runs in its own thread and yields records one by one; both cost more than the decisions. ADR 0003 says
+what this one does in another way, and why. aiokafka's consumer is only the member of the group; `agents/assignment.py`
+serves the assigned partitions.
 """
 
 import asyncio
@@ -22,24 +22,24 @@ from agents.batches import CommandBatch
 from agents.kafka.private import check_membership, generation_of, leave_group
 from schemas.topics import COMMANDS
 
-# Nobody calls aiokafka's `getmany` here, so its limit on the time between two calls must never apply.
+# We never call aiokafka's `getmany`, so its limit for the time between two calls must not apply.
 _NEVER_MS = 2**31 * 1_000
 _LEAVE_WITHIN_S = 1.0
 
 
 class _RebalanceListener(ConsumerRebalanceListener):
-    """Passes aiokafka's callbacks on, the way Faust's own listener does across its thread."""
+    """Passes aiokafka's callbacks on to Faust, like Faust's own listener."""
 
     def __init__(self, consumer: "BatchConsumer") -> None:
         self._consumer = consumer
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> Awaitable[None]:
-        """Tell the app at once, in the synchronous part, that a rebalance has begun."""
+        """Tell the app synchronously, before the first await, that a rebalance has begun."""
         self._consumer.app.on_rebalance_start()
         return self._consumer.on_partitions_revoked({TP(*tp) for tp in revoked})
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Note the generation first: a stream drops events whose generation is not the app's."""
+        """Set the app's generation first: a stream drops events of another generation."""
         consumer = self._consumer
         generation = generation_of(consumer.client)
         consumer.app.consumer_generation_id = generation
@@ -64,7 +64,7 @@ class BatchConsumer(Consumer):
 
     @property
     def client(self) -> AIOKafkaConsumer:
-        """Return aiokafka's consumer; it exists once the service was started."""
+        """Return aiokafka's consumer, which exists once the service is started."""
         assert self._client is not None  # noqa: S101 - Faust starts the consumer before anything that uses it
         return self._client
 
@@ -80,7 +80,7 @@ class BatchConsumer(Consumer):
             group_instance_id=conf.consumer_group_instance_id,
             partition_assignment_strategy=[self.app.assignor],
             enable_auto_commit=False,
-            # Positions come from the ledger alone. A reset would skip what retention took, and nobody would notice.
+            # Positions come from the ledger alone. A reset would silently skip commands that retention deleted.
             auto_offset_reset="none",
             max_poll_interval_ms=_NEVER_MS,
             request_timeout_ms=10_000,
@@ -100,7 +100,7 @@ class BatchConsumer(Consumer):
                 return
 
     async def on_stop(self) -> None:
-        """Let go of all partitions and leave the group, so that others need not wait for the session to end."""
+        """Give up all partitions and leave the group, so that others need not wait until the session ends."""
         await self._store_positions()
         await self._partitions.revoke(self._partitions.numbers)
         if self._client is not None:
@@ -118,14 +118,14 @@ class BatchConsumer(Consumer):
     # Rebalancing
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """REVOKE what is taken away, before Faust hears of it."""
+        """REVOKE the partitions before Faust hears of it."""
         await self._partitions.revoke({tp.partition for tp in revoked if tp.topic == COMMANDS})
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Make what serves each new partition; it recovers before it reads."""
+        """Add each new partition; its commands are read after its RECOVER."""
         for tp in sorted(assigned):  # sorted: a set's order differs between processes, and a simulation must repeat
-            # aiokafka's fetcher is kept away from everything, and from looking for a position.
+            # aiokafka's fetcher must neither read these nor look for a position.
             self.client.pause(TopicPartition(*tp))
             self.client.seek(TopicPartition(*tp), 0)
             if tp.topic == COMMANDS:
@@ -136,7 +136,7 @@ class BatchConsumer(Consumer):
         return lambda: TopicPartition(*tp) in self.client.assignment()
 
     def check_group(self) -> None:
-        """Raise what ended the membership in the group: aiokafka keeps it until somebody asks, and waits for that.
+        """Raise the error that ended the membership in the group: aiokafka keeps it until somebody asks for it.
 
         Raises:
             Exception: the member neither heartbeats nor joins again.
@@ -145,12 +145,12 @@ class BatchConsumer(Consumer):
             check_membership(self._client)
 
     async def perform_seek(self) -> None:
-        """Do nothing: Faust would seek to the group's offsets here, and RECOVER sets the ledger's position."""
+        """Do nothing: Faust would seek to the group's offsets here, but RECOVER finds the position in the ledger."""
 
     # Reading
 
     async def _drain_messages(self, fetcher: Any) -> None:
-        """Wake agents for ever. Faust's loop makes seven tasks and futures for every message."""
+        """Wake agents for ever. Faust's own loop would make seven tasks and futures for every message."""
         while not (self.should_stop or fetcher.should_stop):
             for tp, batches in (await self._getmany(None, 1.0)).items():
                 for batch in batches:
@@ -161,7 +161,7 @@ class BatchConsumer(Consumer):
         return {TP(COMMANDS, batch.partition): [batch]}
 
     def on_buffer_full(self, tp: TP) -> None:
-        """Do nothing: Faust would stop reading at one waiting batch, then sleep a second. `CommandReader` brakes."""
+        """Do nothing: Faust would stop reading at one waiting batch and sleep a second. `CommandReader` has a limit."""
 
     def on_buffer_drop(self, tp: TP) -> None:
         """Do nothing; see `on_buffer_full`."""
@@ -184,7 +184,7 @@ class BatchConsumer(Consumer):
             generation_id=self.app.consumer_generation_id,
         )
 
-    # Kafka's offset commit: the positions, copied to the group for lag tools. RECOVER reads those in the ledger.
+    # Kafka's offset commit copies the positions to the group, for lag tools. RECOVER reads those in the ledger.
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002 - Faust's signature
         """Store the ledgers' positions as the group's offsets, now and then."""
@@ -255,7 +255,7 @@ class BatchConsumer(Consumer):
         """Do nothing: topics are made before a worker starts, all with the same partition count."""
 
     def key_partition(self, topic: str, key: bytes | None, partition: int | None = None) -> int | None:
-        """Leave placing to `schemas.partitioner`; nothing here is sent by key."""
+        """Return the given partition: nothing here is sent by key."""
         del topic, key
         return partition
 
@@ -263,7 +263,7 @@ class BatchConsumer(Consumer):
         return TP(topic, partition)
 
     def close(self) -> None:
-        """Let go at once; Faust calls it when a rebalance meets a stopping app."""
+        """Do nothing; Faust calls it when a rebalance meets a stopping app."""
 
 
 class LedgerTransport(Transport):

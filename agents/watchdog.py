@@ -1,6 +1,6 @@
-"""Owns the watchdog: it ends a process whose event loop stands still, so that whoever runs it can start it again.
+"""Owns the watchdog: it ends a process whose event loop is blocked, so that it can be started again.
 
-Where there are other workers, they take over after the session's time-out; a worker that is alone would stand for ever.
+Other workers would take over after the session's time-out; a single worker would stay blocked for ever.
 """
 
 import asyncio
@@ -20,15 +20,16 @@ _BEAT_EVERY_S = 5.0
 async def watching(
     said_in: Path, still_for_s: float = STILL_FOR_S, beat_every_s: float = _BEAT_EVERY_S
 ) -> AsyncIterator[None]:
-    """Watch the running event loop in the block: when it stands still, end the process with code 1.
+    """Watch the running event loop during the block; when it is blocked for too long, end the process with code 1.
 
-    The watching is Python's own `faulthandler`, whose thread needs no lock of Python's; RocksDB is called with it held.
-    It goes by the clock, so a process that was stopped (SIGSTOP) for longer than `still_for_s` ends when it wakes up.
+    It uses Python's `faulthandler`, whose thread does not need the GIL: calls of RocksDB hold it. It measures real
+    time, so a process that was stopped (SIGSTOP) for longer than `still_for_s` ends when it wakes up.
 
     Args:
-        said_in: a file that is made anew; it says where the loop stood. Standard error may be what it waits for.
-        still_for_s: for so long the loop may not get to run anything.
-        beat_every_s: how often it shows that it does.
+        said_in: a new file for the stack of the blocked loop. Not standard error: the loop may be blocked by writing to
+            it.
+        still_for_s: how long the loop may be blocked.
+        beat_every_s: how often the loop shows that it runs.
     """
     with said_in.open("w") as file:
 

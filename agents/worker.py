@@ -1,4 +1,4 @@
-"""Owns the worker process: locks its data directory, checks the cluster, runs the Faust app until told to stop."""
+"""Owns the worker process: it locks the data directory, checks the cluster, and runs the Faust app until a signal."""
 
 import asyncio
 import fcntl
@@ -26,13 +26,13 @@ log = structlog.get_logger()
 def run(config: WorkerConfig) -> int:
     """Run a worker in the foreground until SIGTERM or SIGINT.
 
-    Prints `ready ...` to standard output once it is assigned and recovered; logs go to standard error.
+    Prints `ready ...` to standard output once its partitions are assigned and recovered; logs go to standard error.
 
     Returns:
         The exit code: 0 after a signal, 1 after a failure.
 
     Raises:
-        RuntimeError: the data directory is another worker's, or the cluster cannot be used.
+        RuntimeError: the data directory belongs to another process, or the cluster cannot be used.
     """
     _collect_seldom()
     lock = lock_directory(config.data_dir)
@@ -43,16 +43,16 @@ def run(config: WorkerConfig) -> int:
 
 
 def _collect_seldom() -> None:
-    """Let Python look for cycles seldom: rows and results make none, and each look at a full cache stops the loop."""
+    """Make garbage collections seldom: rows and results have no cycles, and one over a full cache stops the loop."""
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
 
 
 def lock_directory(data_dir: Path) -> IO[str]:
-    """Take a data directory for this process alone.
+    """Lock a data directory for this process.
 
     Raises:
-        RuntimeError: it cannot be used, or is another process's.
+        RuntimeError: it cannot be used, or belongs to another process.
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -84,8 +84,8 @@ async def _run_until_stopped(config: WorkerConfig) -> int:
     await asyncio.wait({asyncio.create_task(stop.wait()), crashed}, return_when=asyncio.FIRST_COMPLETED)
     announcing.cancel()
     failed = not stop.is_set()
-    # Not `wait_for`: it would go on waiting for a task that loses its cancellation (see `CommandReader`), as the end of
-    # the loop would. Nothing here needs an orderly end: the next owner settles whatever is open.
+    # Not `wait_for`: it would wait for ever for a task that loses its cancellation (see `CommandReader`), and so would
+    # the end of the loop. Nothing here needs an orderly end: the next owner settles open transactions.
     stopping = asyncio.create_task(_stop(app))
     if not (await asyncio.wait({stopping}, timeout=_STOP_WITHIN_S))[0]:
         log.warning("stopping took too long; the rest is left to the next owner")
@@ -97,7 +97,7 @@ async def _run_until_stopped(config: WorkerConfig) -> int:
 
 
 async def _start(config: WorkerConfig) -> LedgerApp:
-    """Start an app as soon as there is a cluster; one that goes away in the meantime is waited for once more."""
+    """Start an app as soon as Kafka answers; if Kafka goes away during the start, wait for it once more."""
     while True:
         await _await_cluster(config)
         app = build_app(config)
@@ -129,7 +129,7 @@ async def _wait_for_crash(app: LedgerApp) -> None:
 
 
 async def _announce(app: LedgerApp, config: WorkerConfig) -> None:
-    """Print the ready line when the group has assigned partitions and all of them are recovered."""
+    """Print the ready line once the group has assigned partitions and all of them are recovered."""
     while not (app.tables.actives_ready and app.partitions.are_open):
         await asyncio.sleep(0.02)
     numbers = ",".join(str(number) for number in app.partitions.numbers)

@@ -1,1 +1,1 @@
-"""The one place that knows aiokafka from inside: requests it lacks, its private state, who leads which partition."""
+"""All code that depends on aiokafka's internals: requests it lacks, its private state, the leaders of partitions."""

@@ -1,4 +1,4 @@
-"""Owns the error codes of answers: aiokafka's numbers, and names for those it lacks."""
+"""Owns the error codes of answers, and names for those that aiokafka lacks."""
 
 from aiokafka import errors
 from aiokafka.errors import for_code

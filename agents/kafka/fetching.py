@@ -1,4 +1,4 @@
-"""Owns a Fetch of one partition, and its answer by names."""
+"""Owns the Fetch request of one partition, and its answer as a named tuple."""
 
 from typing import Any, NamedTuple
 
@@ -39,11 +39,11 @@ async def fetch(
         position: the first offset that is wanted.
         isolation: `READ_COMMITTED` or `READ_UNCOMMITTED`.
         max_bytes: about how much the answer may hold; a larger batch comes alone.
-        wait_ms: how long the broker waits for `min_bytes`.
-        min_bytes: how much it waits for.
+        wait_ms: how long the broker waits for `min_bytes`, at most.
+        min_bytes: how many bytes it waits for.
 
     Raises:
-        KafkaError: no answer. What the broker refuses is in `error_code`.
+        KafkaError: no answer. A refusal of the broker is in `error_code`.
     """
     topic, number = place
     asked = [(topic, [(number, position, max_bytes)])]

@@ -1,4 +1,4 @@
-"""Owns what is asked of the brokers that lead partitions: who leads which, and where their logs begin and end."""
+"""Owns questions about partitions: which broker leads each, and where its log begins and ends."""
 
 import asyncio
 from collections.abc import Collection
@@ -33,7 +33,7 @@ async def leader_of(client: AIOKafkaClient, topic: str, partition: int) -> int:
     place = TopicPartition(topic, partition)
     leader: int | None = client.cluster.leader_for_partition(place)
     if leader is None or leader == -1:
-        # A client that is closed meanwhile never answers.
+        # A client that is closed in the meantime never answers.
         async with asyncio.timeout(_ASK_WITHIN_S):
             await client.force_metadata_update()
         leader = client.cluster.leader_for_partition(place)
@@ -43,7 +43,7 @@ async def leader_of(client: AIOKafkaClient, topic: str, partition: int) -> int:
 
 
 async def by_leader(client: AIOKafkaClient, places: Collection[TopicPartition]) -> dict[int, list[TopicPartition]]:
-    """Sort partitions by the brokers that lead them; raises as `leader_of` does."""
+    """Return partitions by the broker that leads them; raises as `leader_of` does."""
     found: dict[int, list[TopicPartition]] = {}
     for place in places:
         found.setdefault(await leader_of(client, *place), []).append(place)
@@ -53,7 +53,7 @@ async def by_leader(client: AIOKafkaClient, places: Collection[TopicPartition]) 
 async def offsets(
     client: AIOKafkaClient, places: Collection[TopicPartition], timestamp: int, isolation: int
 ) -> dict[TopicPartition, int]:
-    """Ask the leaders for their logs' `EARLIEST` or `LATEST` offsets; with `READ_COMMITTED`, the last stable ones.
+    """Return the `EARLIEST` or `LATEST` offsets from the leaders; with `READ_COMMITTED`, the last stable offsets.
 
     Raises:
         KafkaError: a broker cannot be reached, refuses, or does not lead any more.
@@ -68,7 +68,7 @@ async def offsets(
 async def offsets_from(
     client: AIOKafkaClient, leader: int, places: Collection[TopicPartition], timestamp: int, isolation: int
 ) -> dict[TopicPartition, int]:
-    """Ask one broker, which has to lead these partitions; see `offsets`."""
+    """Return the offsets from one broker, which must lead these partitions; see `offsets`."""
     asked = [(topic, [(number, timestamp)]) for topic, number in places]
     answer = await client.send(leader, OffsetRequest(-1, isolation, asked))
     found = {}

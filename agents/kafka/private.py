@@ -1,6 +1,6 @@
-"""Owns what aiokafka keeps to itself and we need: private state is read here and nowhere else.
+"""Owns all reads of aiokafka's private state by workers.
 
-aiokafka is pinned; an upgrade has to be checked against this file (ADR 0003).
+aiokafka is pinned; check this file before an upgrade (ADR 0003).
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from schemas.dead_letters import BATCH_UNREADABLE
 
 
 def connection_to(client: AIOKafkaClient, node: int) -> AIOKafkaConnection | None:
-    """Return the connection over which a client sends to a broker; None when it has made none.
+    """Return a client's connection to a broker; None when there is none.
 
-    The client replaces a connection that has ended without a word, so who has to know must ask before and after.
+    The client silently replaces a connection that has ended, so compare it before and after.
     """
     found: AIOKafkaConnection | None = client._conns.get((node, ConnectionGroup.DEFAULT))  # noqa: SLF001
     return found
@@ -36,7 +36,7 @@ def generation_of(consumer: AIOKafkaConsumer) -> int:
 
 
 def check_membership(consumer: AIOKafkaConsumer) -> None:
-    """Raise what ended the membership in the group: aiokafka itself asks in `getmany`, which nobody calls here.
+    """Raise the error that ended the membership in the group. aiokafka checks this in `getmany`, which we do not call.
 
     Raises:
         Exception: the member neither heartbeats nor joins again.
@@ -45,13 +45,13 @@ def check_membership(consumer: AIOKafkaConsumer) -> None:
 
 
 async def leave_group(consumer: AIOKafkaConsumer, group: str, instance: str, *, within_s: float) -> None:
-    """Take a static member out of its group at once; aiokafka leaves that to the end of the session.
+    """Remove a static member from its group at once; aiokafka waits until the session ends.
 
     Args:
         consumer: the member; nothing is done when it has no coordinator.
         group: the group's name.
         instance: the member's `group.instance.id`.
-        within_s: how long the answer is waited for.
+        within_s: how long to wait for the answer.
 
     Raises:
         KafkaError, OSError: the coordinator cannot be reached.
@@ -75,16 +75,15 @@ class _RawRecords(PartitionRecords):
 def read_records(
     place: TopicPartition, fetched: FetchedPartition, position: int, isolation: int, *, callers: bool = False
 ) -> tuple[list[Any], int]:
-    """Return the records that a Fetch's answer holds for a reader, and where to read on.
+    """Return the records of a Fetch's answer that a reader should get, and the next position.
 
     Args:
         place: the partition.
         fetched: the answer, without an error.
-        position: from where it was asked for: a batch may begin before that.
+        position: the offset that was asked for; a batch may begin before it.
         isolation: with `READ_COMMITTED`, records of aborted transactions are left out.
-        callers: others than Holdfast write to the topic. No batch is unpacked above `MAX_UNPACKED_BYTES` then, in its
-            place stands an `UnreadBatch`, as it does for one that cannot be read; and the records may end before the
-            answer does.
+        callers: whether others than Holdfast write to the topic. Then an `UnreadBatch` stands for each batch that would
+            unpack to more than `MAX_UNPACKED_BYTES` or cannot be read, and the records may end before the answer does.
 
     Raises:
         KafkaError: corrupt records.
@@ -100,11 +99,11 @@ def _read_callers_records(
     place: TopicPartition, fetched: FetchedPartition, position: int, isolation: int
 ) -> tuple[list[Any], int]:
     found, read_to = _read_once(place, fetched, position, isolation, check_offsets=False)
-    # A batch that is not read comes last.
+    # An unread batch is always the last.
     records, end = (found[:-1], found[-1].offset) if found and type(found[-1]) is UnreadBatch else (found, read_to)
     if [record.offset for record in records] == list(range(position, end)):
         return found, read_to
-    # Markers and what was aborted leave gaps; or somebody has numbered the records of a batch otherwise.
+    # The gap may be a marker or an aborted record; or a producer gave the records wrong offsets.
     return _read_once(place, fetched, position, isolation, check_offsets=True)
 
 
@@ -120,7 +119,7 @@ def _read_once(
         batch = batches.sound
         if batch is None:
             raise
-        # None of its records, also not those that were read before the first that cannot be.
+        # None of its records counts, not even those before the first unreadable one.
         while found and found[-1].offset >= batch.base_offset:
             found.pop()
         return [*found, batches.unread(batch, BATCH_UNREADABLE)], batch.next_offset

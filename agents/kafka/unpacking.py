@@ -1,7 +1,7 @@
-"""Owns the unpacking of compressed record batches, up to a limit: what a caller sends must not fill the memory.
+"""Owns the unpacking of compressed record batches up to a limit, so that a caller cannot fill the memory.
 
-aiokafka unpacks a batch whole, however large it becomes. Here it is unpacked into a buffer of limited size, by the
-libraries and functions that aiokafka uses, and handed to its parser as a batch that was never compressed.
+aiokafka unpacks a whole batch, however large it becomes. Here it is unpacked into a buffer of limited size, with the
+libraries and functions that aiokafka uses, and given to aiokafka's parser as an uncompressed batch.
 """
 
 import gzip
@@ -27,7 +27,7 @@ _CODEC_BITS = 0x07
 _GZIP_PIECE = 64 * 1024
 _LEAST_ROOM = 64 * 1024
 _XERIAL = b"\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01"
-# What cramjam says when the output buffer is full. It has no type of its own for that.
+# cramjam's message when the output buffer is full; it has no error type for this.
 _BUFFER_IS_FULL = "failed to write whole buffer"
 # A caller can put 2 million records without key and value into `MAX_UNPACKED_BYTES`; each takes 200 bytes of memory.
 MOST_RECORDS = 100_000
@@ -56,13 +56,13 @@ class TooLargeError(Exception):
 class CallersBatches:
     """Record batches as a Fetch gave them, for aiokafka's `PartitionRecords`; none is unpacked above the limit.
 
-    Ends early once `FETCH_UNPACKED_BYTES` have been unpacked, so that many small ones cannot do what a large one may
-    not. The reader asks for the rest with its next Fetch.
+    They end early once `FETCH_UNPACKED_BYTES` are unpacked, so that many small batches cannot fill the memory either.
+    The reader asks for the rest with its next Fetch.
 
     Args:
-        data: the batches, the last one possibly cut.
-        position: from where it was asked for.
-        check_offsets: see that the offsets in every batch are those that its header has room for.
+        data: the batches; the last one may be incomplete.
+        position: the offset that was asked for.
+        check_offsets: whether to check that each batch's offsets rise and lie within its header's range.
     """
 
     def __init__(self, data: bytes, position: int, *, check_offsets: bool) -> None:
@@ -71,25 +71,25 @@ class CallersBatches:
         self._check_offsets = check_offsets
         batches: Any = MemoryRecords(data)
         self._next = batches.next_batch
-        self._at = 0  # where in `data` a batch begins: the next one, or one before it
+        self._at = 0  # the position in `data` of the next batch, or of one before it
         self._left = FETCH_UNPACKED_BYTES
         self._records = 0
-        # aiokafka's own method, until the room is used up: most batches are not compressed, and must cost nothing.
+        # aiokafka's own method until the limit is reached: most batches are not compressed and must cost nothing.
         self.has_next: Callable[[], bool] = batches.has_next
-        # The batch whose records are read, which is as its producer sent it; None as long as that is not sure.
+        # The batch whose records are read, if its checksum is right; else None.
         self.sound: Any = None
 
     def next_batch(self) -> Any:
         """Return the next batch.
 
         Raises:
-            CorruptRecordException: it is not as it was written.
+            CorruptRecordException: its checksum is wrong.
         """
         self.sound = None
         batch = self._next()
         if not batch.validate_crc():
             raise CorruptRecordException(f"Invalid checksum of a batch behind {self._position}")
-        # Control batches are the broker's own; a batch of the formats before 2 says nothing of what is asked for here.
+        # Control batches come from the broker; batches of formats before 2 do not have these fields.
         if batch.is_control_batch or not hasattr(batch, "compression_type"):
             return batch
         self.sound = batch
@@ -127,13 +127,13 @@ class CallersBatches:
         else:
             data = bytes(raw)
         if self._check_offsets or batch.next_offset - batch.base_offset > MOST_BEFORE_CHECK:
-            # Not all of them may be handed out at once, and the last one decides whether the first may be.
+            # The caller may read only some of them, but an unreadable last record leaves out the first one too.
             _check(DefaultRecordBatch(data), batch.base_offset, batch.next_offset)
         records: Iterator[Any] = iter(DefaultRecordBatch(data))
         return records
 
     def unread(self, batch: Any, reason: str) -> UnreadBatch:
-        """Return what stands for a batch of which no record is read."""
+        """Return the `UnreadBatch` that stands for a batch."""
         first, last = batch.base_offset, batch.next_offset - 1
         offset = max(first, self._position)
         return UnreadBatch(reason, offset, batch.max_timestamp, batch.timestamp_type, first, last)
@@ -152,7 +152,7 @@ def _check(records: Iterable[Any], base_offset: int, next_offset: int) -> None:
 
 
 class _CheckedBatch:
-    """A batch that is unpacked when its records are asked for: those of an aborted transaction never are."""
+    """A batch that is unpacked only when its records are read; those of an aborted transaction never are."""
 
     __slots__ = ("_batch", "_batches", "_raw", "base_offset", "is_transactional", "next_offset", "producer_id")
 
@@ -172,16 +172,16 @@ class _CheckedBatch:
 
 
 def unpack(codec: int, raw: memoryview) -> bytes:
-    """Return a compressed batch as one that was not compressed; its checksum is no longer right.
+    """Return a compressed batch as an uncompressed one; its checksum is not updated.
 
     Args:
         codec: as in the batch's attributes.
         raw: the whole batch, in format 2.
 
     Raises:
-        TooLargeError: there are more bytes in it than may be.
-        UnsupportedCodecError: nobody knows the codec.
-        Exception: one of `UNREADABLE`, for what is not what the codec writes.
+        TooLargeError: it has more than `MAX_UNPACKED_BYTES`.
+        UnsupportedCodecError: the codec is unknown.
+        Exception: one of `UNREADABLE`, for data that the codec does not write.
     """
     unpack_records = _UNPACK.get(codec)
     if unpack_records is None:
@@ -206,7 +206,7 @@ def _gzip(packed: bytes, limit: int) -> bytes:
 
 
 def _snappy(packed: bytes, limit: int) -> bytes:
-    # Each block says how long it is before anything of it is unpacked.
+    # A block's length is known before it is unpacked.
     blocks = list(_snappy_blocks(packed))
     if sum(cramjam.snappy.decompress_raw_len(block) for block in blocks) > limit:
         raise TooLargeError
@@ -214,7 +214,7 @@ def _snappy(packed: bytes, limit: int) -> bytes:
 
 
 def _snappy_blocks(packed: bytes) -> Iterator[bytes]:
-    """Return what Java's clients write (xerial: blocks of 32 KB behind a magic), or the one block of all others."""
+    """Return the blocks of Java clients (xerial: 32 KB each, behind a magic number), or other clients' single block."""
     if len(packed) <= len(_XERIAL) or not packed.startswith(_XERIAL):
         yield packed
         return
@@ -236,7 +236,7 @@ def _zstd(packed: bytes, limit: int) -> memoryview:
 
 
 def _unpack_into_larger(codec: Any, packed: bytes, limit: int) -> memoryview:
-    """Unpack into a buffer, and into one of 8 times the size while it is too small; few batches are above 16:1."""
+    """Unpack into a buffer, and into one 8 times as large while it is too small; few batches are above 16:1."""
     room = min(limit, max(_LEAST_ROOM, 16 * len(packed)))
     while True:
         buffer = bytearray(room)

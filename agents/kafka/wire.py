@@ -1,7 +1,7 @@
 """Owns the requests that aiokafka lacks: transactions v2 (KIP-890), hanging ones (KIP-664), features, LeaveGroup.
 
 A request and its answer are declared once, as classes whose annotations are the fields on the wire, in order;
-aiokafka's own classes are made of them. Layouts are those of Apache Kafka's message definitions
+aiokafka's classes are derived from them. Layouts are those of Apache Kafka's message definitions
 (`clients/src/main/resources/common/message`).
 """
 
@@ -38,7 +38,8 @@ Tags = Annotated[dict[int, bytes], TaggedFields]
 class _Row(Schema):
     """A schema that encodes and decodes the named tuples of a class.
 
-    Every row of these versions ends with tagged fields; they are left out unless the class has a field of type `Tags`.
+    Every row of these versions ends with tagged fields; the tuples leave them out unless the class has a field of type
+    `Tags`.
     """
 
     def __init__(self, kind: Any) -> None:
@@ -64,7 +65,7 @@ def _on_the_wire(hint: Any) -> Any:
     if get_origin(hint) is Annotated:
         return get_args(hint)[1]
     (of,) = get_args(hint)
-    # Not `CompactArray(of)` alone: aiokafka takes one schema only as an instance, which a row is.
+    # Not `CompactArray(of)` alone: aiokafka accepts a single schema only as an instance, which a row is.
     return CompactArray(_on_the_wire(of) if get_origin(of) is Annotated else _Row(of))
 
 
@@ -73,10 +74,10 @@ class KafkaRequest(Request[RequestStruct]):
     """A request: `class EndTxn(KafkaRequest, key=26, version=5, answer=EndTxnResponse)`, then its fields.
 
     Args of a subclass:
-        key: which API.
+        key: the number of the API.
         version: the only version that is sent.
         answer: the class of the answer.
-        old_header: whether the answer keeps the header without tagged fields.
+        old_header: whether the answer's header has no tagged fields.
     """
 
     API_KEY: ClassVar[int] = -1
@@ -137,7 +138,7 @@ class ProducerResponse(NamedTuple):
 
 
 class InitProducerId(KafkaRequest, key=22, version=5, answer=ProducerResponse):
-    """InitProducerId v5: ends what went before under this transactional id, and gives a new epoch."""
+    """InitProducerId v5: ends earlier transactions of the transactional id, and returns a new epoch."""
 
     transactional_id: Text
     transaction_timeout_ms: I32
@@ -146,7 +147,7 @@ class InitProducerId(KafkaRequest, key=22, version=5, answer=ProducerResponse):
 
 
 class EndTxn(KafkaRequest, key=26, version=5, answer=ProducerResponse):
-    """EndTxn v5: decides the transaction and moves the epoch on."""
+    """EndTxn v5: commits or aborts the transaction, and returns the next epoch."""
 
     transactional_id: Text
     producer_id: I64
@@ -162,7 +163,7 @@ class RecordError(NamedTuple):
 
 
 class ProducedPartition(NamedTuple):
-    """What became of the batch for one partition."""
+    """How the batch for one partition was written, or its error."""
 
     partition: I32
     error_code: I16
@@ -174,7 +175,7 @@ class ProducedPartition(NamedTuple):
 
 
 class ProducedTopic(NamedTuple):
-    """What became of the batches for one topic."""
+    """The results of the batches for one topic."""
 
     name: Text
     partitions: list[ProducedPartition]
@@ -211,7 +212,7 @@ class Produce(KafkaRequest, key=0, version=12, answer=ProduceResponse):
 
     @staticmethod
     def encode(struct: Any) -> bytes:
-        """Encode the request, copying the records once; by the schema they are copied six times: 8 % of the work."""
+        """Return the encoded request. aiokafka's encoder would copy the records six times, 8 % of the work."""
         no_tags = TaggedFields.encode({})
         pieces = [
             _STRING.encode(struct.transactional_id),
@@ -229,7 +230,7 @@ class Produce(KafkaRequest, key=0, version=12, answer=ProduceResponse):
 
 
 class DescribedTransaction(NamedTuple):
-    """What the coordinator knows of a transactional id; `state` is its word for it."""
+    """The coordinator's knowledge of a transactional id; `state` is its name of the state."""
 
     error_code: I16
     transactional_id: Text
@@ -255,7 +256,7 @@ class DescribeTransactions(KafkaRequest, key=65, version=0, answer=DescribeTrans
 
 
 class ListedTransaction(NamedTuple):
-    """A transactional id that a broker coordinates; `state` is its word for it."""
+    """A transactional id that a broker coordinates; `state` is its name of the state."""
 
     transactional_id: Text
     producer_id: I64
@@ -272,14 +273,14 @@ class ListTransactionsResponse(NamedTuple):
 
 
 class ListTransactions(KafkaRequest, key=66, version=0, answer=ListTransactionsResponse):
-    """ListTransactions v0: asks a broker which transactional ids it coordinates; an empty list leaves none out."""
+    """ListTransactions v0: asks a broker which transactional ids it coordinates; an empty list means no filter."""
 
     states: list[Text]
     producer_ids: list[I64]
 
 
 class DescribedProducer(NamedTuple):
-    """Who writes to a partition; `open_from` is the first offset of its open transaction, -1 when it has none."""
+    """A producer of a partition; `open_from` is the first offset of its open transaction, -1 when it has none."""
 
     producer_id: I64
     producer_epoch: I32
@@ -290,7 +291,7 @@ class DescribedProducer(NamedTuple):
 
 
 class PartitionProducers(NamedTuple):
-    """Who writes to a partition."""
+    """The producers of a partition."""
 
     partition: I32
     error_code: I16
@@ -299,7 +300,7 @@ class PartitionProducers(NamedTuple):
 
 
 class TopicProducers(NamedTuple):
-    """Who writes to the partitions of a topic."""
+    """The producers of the partitions of a topic."""
 
     name: Text
     partitions: list[PartitionProducers]
@@ -319,21 +320,21 @@ class DescribeProducers(KafkaRequest, key=61, version=0, answer=DescribeProducer
 
 
 class MarkedPartition(NamedTuple):
-    """What became of the marker for one partition."""
+    """The error code of the marker for one partition."""
 
     partition: I32
     error_code: I16
 
 
 class MarkedTopic(NamedTuple):
-    """What became of the markers for the partitions of a topic."""
+    """The error codes of the markers for the partitions of a topic."""
 
     name: Text
     partitions: list[MarkedPartition]
 
 
 class WrittenMarker(NamedTuple):
-    """What became of a producer's markers."""
+    """The error codes of a producer's markers."""
 
     producer_id: I64
     topics: list[MarkedTopic]
@@ -356,7 +357,7 @@ class Marker(NamedTuple):
 
 
 class WriteTxnMarkers(KafkaRequest, key=27, version=1, answer=WriteTxnMarkersResponse):
-    """WriteTxnMarkers v1: has the leader of partitions write the marker that ends a transaction."""
+    """WriteTxnMarkers v1: asks the leader of partitions to write the marker that ends a transaction."""
 
     markers: list[Marker]
 
@@ -386,14 +387,14 @@ class ApiVersions(KafkaRequest, key=18, version=3, answer=ApiVersionsResponse, o
 
 
 class LeavingMember(NamedTuple):
-    """A member of a group that gives its place up."""
+    """A member that leaves a group."""
 
     member_id: Text
     group_instance_id: TextOrNone
 
 
 class LeftMember(NamedTuple):
-    """What became of a member that wanted to leave."""
+    """The error code of a member that wanted to leave."""
 
     member_id: Text
     group_instance_id: TextOrNone
@@ -409,7 +410,7 @@ class LeaveGroupResponse(NamedTuple):
 
 
 class LeaveGroup(KafkaRequest, key=13, version=4, answer=LeaveGroupResponse):
-    """LeaveGroup v4: a static member gives its place up at once instead of when its session ends."""
+    """LeaveGroup v4: a static member leaves at once and not when its session ends."""
 
     group_id: Text
     members: list[LeavingMember]
@@ -419,7 +420,7 @@ _FINALIZED_FEATURES_TAG = 2
 
 
 def finalized_features(response: ApiVersionsResponse) -> dict[str, int]:
-    """Read the finalized features out of an answer of `ApiVersions`: the level in force by name."""
+    """Return the finalized features of an `ApiVersions` answer: name -> level in force."""
     tagged = response.tags.get(_FINALIZED_FEATURES_TAG)
     if tagged is None:
         return {}
