@@ -1,1 +1,1 @@
-"""HTTP beside Kafka: requests become commands, results become answers, availability comes from a local view."""
+"""The HTTP gateway: it makes commands from requests and answers from results; availability comes from a local view."""

@@ -1,4 +1,4 @@
-"""Owns the composition of the gateway: the parts, the routes over them, and the tasks that keep them alive."""
+"""Owns the composition of the gateway: its parts, the routes over them, and the tasks that run behind them."""
 
 import asyncio
 import contextlib
@@ -28,12 +28,12 @@ _log = structlog.get_logger("holdfast.gateway")
 
 
 class Gateway:
-    """One gateway: its app, and what runs behind it.
+    """One gateway: its ASGI app and its background tasks.
 
     Args:
         config: the settings.
-        ledger: the other side; the one behind Kafka when None. Must be made in the running event loop.
-        stopping: set when the process is to end; an event of its own when None.
+        ledger: the client of the ledger; None makes one for Kafka. Must be made in the running event loop.
+        stopping: set when the process should end; None makes an event.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Gateway:
         )
 
     def reasons(self) -> list[str]:
-        """List what keeps the gateway from serving."""
+        """Return the reasons why the gateway cannot serve; empty when it can."""
         reasons = ["the gateway is stopping"] if self.stopping.is_set() else []
         if self.ledger.unavailable is not None:
             reasons.append(f"Kafka: {self.ledger.unavailable}")
@@ -83,7 +83,7 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep Kafka's clients alive for as long as the block lasts; `failed` is set if one ends all the same."""
+        """Run Kafka's clients during the block; `failed` is set if one ends by itself."""
         tasks = [asyncio.ensure_future(self.reader.run())]
         if self._kafka is not None:
             tasks.append(asyncio.ensure_future(self._kafka.run()))

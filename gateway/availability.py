@@ -1,7 +1,7 @@
-"""Owns the availability view: what each SKU had available after the last stock change that was read.
+"""Owns the availability view: each SKU's available quantity after the last stock change that was read.
 
-The view is a fold of `inventory.stock-changes`, whose latest record per SKU and warehouse is kept for ever, so reading
-the topic from its beginning gives every row. It is held compactly: a SKU in one warehouse takes about 300 bytes.
+The view is a fold of `inventory.stock-changes`. The topic keeps the latest record per SKU and warehouse for ever, so
+reading it from its beginning gives every row. A SKU in one warehouse takes about 300 bytes.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class _After(msgspec.Struct, gc=False):
 
 
 class Change(msgspec.Struct, gc=False):
-    """As much of a stock change as the view keeps."""
+    """The fields of a stock change that the view needs."""
 
     sku: str
     warehouse: str
@@ -35,10 +35,9 @@ class Change(msgspec.Struct, gc=False):
 
 
 class Available(msgspec.Struct, gc=False):
-    """What one SKU has available; `at` is null and `seq` 0 when the view does not know it.
+    """The available quantity of one SKU; `at` (ms) is null and `seq` 0 when the view does not know the SKU.
 
-    `available` is the sum over the warehouses of what each has above 0: a warehouse that is short takes nothing from
-    the others.
+    `available` is the sum of the warehouses' positive available quantities: a warehouse below 0 does not reduce it.
     """
 
     sku: str
@@ -58,7 +57,7 @@ class AvailabilityView:
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
-        # SKUs are mostly in one of a few sets of warehouses: each set is held once.
+        # Most SKUs are in one of a few sets of warehouses, so each set is stored once.
         self._sets: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._waiting: dict[str, list[tuple[int, asyncio.Future[None]]]] = {}
 
@@ -66,16 +65,16 @@ class AvailabilityView:
         return len(self._entries)
 
     def clear(self) -> None:
-        """Forget everything: the topic is about to be read from its beginning again."""
+        """Remove all rows, before the topic is read again from its beginning."""
         self._entries.clear()
 
     def seq_of(self, sku: str) -> int:
-        """Return the sequence number of the last change of a SKU that was applied; 0 when there was none."""
+        """Return the sequence number of a SKU's last applied change; 0 when there was none."""
         entry = self._entries.get(sku)
         return entry.cells[0] if entry is not None else 0
 
     def apply(self, change: Change) -> None:
-        """Take in one stock change. A SKU's changes come in the order of its sequence numbers."""
+        """Apply one stock change. A SKU's changes come in the order of its sequence numbers."""
         entry = self._entries.get(change.sku)
         if entry is None:
             entry = self._entries[change.sku] = _Entry((), array("q", (0, 0)))
@@ -94,7 +93,7 @@ class AvailabilityView:
             self._wake(change.sku, cells[0])
 
     def available(self, sku: str) -> Available:
-        """Return what a SKU has available, its rows by warehouse id."""
+        """Return a SKU's available quantity, with its rows in the order of warehouse ids."""
         entry = self._entries.get(sku)
         if entry is None:
             return Available(sku, 0, [], 0, None)
@@ -108,7 +107,7 @@ class AvailabilityView:
         return Available(sku, sum(max(row.available, 0) for row in rows), rows, cells[0], cells[1])
 
     async def reach(self, sku: str, seq: int) -> None:
-        """Wait until the view has a SKU's change of this sequence number. The caller bounds the wait."""
+        """Wait until the view has a SKU's change of this sequence number, without a time limit."""
         if self.seq_of(sku) >= seq:
             return
         reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -1,4 +1,4 @@
-"""Owns the routes that are answered from the availability view, without asking the ledger."""
+"""Owns the routes that are answered from the availability view, without the ledger."""
 
 import asyncio
 import re
@@ -21,7 +21,7 @@ from schemas.explain import explain
 from schemas.field_errors import field_of, problem_of
 from schemas.stock_changes import MAX_SEQ
 
-# SKUs looked up before other requests get their turn; 200 with one warehouse each take about 0.5 ms.
+# How many SKUs are looked up before other requests may run; 200 with one warehouse each take about 0.5 ms.
 _SLICE = 200
 
 Seq = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
@@ -31,9 +31,9 @@ _fields_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class AvailabilityBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What `POST /v1/availability` takes.
+    """The body of `POST /v1/availability`.
 
-    `min_seq` goes with one SKU. `channel` is accepted and has no effect yet: there are no policies.
+    `min_seq` is allowed with exactly one SKU. `channel` is accepted and has no effect: there are no policies.
     """
 
     skus: list[Sku]
@@ -42,9 +42,10 @@ class AvailabilityBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
 
 
 class Availability(msgspec.Struct, kw_only=True):
-    """What is available of each SKU that was asked for, in that order.
+    """The available quantity of each requested SKU, in the order of the request.
 
-    `lag` counts the stock changes that the view is behind, `lag_ms` is the time since it was not; both 0 if it is not.
+    `lag` is how many stock changes the view is behind, `lag_ms` for how long it has been behind; both are 0 when it is
+    not.
     """
 
     items: list[Available]
@@ -61,9 +62,9 @@ class AvailabilityRoutes:
     """The routes of the availability view.
 
     Args:
-        config: bounds.
+        config: the limits.
         view: the view.
-        reader: feeds it, and knows how far it is behind.
+        reader: feeds the view, and knows how far it is behind.
     """
 
     def __init__(self, config: GatewayConfig, view: AvailabilityView, reader: ViewReader) -> None:
@@ -72,8 +73,8 @@ class AvailabilityRoutes:
         self._reader = reader
         self._waiting = 0
 
-    async def get(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - all reads are called alike
-        """Answer for the SKUs in the query string."""
+    async def get(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for all reads
+        """Answer with the availability of the SKUs in the query string."""
         document: dict[str, object] = {"skus": query.all("sku")}
         if (channel := query.one("channel")) is not None:
             document["channel"] = channel
@@ -82,7 +83,7 @@ class AvailabilityRoutes:
         return await self._answer(encode(document), sku_field="sku")
 
     async def post(self, request: HttpRequest) -> Reply:
-        """Answer for the SKUs in the body."""
+        """Answer with the availability of the SKUs in the body."""
         return await self._answer(await read_body(request, self._config.max_availability_bytes), sku_field="skus")
 
     async def _answer(self, body: bytes, *, sku_field: str) -> Reply:
@@ -115,16 +116,16 @@ def _asked_for(body: bytes, sku_field: str, max_skus: int) -> AvailabilityBody:
     try:
         asked = msgspec.json.decode(body, type=AvailabilityBody)
     except msgspec.ValidationError as error:
-        field = field_of(error)[:MAX_ECHO]  # a caller may name a field at any length
-        if field == "$":  # no object at all
+        field = field_of(error)[:MAX_ECHO]  # a caller's field name may be very long
+        if field == "$":  # not an object
             raise RequestRefused(Code.MALFORMED) from None
         raise _wrong(field, body, sku_field, _problem_of(error, field, body)) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise RequestRefused(Code.MALFORMED) from None
     if not 1 <= len(asked.skus) <= max_skus:
-        raise _invalid(sku_field, f"1 to {max_skus} SKUs may be asked for at a time, not {len(asked.skus)}.")
+        raise _invalid(sku_field, f"1 to {max_skus} SKUs are allowed per request, not {len(asked.skus)}.")
     if asked.min_seq is not None and len(asked.skus) != 1:
-        raise _invalid("min_seq", "min_seq goes with one SKU: every SKU has sequence numbers of its own.")
+        raise _invalid("min_seq", "min_seq is allowed with one SKU only: each SKU has its own sequence numbers.")
     for i, sku in enumerate(asked.skus):
         if (bad := first_bad_field(_One(sku=sku, channel=asked.channel))) is not None:
             raise _wrong(f"skus[{i}]" if bad == "sku" else bad, body, sku_field, Problem.BAD_CHARACTERS)
@@ -132,16 +133,16 @@ def _asked_for(body: bytes, sku_field: str, max_skus: int) -> AvailabilityBody:
 
 
 def _as_json(integer: str) -> msgspec.Raw:
-    """Return the JSON of digits with or without a sign; JSON does not take zeros before them."""
+    """Return digits with or without a sign as a JSON number, without the leading zeros that JSON does not allow."""
     sign = "-" if integer.startswith("-") else ""
     return msgspec.Raw((sign + (integer.lstrip("-0") or "0")).encode())
 
 
 def _problem_of(error: msgspec.ValidationError, field: str, body: bytes) -> Problem | None:
-    # Not decoded: of a number of more than 4,300 digits neither msgspec nor Python makes an integer.
+    # Not decoded: neither msgspec nor Python makes an integer from more than 4,300 digits.
     try:
         is_negative = bytes(_fields_of(body).get(field, b"")).startswith(b"-")
-    except (msgspec.DecodeError, UnicodeDecodeError):  # behind the wrong field, the body is no JSON
+    except (msgspec.DecodeError, UnicodeDecodeError):  # after the wrong field the body is no JSON
         is_negative = False
     return problem_of(error, field, -1 if is_negative else 1, integers=_INTEGERS)
 

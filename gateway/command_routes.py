@@ -1,4 +1,4 @@
-"""Owns the routes whose answer comes from the ledger: commands, and the reads that go through it."""
+"""Owns the routes that are answered by the ledger: commands, and reads through the log."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ Act = Callable[[HttpRequest], Awaitable[Reply]]
 
 
 class Sent(msgspec.Struct):
-    """What `Prefer: respond-async` is answered: the command's key, and where its result will be."""
+    """The answer to `Prefer: respond-async`: the command's key, and the URL of its result."""
 
     command_id: str
     location: str
@@ -33,9 +33,9 @@ class CommandRoutes:
     """The routes of commands and of linearizable reads.
 
     Args:
-        config: bounds.
-        ledger: the other side.
-        stopping: set when the process is to end. A request that is cancelled from then on is told its command's id.
+        config: the limits.
+        ledger: the client of the ledger.
+        stopping: set when the process should end. The answer to a request that is cancelled then has its command's id.
     """
 
     def __init__(self, config: GatewayConfig, ledger: LedgerClient, stopping: asyncio.Event) -> None:
@@ -44,12 +44,12 @@ class CommandRoutes:
         self._stopping = stopping
 
     def sender(self, type_: str, accepted_status: int, id_field: str | None) -> Act:
-        """Return what sends a command and answers with its result.
+        """Return a function that sends a command and answers with its result.
 
         Args:
             type_: the command's type.
-            accepted_status: the status of an accepted result.
-            id_field: the command's field that stands in the path; None when none does.
+            accepted_status: the HTTP status of an accepted result.
+            id_field: the command's field that is in the path; None without one.
         """
         return lambda request: self._command(request, type_, accepted_status, id_field)
 
@@ -58,13 +58,13 @@ class CommandRoutes:
         command = compose_query(query.needed("sku"), reservation_id=request.path_params["id"])
         return _reply(await self._waited(self._ledger.ask(command), command), 200, command)
 
-    async def stock(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - all reads are called alike
+    async def stock(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for all reads
         """Read a SKU's stock, in the order of the log."""
         command = compose_query(query.needed("sku"))
         return _reply(await self._waited(self._ledger.ask(command), command), 200, command)
 
     async def command(self, request: HttpRequest, query: Query) -> Reply:
-        """Read the result that a command got."""
+        """Read the result of a command."""
         command = compose_query(query.needed("sku"), of_command_id=request.path_params["id"])
         answer = await self._waited(self._ledger.ask(command), command)
         if answer.head.status == "rejected":

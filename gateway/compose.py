@@ -1,7 +1,7 @@
-"""Owns the making of commands from HTTP requests: body, path and header become the JSON that the ledger reads.
+"""Owns the making of commands from HTTP requests: body, path and header become the JSON of a command.
 
-The command is read once more with the ledger's own decoder, so that what it would refuse as unreadable is refused here,
-without a round trip, in the same words.
+The ledger's own decoder checks the command here, so that an invalid command is refused without a round trip, with the
+same code and field.
 """
 
 import os
@@ -34,7 +34,7 @@ class Composed(NamedTuple):
 
 
 def new_command_id() -> str:
-    """Make an id that no other has: a UUID of version 7 (RFC 9562), which sorts by time, in 32 hexadecimal digits."""
+    """Return a unique id: a UUID of version 7 (RFC 9562), which sorts by time, in 32 hexadecimal digits."""
     millis = time.time_ns() // 1_000_000
     tail = os.urandom(10)
     version = 0x7000 | int.from_bytes(tail[:2]) & 0x0FFF
@@ -43,10 +43,10 @@ def new_command_id() -> str:
 
 
 def idempotency_key(header: bytes | None) -> str | None:
-    """Read the `Idempotency-Key` header.
+    """Return the `Idempotency-Key` header; None when there is none.
 
     Raises:
-        RequestRefused: it is no identifier.
+        RequestRefused: it is not a valid id.
     """
     if header is None:
         return None
@@ -64,10 +64,10 @@ def compose(type_: str, body: bytes, *, key: str | None, in_path: Mapping[str, s
     """Make a command from a request's body.
 
     Args:
-        type_: the command's type, which the route decides.
+        type_: the command's type, given by the route.
         body: the JSON object of the request.
-        key: the request's idempotency key; without one the body's `command_id` is used, or one is made.
-        in_path: the fields that stand in the path.
+        key: the request's idempotency key; when None, the body's `command_id` is used, or a new id.
+        in_path: the fields in the path.
 
     Raises:
         RequestRefused: `malformed`, or `invalid_field` with the field.
@@ -86,18 +86,18 @@ def compose(type_: str, body: bytes, *, key: str | None, in_path: Mapping[str, s
         _set(fields, name, value, key)
     for name in made_fields(type_):
         if not _given(fields, name):
-            # Not a random one: asked again with the same key, the request must become the same command.
+            # Not a random id: a repeated request with the same key must become the same command.
             fields[name] = fields["command_id"]
     return _checked(encode({"type": type_, **fields}), key)
 
 
 def made_fields(type_: str) -> tuple[str, ...]:
-    """Return the fields of a command that are made when the request does not give them."""
+    """Return the fields of a command that the gateway makes when the request does not have them."""
     return _MADE.get(type_, ())
 
 
 def compose_query(sku: str, *, reservation_id: str | None = None, of_command_id: str | None = None) -> Composed:
-    """Make a query, under an id of its own: a read that were replayed would be stale.
+    """Make a query with a new id: a replayed read would be stale.
 
     Raises:
         RequestRefused: `invalid_field` with the field.
@@ -120,7 +120,10 @@ def _given(fields: dict[str, Raw], name: str) -> bool:
 def _set(fields: dict[str, Raw], name: str, value: str, key: str | None) -> None:
     if _given(fields, name) and _decoded(fields[name]) != value:
         raise RequestRefused(
-            Code.INVALID_FIELD, detail=f"The body's {name} is not the request's own.", field=name, command_id=key
+            Code.INVALID_FIELD,
+            detail=f"The body's {name} differs from that of the path or header.",
+            field=name,
+            command_id=key,
         )
     fields[name] = Raw(encode(value))
 

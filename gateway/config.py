@@ -5,20 +5,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayConfig:
-    """What one gateway process needs to know; durations in seconds, sizes in bytes.
+    """The settings of one gateway; durations in seconds, sizes in bytes.
 
     Args:
         bootstrap: `HOST:PORT,...` of the Kafka brokers.
         host: the address to listen on.
         port: the port to listen on; 0 takes a free one, named in the ready line.
-        partitions: partition count of every topic; a cluster that differs is refused.
-        request_timeout_s: how long a request waits for its result before it is answered 504.
-        max_in_flight: requests that may wait at one time; one more is answered 429.
+        partitions: partition count of every topic; a cluster with another count is refused.
+        request_timeout_s: how long a request waits for its result; then it is answered 504.
+        max_in_flight: how many requests may wait at the same time; one more is answered 429.
         max_command_bytes: a larger body of a command is answered 413.
         max_availability_bytes: the same for `POST /v1/availability`.
-        max_availability_skus: SKUs in one availability request; more are answered 422.
-        max_streams: open `GET /v1/stock-changes` streams, each a Kafka consumer; one more is answered 429.
-        retry_after_s: what `Retry-After` says with 429 and 503.
+        max_availability_skus: how many SKUs an availability request may have; with more it is answered 422.
+        max_streams: how many `GET /v1/stock-changes` streams may be open, each a Kafka consumer; one more is answered
+            429.
+        retry_after_s: the value of `Retry-After` with 429 and 503.
     """
 
     bootstrap: str = "127.0.0.1:9092"

@@ -1,4 +1,4 @@
-"""Owns the page at `/docs`: it shows the OpenAPI document, and needs nothing from outside this process."""
+"""Owns the page at `/docs`: it shows the OpenAPI document and loads nothing from other servers."""
 
 PAGE = b"""<!doctype html>
 <html lang="en">

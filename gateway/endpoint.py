@@ -1,4 +1,4 @@
-"""Owns the way of every request: the route acts, refusals become problem documents, and the answer is counted."""
+"""Owns the handling of every request: call the route, turn refusals into problem documents, count the answer."""
 
 import asyncio
 from time import perf_counter
@@ -15,14 +15,14 @@ from gateway.routes import Parts, Route
 def handler_of(
     route: Route, parts: Parts, observe: Observe, retry_after_s: int, stopping: asyncio.Event
 ) -> HTTPRouteHandler:
-    """Make Litestar's handler of a route.
+    """Return Litestar's handler of a route.
 
     Args:
-        route: its line of the table.
-        parts: those who answer.
-        observe: notes when a request began and how it was answered.
-        retry_after_s: what `Retry-After` says.
-        stopping: set when the process is to end: only those who watch over it are served from then on.
+        route: its entry in the table.
+        parts: the objects that answer.
+        observe: called with the time when a request began and its status.
+        retry_after_s: the value of `Retry-After`.
+        stopping: set when the process should end; from then on only health, metrics and documentation are served.
     """
     act = route.bound(parts)
     is_served_to_the_end = route.tag == "operations"
@@ -42,5 +42,5 @@ def handler_of(
         observe(began, reply.status)
         return reply
 
-    # Litestar's notation: `{id}` of any characters is `{id:str}`.
+    # In Litestar's notation a parameter of any characters is `{id:str}`.
     return HTTPRouteHandler(route.path.replace("}", ":str}"), http_method=route.method, name=route.name)(handle)

@@ -1,4 +1,4 @@
-"""Owns the requests that are being answered, so that each gets an answer before the process ends."""
+"""Owns the list of unanswered requests, so that each gets an answer before the process ends."""
 
 import asyncio
 
@@ -8,10 +8,10 @@ _LEAVE_WITHIN_S = 1.0
 
 
 class RequestsInHand:
-    """An ASGI application around another one, which knows the requests that it works on.
+    """An ASGI application around another one; it knows the requests that are not answered yet.
 
     Args:
-        app: who answers. It must answer a request whose task is cancelled.
+        app: the inner application. It must answer a request whose task is cancelled.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -19,9 +19,9 @@ class RequestsInHand:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request be answered."""
+        """Answer a request."""
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - who awaits runs in a task
+        assert task is not None  # noqa: S101 - a coroutine that awaits runs in a task
         self._tasks.add(task)
         try:
             await self._app(scope, receive, send)
@@ -29,10 +29,10 @@ class RequestsInHand:
             self._tasks.discard(task)
 
     async def finish(self, within_s: float) -> None:
-        """Wait until no request is being answered; one that takes longer is cancelled, and answered at once.
+        """Wait until all requests are answered; cancel those that take longer, which answers them at once.
 
         Args:
-            within_s: how long requests may still wait for their results, and streams for their end.
+            within_s: how long requests may still wait for their results and streams may go on.
         """
         await self._until_none(within_s)
         for task in self._tasks:

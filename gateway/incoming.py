@@ -1,4 +1,4 @@
-"""Owns the reading of HTTP requests: body, headers and query string, as far as the routes need them."""
+"""Owns the reading of HTTP requests: body, headers and query string."""
 
 from collections.abc import Collection
 from typing import Any
@@ -14,16 +14,16 @@ HttpRequest = Request[Any, Any, Any]
 
 
 def header(request: HttpRequest, name: bytes) -> bytes | None:
-    """Return a header's value; `name` in lower case, as ASGI has them."""
-    # Litestar would build a mapping of all headers first; three look-ups cost less.
+    """Return a header's value, None without one; `name` is in lower case, as in ASGI."""
+    # Litestar would first build a mapping of all headers; three look-ups cost less.
     return next((value for key, value in request.scope["headers"] if key == name), None)
 
 
 async def read_body(request: HttpRequest, limit: int) -> bytes:
-    """Read the body.
+    """Return the body.
 
     Raises:
-        BodyTooLarge: it is longer than `limit` bytes; what is over is not read.
+        BodyTooLarge: it is longer than `limit` bytes; the rest is not read.
     """
     announced = header(request, b"content-length")
     if announced is not None and announced.isdigit():
@@ -36,7 +36,7 @@ async def read_body(request: HttpRequest, limit: int) -> bytes:
     more = True
     while more:
         message = await request.receive()
-        if message["type"] != "http.request":  # the client is gone: nobody will read the answer
+        if message["type"] != "http.request":  # the client is gone and will not read an answer
             break
         chunk = message.get("body", b"")
         length += len(chunk)
@@ -48,17 +48,17 @@ async def read_body(request: HttpRequest, limit: int) -> bytes:
 
 
 def prefers_async(request: HttpRequest) -> bool:
-    """Say whether the caller wants to be answered before the result is there (RFC 7240, `Prefer: respond-async`)."""
+    """Return whether the caller wants an answer before the result is there (RFC 7240, `Prefer: respond-async`)."""
     prefer = header(request, b"prefer")
     return prefer is not None and b"respond-async" in (part.strip().lower() for part in prefer.split(b","))
 
 
 class Query:
-    """A query string, read as strictly as a body: what the route does not know is refused.
+    """A query string, read as strictly as a body: unknown parameters are refused.
 
     Args:
         request: the request.
-        known: the parameters that the route knows.
+        known: the names of the route's parameters.
 
     Raises:
         RequestRefused: `invalid_field` with the parameter's name.
@@ -72,7 +72,7 @@ class Query:
             raise RequestRefused(Code.MALFORMED, detail="The query string is not percent-encoded UTF-8.") from None
         for name, _ in self._pairs:
             if name not in known:
-                shown = name[:MAX_ECHO]  # a caller may name a parameter at any length
+                shown = name[:MAX_ECHO]  # a caller's parameter name may be very long
                 raise RequestRefused(Code.INVALID_FIELD, detail=f"The route has no parameter {shown}.", field=shown)
 
     def all(self, name: str) -> list[str]:
@@ -80,15 +80,15 @@ class Query:
         return [value for key, value in self._pairs if key == name]
 
     def one(self, name: str) -> str | None:
-        """Return the value of a parameter that may stand once at most."""
+        """Return the value of a parameter that may be given once at most; None when absent."""
         values = self.all(name)
         if len(values) > 1:
-            raise RequestRefused(Code.INVALID_FIELD, detail=f"The parameter {name} may be given once.", field=name)
+            raise RequestRefused(Code.INVALID_FIELD, detail=f"The parameter {name} may be given only once.", field=name)
         return values[0] if values else None
 
     def needed(self, name: str) -> str:
-        """Return the value of a parameter that must be there, once."""
+        """Return the value of a parameter that must be given exactly once."""
         value = self.one(name)
         if value is None:
-            raise RequestRefused(Code.INVALID_FIELD, detail=f"The parameter {name} is needed.", field=name)
+            raise RequestRefused(Code.INVALID_FIELD, detail=f"The parameter {name} is missing.", field=name)
         return value

@@ -1,4 +1,4 @@
-"""Owns what the gateway counts about itself, in Prometheus' format."""
+"""Owns the gateway's metrics, in Prometheus' format."""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -14,13 +14,13 @@ Observe = Callable[[float, int], None]
 
 
 class Metrics:
-    """One gateway's counters, in a registry of their own.
+    """One gateway's metrics, in their own registry.
 
     Args:
-        in_flight: counts the requests that wait.
-        view_size: counts the SKUs in the availability view.
-        view_lag: counts the stock changes that the view is behind.
-        connected: says whether Kafka is there.
+        in_flight: returns how many requests wait.
+        view_size: returns how many SKUs the availability view has.
+        view_lag: returns how many stock changes the view is behind.
+        connected: returns 1 while Kafka is reachable, else 0.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Metrics:
             Gauge(f"holdfast_gateway_{name}", text, registry=self._registry).set_function(value)
 
     def observer(self, route: str) -> Observe:
-        """Return the function that notes an answered request of a route: when it began (`perf_counter`), its status."""
+        """Return the function that counts an answered request of a route: (`perf_counter` at its begin, its status)."""
         observe_latency = self._latency.labels(route).observe
         counts: dict[int, Counter] = {}
 
@@ -65,5 +65,5 @@ class Metrics:
         return observe
 
     def exposition(self) -> bytes:
-        """Write all of it for a scrape."""
+        """Return all metrics as text for Prometheus."""
         return generate_latest(self._registry)

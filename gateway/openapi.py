@@ -1,6 +1,6 @@
 """Owns the OpenAPI document: every route of `gateway/routes.py` with its parameters, body, answers and refusals.
 
-The bodies of commands are the commands of `schemas/commands.py` without what the route gives; nothing is said twice.
+The bodies of commands are the types of `schemas/commands.py` without the fields that the route gives.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from schemas.results import Result
 
 
 def openapi_document() -> bytes:
-    """Write the OpenAPI 3.1 document, JSON."""
+    """Return the OpenAPI 3.1 document as JSON."""
     paths: dict[str, Schema] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _described(route)
@@ -123,9 +123,9 @@ def _schemas() -> dict[str, Schema]:
 
 
 def _body_of(schema: Schema, command: type[msgspec.Struct], given: set[str]) -> Schema:
-    """Return a command's schema as a body: without `type`; what the route gives or the gateway makes is optional.
+    """Return a command's schema as a body, without `type`; fields that route or gateway give are optional.
 
-    A body may still name those fields, and then has to agree with path and header.
+    A body may have these fields, but they must equal those of path and header.
     """
     optional = {"type", *given, *made_fields(tag_of(command))}
     properties = {name: of_field for name, of_field in schema["properties"].items() if name != "type"}

@@ -1,4 +1,4 @@
-"""Owns the routes for those who run the gateway: health, metrics, the API's description."""
+"""Owns the routes for operators: health, metrics, documentation."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -19,7 +19,7 @@ class Live(msgspec.Struct):
 
 
 class Readiness(msgspec.Struct):
-    """Whether requests can be served, and if not, why."""
+    """Whether requests can be served, and the reasons if not."""
 
     status: Literal["ready", "not_ready"]
     reasons: list[str]
@@ -29,8 +29,8 @@ class Operations:
     """The routes of health, metrics and documentation.
 
     Args:
-        reasons: lists what keeps the gateway from serving; empty when nothing does.
-        metrics: what was counted.
+        reasons: returns why the gateway cannot serve; empty when it can.
+        metrics: the gateway's metrics.
         openapi: the OpenAPI document, JSON.
     """
 
@@ -39,24 +39,24 @@ class Operations:
         self._metrics = metrics
         self._openapi = openapi
 
-    async def live(self, request: HttpRequest) -> Reply:  # noqa: ARG002 - all routes are called alike
-        """Say that the process runs."""
+    async def live(self, request: HttpRequest) -> Reply:  # noqa: ARG002 - one signature for all routes
+        """Answer that the process runs."""
         return Reply(200, encode(Live()), [JSON])
 
     async def ready(self, request: HttpRequest) -> Reply:  # noqa: ARG002
-        """Say whether requests can be served."""
+        """Answer whether requests can be served."""
         reasons = self._reasons()
         readiness = Readiness("not_ready" if reasons else "ready", reasons)
         return Reply(503 if reasons else 200, encode(readiness), [JSON])
 
     async def metrics(self, request: HttpRequest) -> Reply:  # noqa: ARG002
-        """Write the metrics."""
+        """Answer with the metrics."""
         return Reply(200, self._metrics.exposition(), [(b"content-type", CONTENT_TYPE)])
 
     async def openapi(self, request: HttpRequest) -> Reply:  # noqa: ARG002
-        """Write the OpenAPI document."""
+        """Answer with the OpenAPI document."""
         return Reply(200, self._openapi, [JSON])
 
     async def docs(self, request: HttpRequest) -> Reply:  # noqa: ARG002
-        """Write the page that shows the OpenAPI document."""
+        """Answer with the page that shows the OpenAPI document."""
         return Reply(200, PAGE, [(b"content-type", b"text/html; charset=utf-8")])

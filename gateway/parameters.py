@@ -1,4 +1,4 @@
-"""Owns the parameters of the routes: what stands in path, query string and headers, as the OpenAPI document says it."""
+"""Owns the parameters of the routes in path, query string and headers, with their OpenAPI descriptions."""
 
 from typing import Any, Literal, NamedTuple
 
@@ -16,7 +16,7 @@ _SKU: Schema = {"type": "string", "minLength": 1, "maxLength": 64}
 class Parameter(NamedTuple):
     """One parameter of a route.
 
-    `field` is what it is called in a command, where its own name is another: `id` in a path is one of many ids.
+    `field` is the command's field, where its name differs: `id` in a path is `command_id` or `reservation_id`.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Parameter(NamedTuple):
     field: str | None = None
 
     def described(self) -> Schema:
-        """Return the parameter as an OpenAPI document has it."""
+        """Return the parameter as OpenAPI describes it."""
         return {
             "name": self.name,
             "in": self.where,

@@ -1,9 +1,9 @@
-"""Owns the requests that wait for their results, and which result answers which of them.
+"""Owns the requests that wait for results, and the choice of the request that a result answers.
 
-Several requests under one key may wait at a time, with the same content or not, and each gets the result of its own
-record. A result that was decided for a record names that record's offset, so it is matched by offset once Kafka has
-told ours. A replayed result names the original's offset; as results come in the order of their commands, it belongs
-to the first that still waits.
+Several requests with one key may wait at the same time, with equal content or not. Each gets the result of its own
+record. A first result has its record's offset, so it is matched by offset once Kafka has told us ours. A replayed
+result has the first record's offset; results come in the order of their commands, so it belongs to the first request
+that still waits.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from schemas.codes import Code, Problem
 
 
 class Head(msgspec.Struct, gc=False):
-    """As much of a result as the gateway reads; the rest is passed on as it came."""
+    """The fields of a result that the gateway reads; the rest is passed on unchanged."""
 
     command_id: str | None
     status: Literal["accepted", "rejected"]
@@ -39,7 +39,7 @@ class Answer(NamedTuple):
 
 
 class Waiter:
-    """One request; `offset` is its record's, known once Kafka has acknowledged it."""
+    """One waiting request; `offset` is that of its record, None until Kafka has acknowledged it."""
 
     __slots__ = ("command_id", "future", "key", "offset")
 
@@ -50,26 +50,26 @@ class Waiter:
         self.offset: int | None = None
 
     def answer(self, answer: Answer) -> None:
-        """Let the request go on with its result; the first one counts."""
+        """Answer the request with a result; only the first counts."""
         if not self.future.done():
             self.future.set_result(answer)
 
     def fail(self, error: Exception) -> None:
-        """Let the request go on with an error, unless it has its result."""
+        """Answer the request with an error, unless it has a result."""
         if not self.future.done():
             self.future.set_exception(error)
-            # Marked as seen: the request may have gone away, and asyncio warns about errors that nobody read.
+            # Read it once: the request may be gone, and asyncio warns about errors that nobody reads.
             self.future.exception()
 
 
 class _Group:
-    """The requests under one key of one SKU, in the order in which they were sent."""
+    """The requests with one key of one SKU, in the order in which they were sent."""
 
     __slots__ = ("early", "waiters")
 
     def __init__(self) -> None:
         self.waiters: list[Waiter] = []
-        # Results that were read before the broker acknowledged the command that they may answer.
+        # Results that were read before the broker acknowledged the command.
         self.early: list[Answer] = []
 
 
@@ -77,7 +77,7 @@ _head_of = msgspec.json.Decoder(Head).decode
 
 
 class PendingResults:
-    """The waiting requests of this gateway, by SKU and key."""
+    """The waiting requests of this gateway, by SKU and idempotency key."""
 
     def __init__(self) -> None:
         self._by_sku: dict[bytes, dict[str, _Group]] = {}
@@ -87,10 +87,10 @@ class PendingResults:
         return self._count
 
     def add(self, key: bytes, command_id: str) -> Waiter:
-        """Let one more request wait.
+        """Add a request that waits, and return it.
 
         Args:
-            key: the SKU as the topics' records carry it, in UTF-8.
+            key: the record's key: the SKU in UTF-8.
             command_id: its idempotency key.
         """
         waiter = Waiter(key, command_id, asyncio.get_running_loop().create_future())
@@ -103,7 +103,7 @@ class PendingResults:
         return waiter
 
     def discard(self, waiter: Waiter) -> None:
-        """Forget a request, answered or not."""
+        """Remove a request, answered or not."""
         groups = self._by_sku[waiter.key]
         group = groups[waiter.command_id]
         group.waiters.remove(waiter)
@@ -114,7 +114,7 @@ class PendingResults:
                 del self._by_sku[waiter.key]
 
     def acknowledge(self, waiter: Waiter, offset: int) -> None:
-        """Note where Kafka has put a request's record."""
+        """Note the offset of a request's record."""
         waiter.offset = offset
         group = self._by_sku.get(waiter.key, {}).get(waiter.command_id)
         for answer in group.early if group else ():
@@ -122,7 +122,7 @@ class PendingResults:
                 waiter.answer(answer)
 
     def match_result(self, key: bytes | None, value: bytes | None) -> None:
-        """Hand a record of `inventory.results` to the request it answers; most are nobody's here."""
+        """Answer the request to which a record of `inventory.results` belongs; most belong to none here."""
         if key is None or value is None:
             return
         groups = self._by_sku.get(key)
@@ -137,7 +137,7 @@ class PendingResults:
             _match(group, Answer(head, value))
 
     def fail_unacknowledged(self, error_for: Callable[[str], Exception]) -> None:
-        """Let every request go whose record Kafka has not acknowledged.
+        """Fail every request whose record Kafka has not acknowledged.
 
         Args:
             error_for: makes the error from the request's idempotency key.

@@ -1,4 +1,4 @@
-"""Owns the refusals: which HTTP status each code has, and what a refused request is told.
+"""Owns the refusals: the HTTP status and sentence of each code, and the problem documents.
 
 RequestRefused            a request that gets no result document
   BodyTooLarge            413
@@ -26,7 +26,7 @@ HELP_LINK = b'</docs>; rel="help"'
 
 
 class GatewayCode(StrEnum):
-    """Refusals that are the gateway's own; the ledger never saw the request, or its result did not arrive."""
+    """The gateway's own codes: the ledger did not get the request, or its result did not arrive."""
 
     UNKNOWN_COMMAND = "unknown_command"
     NOT_FOUND = "not_found"
@@ -45,7 +45,7 @@ AnyCode = Code | GatewayCode
 
 
 class Refusal(NamedTuple):
-    """What a code means over HTTP: the status, and the sentence that stands in `detail` when there is no better one."""
+    """A code's HTTP status, and the sentence for `detail` when there is no better one."""
 
     status: int
     text: str
@@ -54,45 +54,45 @@ class Refusal(NamedTuple):
 REFUSALS: dict[AnyCode, Refusal] = {
     Code.MALFORMED: Refusal(400, "The body is not a JSON object."),
     Code.INVALID_FIELD: Refusal(422, "A field is missing, unknown, of the wrong type or out of range."),
-    # The gateway places commands itself: this one says that it counts partitions wrongly, which no caller can mend.
+    # The gateway chooses the partition: this code means that its partition count is wrong, which no caller can correct.
     Code.WRONG_PARTITION: Refusal(
-        500, "The gateway's partition count is not the cluster's: set HOLDFAST_PARTITIONS right."
+        500, "The gateway's HOLDFAST_PARTITIONS is not the cluster's partition count; its operator has to correct it."
     ),
-    Code.IDEMPOTENCY_MISMATCH: Refusal(422, "This Idempotency-Key was used before for another command; use a new key."),
+    Code.IDEMPOTENCY_MISMATCH: Refusal(422, "This Idempotency-Key was used for another command; use a new key."),
     Code.UNKNOWN_SKU: Refusal(404, "No stock row has this SKU: adjust its stock first."),
     Code.UNKNOWN_WAREHOUSE: Refusal(404, "The SKU has no stock row in this warehouse."),
     Code.UNKNOWN_RESERVATION: Refusal(404, "The SKU has no such reservation."),
-    Code.RESERVATION_EXISTS: Refusal(409, "The SKU has a reservation of this id already; use another id."),
+    Code.RESERVATION_EXISTS: Refusal(409, "The SKU already has a reservation with this id; use another id."),
     Code.RESERVATION_COMMITTED: Refusal(409, "The reservation has ended: it was committed."),
     Code.RESERVATION_RELEASED: Refusal(409, "The reservation has ended: it was released."),
-    Code.RESERVATION_EXPIRED: Refusal(409, "The reservation has ended: its time to live is over."),
+    Code.RESERVATION_EXPIRED: Refusal(409, "The reservation has ended: it has expired."),
     Code.QUANTITY_EXCEEDS_RESERVATION: Refusal(409, "The quantity is more than the reservation still holds."),
     Code.LIMIT_EXCEEDED: Refusal(409, "A bucket of stock would hold more than 2^53 - 1 units."),
-    Code.STALE_EXPECTATION: Refusal(409, "on_hand is not what expected_on_hand says: read the stock and decide anew."),
+    Code.STALE_EXPECTATION: Refusal(409, "on_hand differs from expected_on_hand: read the stock and decide again."),
     Code.NEGATIVE_STOCK: Refusal(409, "A quantity would fall below 0."),
-    Code.INSUFFICIENT_STOCK: Refusal(409, "Less is available than was requested."),
+    Code.INSUFFICIENT_STOCK: Refusal(409, "Less is available than requested."),
     GatewayCode.UNKNOWN_COMMAND: Refusal(404, "No such command is remembered for the SKU."),
     GatewayCode.NOT_FOUND: Refusal(404, "There is no such route; /docs lists them."),
     GatewayCode.METHOD_NOT_ALLOWED: Refusal(405, "The route does not take this method; /docs lists them."),
     GatewayCode.BODY_TOO_LARGE: Refusal(413, "The body is too large."),
     GatewayCode.TOO_MANY_REQUESTS: Refusal(
-        429, "Too many requests are waiting for their results; ask again a little later."
+        429, "Too many requests are waiting for their results; try again a little later."
     ),
     GatewayCode.INTERNAL_ERROR: Refusal(500, "The gateway failed; its log says why."),
     GatewayCode.KAFKA_UNAVAILABLE: Refusal(
-        503, "Kafka cannot be reached. Ask again later; with the same key that is safe."
+        503, "Kafka cannot be reached. Try again later; with the same key that is safe."
     ),
-    GatewayCode.STOPPING: Refusal(503, "The gateway is stopping. Ask again, with the same key: that is safe."),
-    GatewayCode.VIEW_NOT_READY: Refusal(503, "The availability view is still being read; ask again a little later."),
+    GatewayCode.STOPPING: Refusal(503, "The gateway is stopping. Try again with the same key: that is safe."),
+    GatewayCode.VIEW_NOT_READY: Refusal(503, "The availability view is not complete yet; try again a little later."),
     GatewayCode.RESULT_TIMEOUT: Refusal(
-        504, "The result did not come in time. Ask again with the same key: that is safe."
+        504, "The result did not come in time. Try again with the same key: that is safe."
     ),
     GatewayCode.VIEW_BEHIND: Refusal(504, "The availability view did not reach min_seq in time."),
 }
 
 
 def check_refusals(refusals: Mapping[AnyCode, Refusal]) -> None:
-    """Make sure that every code has its status and sentence.
+    """Check that every code has a status and a sentence.
 
     Raises:
         RuntimeError: names the codes that have none.
@@ -106,7 +106,7 @@ check_refusals(REFUSALS)
 
 
 class ProblemDocument(msgspec.Struct, kw_only=True):
-    """A problem document (RFC 9457). `field` goes with `invalid_field`, `result` is the ledger's if it gave one."""
+    """A problem document (RFC 9457). `field` is set with `invalid_field`, `result` when the ledger gave one."""
 
     type: str
     title: str
@@ -123,13 +123,13 @@ _encode = msgspec.json.Encoder().encode
 def problem_body(
     code: AnyCode, *, detail: str | None = None, field: str | None = None, result: bytes | None = None
 ) -> bytes:
-    """Write the problem document of a code.
+    """Return the problem document of a code as JSON.
 
     Args:
-        code: the reason; gives status, title and, when none is given, the detail.
+        code: the reason; it determines status, title and the default detail.
         detail: what was wrong with this very request.
-        field: the path of the field that is to blame.
-        result: the ledger's result as it came, JSON.
+        field: the path of the wrong field.
+        result: the ledger's result, unchanged, JSON.
     """
     return _encode(
         ProblemDocument(
@@ -150,8 +150,8 @@ class RequestRefused(Exception):
     Args:
         code: the reason.
         detail: what was wrong with this very request; the code's own sentence when None.
-        field: the path of the field that is to blame.
-        command_id: the idempotency key under which the caller may ask again.
+        field: the path of the wrong field.
+        command_id: the idempotency key with which the caller may try again.
     """
 
     def __init__(
@@ -174,22 +174,24 @@ class RequestRefused(Exception):
         return REFUSALS[self.code].status
 
     def body(self) -> bytes:
-        """Write the problem document."""
+        """Return the problem document as JSON."""
         return problem_body(self.code, detail=self.detail, field=self.field)
 
 
 class BodyTooLarge(RequestRefused):
-    """The body is longer than the route takes."""
+    """The body is longer than the route allows."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(GatewayCode.BODY_TOO_LARGE, detail=f"The body is too large: at most {limit} bytes are taken.")
+        super().__init__(
+            GatewayCode.BODY_TOO_LARGE, detail=f"The body is too large: at most {limit} bytes are allowed."
+        )
 
 
 class TooManyRequests(RequestRefused):
-    """As many requests wait as may."""
+    """The limit of waiting requests is reached."""
 
     def __init__(self, limit: int, *, command_id: str | None = None) -> None:
-        detail = f"{limit} requests are waiting already, which is the limit; ask again a little later."
+        detail = f"{limit} requests are waiting, which is the limit; try again a little later."
         super().__init__(GatewayCode.TOO_MANY_REQUESTS, detail=detail, command_id=command_id)
 
 
@@ -202,29 +204,29 @@ class KafkaUnavailable(RequestRefused):
 
 
 class Stopping(RequestRefused):
-    """The gateway stops: a command that was sent may or may not be applied."""
+    """The gateway stops: a command that was sent may be applied or not."""
 
     def __init__(self, *, command_id: str | None = None) -> None:
         super().__init__(GatewayCode.STOPPING, command_id=command_id)
 
 
 class ViewNotReady(RequestRefused):
-    """The availability view has not seen all of the past yet."""
+    """The availability view is not complete yet."""
 
     def __init__(self) -> None:
         super().__init__(GatewayCode.VIEW_NOT_READY)
 
 
 class ResultTimeout(RequestRefused):
-    """No result came within the request's time: the command may or may not be applied."""
+    """No result came in time: the command may be applied or not."""
 
     def __init__(self, *, command_id: str) -> None:
         super().__init__(GatewayCode.RESULT_TIMEOUT, command_id=command_id)
 
 
 class ViewBehind(RequestRefused):
-    """The view did not reach the sequence number that was asked for."""
+    """The view did not reach the requested sequence number."""
 
     def __init__(self, min_seq: int, seq: int) -> None:
-        detail = f"The availability view has sequence number {seq} of the SKU, and did not reach {min_seq} in time."
+        detail = f"The availability view has the SKU's sequence number {seq} and did not reach {min_seq} in time."
         super().__init__(GatewayCode.VIEW_BEHIND, detail=detail)

@@ -1,4 +1,4 @@
-"""Owns the reading of a topic by one process for itself: all partitions, no group, committed records only."""
+"""Owns the reading of a whole topic by one process: all partitions, no group, committed records only."""
 
 import asyncio
 from typing import Literal
@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from gateway.config import GatewayConfig
 
-# A long poll answers at once when a record comes; this only bounds how old the broker's word on the log's end may be.
+# A long poll answers at once when a record comes; this only limits how old our knowledge of the log's end may be.
 LONG_POLL_MS = 500
 
 _STOP_TIMEOUT_S = 2.0
@@ -20,19 +20,19 @@ async def open_reader(
 ) -> AIOKafkaConsumer:
     """Connect a consumer to all partitions of a topic.
 
-    Each reader has a client of its own: on a shared connection the idle long poll of one would hold up the others.
+    Each reader has its own client: on a shared connection the idle long poll of one would delay the others.
 
     Args:
         config: says where Kafka is, and how many partitions the topic has.
         topic: the topic.
-        start: where to begin, or to go on; partitions that are missing in positions begin at their end.
+        start: where to begin; partitions that are missing in positions begin at their end.
 
     Returns:
-        The consumer, started, assigned and with its positions set. It raises `OffsetOutOfRangeError` on reading when a
-        position is no longer there.
+        The consumer, started, assigned and with its positions set. Reading raises `OffsetOutOfRangeError` when the log
+        does not hold a position any more.
 
     Raises:
-        aiokafka.errors.KafkaError: Kafka cannot be reached, or the topic is not there.
+        aiokafka.errors.KafkaError: Kafka cannot be reached, or the topic does not exist.
     """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=config.bootstrap,
@@ -57,7 +57,7 @@ async def open_reader(
     except BaseException:
         await close_reader(consumer)
         raise
-    # Nothing may run between these: a partition that is assigned and has no position is an error to the fetcher.
+    # No await between these: an assigned partition without a position is an error for the fetcher.
     consumer.assign(partitions)
     for partition in partitions:
         consumer.seek(partition, positions[partition])
@@ -65,11 +65,11 @@ async def open_reader(
 
 
 async def close_reader(consumer: AIOKafkaConsumer) -> None:
-    """Close a consumer and its connections, whatever state it is in."""
+    """Close a consumer and its connections, in any state."""
     stopping = asyncio.ensure_future(consumer.stop())
     await asyncio.wait({stopping}, timeout=_STOP_TIMEOUT_S)
-    # While brokers are away, aiokafka's own cancellation of a waiting fetch escapes from `stop()`: it must not be taken
-    # for ours, and it leaves the client open.
+    # While brokers are away, aiokafka's cancellation of a waiting fetch leaves `stop()`. It is not a cancellation of
+    # this task, and the client stays open.
     if not stopping.done() or stopping.cancelled() or stopping.exception() is not None:
         stopping.cancel()
-        await consumer._client.close()  # noqa: SLF001 - there is no other way to it
+        await consumer._client.close()  # noqa: SLF001 - there is no public way

@@ -1,4 +1,4 @@
-"""Owns the writing of HTTP answers: status, headers and ready-made bytes."""
+"""Owns the HTTP answers: status, headers and ready-made bytes."""
 
 from litestar.types import Receive, Scope, Send
 
@@ -14,10 +14,10 @@ _COME_BACK = frozenset({429, 503})
 
 
 class Reply:
-    """One answer, an ASGI application of its own.
+    """One answer, as an ASGI application.
 
-    Litestar's `Response` merges headers, cookies and encoders for every answer: 30 us of a request's 60 in the
-    framework (measured without the server); these answers need none of it.
+    Litestar's `Response` merges headers, cookies and encoders for every answer: 30 of the 60 us that a request took in
+    the framework (without the server). These answers do not need it.
     """
 
     __slots__ = ("body", "headers", "status")
@@ -49,10 +49,10 @@ def refusal(error: RequestRefused, retry_after_s: int) -> Reply:
 
 
 def document(status: int, body: bytes, command_id: str) -> Reply:
-    """Return a result of the ledger, as it came."""
+    """Return the answer with a result of the ledger, unchanged."""
     return Reply(status, body, [JSON, (b"idempotency-key", command_id.encode())])
 
 
 def problem(status: int, body: bytes, command_id: str) -> Reply:
-    """Return a problem document about a command."""
+    """Return the answer with a problem document about a command."""
     return Reply(status, body, [_PROBLEM, _HELP, (b"idempotency-key", command_id.encode())])

@@ -1,8 +1,8 @@
 """Owns request and response over Kafka: a command goes to `inventory.commands`, its result to `inventory.results`.
 
-A connection to Kafka is a producer, a reader of the results on a client of its own, and a probe that asks four times a
-second whether the brokers are there. While they are not, requests are refused at once instead of queueing up; both
-clients find their way back by themselves. If one of them breaks for good, the connection is made anew.
+A connection to Kafka is a producer, a reader of the results with its own client, and a probe that checks four times a
+second whether the brokers answer. While they do not, requests are refused at once instead of queueing up. Both clients
+reconnect by themselves; if one breaks for good, the connection is made anew.
 """
 
 import asyncio
@@ -23,37 +23,37 @@ from schemas.topics import COMMANDS, RESULTS
 
 _PROBE_S = 0.25
 _PROBE_TIMEOUT_S = 2.0
-# Away for longer than this, the clients are made anew: the brokers may have come back at other addresses.
+# When Kafka is away for longer, the clients are made anew: the brokers may come back at other addresses.
 _PATIENCE_S = 10.0
 _RETRY_S = 0.5
 _STOP_TIMEOUT_S = 2.0
 _IDLE_MS = 1000
-# Commands gather in a batch while the one before is on its way: at most 1,000 or so.
+# Commands gather in a batch while the batch before is being sent: about 1,000 at most.
 _MAX_BATCH_BYTES = 256 * 1024
 
 _log = structlog.get_logger("holdfast.gateway")
 
 
 class LedgerClient(Protocol):
-    """What the routes need of the other side: commands go in, results come back."""
+    """What the routes need of the ledger: send commands, get results."""
 
     async def ask(self, command: Composed) -> Answer:
         """Send a command and wait for its result.
 
         Raises:
-            RequestRefused: it was not sent, or the result did not come in time.
+            RequestRefused: the command was not sent, or its result did not come in time.
         """
 
     async def post(self, command: Composed) -> None:
         """Send a command and wait until Kafka has it.
 
         Raises:
-            RequestRefused: it was not sent, or Kafka did not say so in time.
+            RequestRefused: the command was not sent, or Kafka did not acknowledge it in time.
         """
 
     @property
     def unavailable(self) -> str | None:
-        """Say why no command can be sent at present, None when one can."""
+        """Return why no command can be sent now; None when one can."""
 
     @property
     def in_flight(self) -> int:
@@ -64,7 +64,7 @@ class KafkaLedger:
     """The ledger behind Kafka.
 
     Args:
-        config: where Kafka is, time-outs and bounds.
+        config: the address of Kafka, time-outs and limits.
     """
 
     def __init__(self, config: GatewayConfig) -> None:
@@ -144,7 +144,7 @@ class KafkaLedger:
             self._broken.set()
 
     async def run(self) -> None:
-        """Keep the connection to Kafka until cancelled."""
+        """Keep a connection to Kafka until cancelled."""
         while True:
             self._broken.clear()
             try:
@@ -168,7 +168,7 @@ class KafkaLedger:
                 acks="all",
                 linger_ms=0,
                 max_batch_size=_MAX_BATCH_BYTES,
-                # A command that waits longer for its broker is given up: its request has been answered by then.
+                # A command that waits longer for its broker is dropped: its request has been answered by then.
                 request_timeout_ms=int(self._config.request_timeout_s * 1000),
             )
             stack.push_async_callback(_close, producer)
@@ -252,7 +252,7 @@ def _time_out(waiter: Waiter) -> None:
 
 
 async def _close(producer: AIOKafkaProducer) -> None:
-    # A producer that is told to stop tries to deliver what it still has, for as long as a request may take.
+    # A stopping producer tries to send the rest for as long as a request may take.
     stopping = asyncio.ensure_future(producer.stop())
     await asyncio.wait({stopping}, timeout=_STOP_TIMEOUT_S)
     if not stopping.done() or stopping.cancelled() or stopping.exception() is not None:

@@ -1,7 +1,7 @@
-"""Owns the table of routes: method, path, parameters, body, answers, codes, and who answers.
+"""Owns the table of routes: method, path, parameters, body, answers, codes, and the function that answers.
 
-The handlers (`gateway/endpoint.py`) and the OpenAPI document (`gateway/openapi.py`) come from it. A command gets its
-route with one entry of `_command`: its body is the command's own type without what the route gives.
+The handlers (`gateway/endpoint.py`) and the OpenAPI document (`gateway/openapi.py`) come from it. One call of
+`_command` declares a command's route: its body is the command's type without the fields that the route gives.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,12 +23,12 @@ from schemas.commands import Adjust, Commit, Extend, Release, Reserve, SkuComman
 from schemas.results import Result
 from schemas.stock_changes import StockChange
 
-# A route with a query string gets it read, so that only the parameters in the table are taken.
+# Routes with a query string get it parsed, so that only the parameters of the table are accepted.
 Read = Callable[[HttpRequest, Query], Awaitable[Reply]]
 
 
 class Parts(NamedTuple):
-    """Those who answer."""
+    """The objects that answer."""
 
     commands: CommandRoutes
     availability: AvailabilityRoutes
@@ -39,8 +39,8 @@ class Parts(NamedTuple):
 class Route(NamedTuple):
     """One route.
 
-    `answer` is the type of the answer's document, or its media type where it is none; `data` the type of what such an
-    answer holds. `body` is the type of the body; for a command's route it is the command.
+    `answer` is the type of the answer's JSON document, else its media type, and `data` then the type of its content.
+    `body` is the type of the body, for a command's route that of the command.
     """
 
     method: Literal["GET", "POST"]
@@ -54,7 +54,7 @@ class Route(NamedTuple):
     body: type[msgspec.Struct] | None = None
     data: type[msgspec.Struct] | None = None
     status: int = 200
-    other: tuple[int, str] | None = None  # another status at which the answer's document is given, and what it means
+    other: tuple[int, str] | None = None  # another status with the same document, and its meaning
     tag: str = "operations"
 
     @property
@@ -63,7 +63,7 @@ class Route(NamedTuple):
         return f"{self.method} {self.path}"
 
     def bound(self, parts: Parts) -> Act:
-        """Return what answers a request of this route."""
+        """Return the function that answers a request of this route."""
         if self.read is None:
             assert self.act is not None  # noqa: S101 - checked at import
             return self.act(parts)
@@ -99,7 +99,7 @@ def _command(
     in_path: tuple[Parameter, ...] = (),
     status: int = 200,
 ) -> Route:
-    """Declare the route of a command; `codes` are those that its rule gives."""
+    """Declare the route of a command; `codes` are those of its rule."""
     id_field = in_path[0].field if in_path else None
     return Route(
         "POST",
@@ -119,7 +119,7 @@ _COMMAND_ROUTES = (
     _command(
         Adjust,
         "/v1/adjustments",
-        "Change a stock row by a difference or to a count",
+        "Change a stock row by a difference or set it to a count",
         (Code.LIMIT_EXCEEDED, Code.STALE_EXPECTATION, Code.NEGATIVE_STOCK, Code.UNKNOWN_WAREHOUSE),
     ),
     _command(
@@ -139,14 +139,14 @@ _COMMAND_ROUTES = (
     _command(
         Release,
         f"{_RESERVATION}/release",
-        "Give reserved goods back",
+        "Release reserved goods",
         (*_STEP, Code.QUANTITY_EXCEEDS_RESERVATION),
         in_path=(parameters.RESERVATION_ID,),
     ),
     _command(
         Extend,
         f"{_RESERVATION}/extend",
-        "Let a reservation live longer",
+        "Give a reservation a new time to live",
         _STEP,
         in_path=(parameters.RESERVATION_ID,),
     ),
@@ -176,7 +176,7 @@ _READ_ROUTES = (
     Route(
         "GET",
         "/v1/commands/{id}",
-        "Read the result that a command got",
+        "Read the result of a command",
         Result,
         read=lambda parts: parts.commands.command,
         codes=(*_LEDGER, Code.UNKNOWN_SKU, GatewayCode.UNKNOWN_COMMAND),
@@ -186,7 +186,7 @@ _READ_ROUTES = (
     Route(
         "GET",
         "/v1/availability",
-        "Read what is available of up to 1,000 SKUs, from the local view (what fits in a URL of 64 KiB)",
+        "Read the availability of up to 1,000 SKUs from the local view (as many as fit into a URL of 64 KiB)",
         Availability,
         read=lambda parts: parts.availability.get,
         codes=_VIEW,
@@ -196,7 +196,7 @@ _READ_ROUTES = (
     Route(
         "POST",
         "/v1/availability",
-        "Read what is available of up to 1,000 SKUs, from the local view",
+        "Read the availability of up to 1,000 SKUs from the local view",
         Availability,
         act=lambda parts: parts.availability.post,
         codes=(*_VIEW, GatewayCode.BODY_TOO_LARGE),
@@ -237,10 +237,10 @@ ROUTES: tuple[Route, ...] = (*_COMMAND_ROUTES, *_READ_ROUTES, *_OPERATION_ROUTES
 
 
 def check_routes(routes: tuple[Route, ...]) -> None:
-    """Make sure that every route is whole and that no two are the same.
+    """Check that every route is complete and declared once.
 
     Raises:
-        RuntimeError: names the route, and what it lacks.
+        RuntimeError: names the route and what is wrong.
     """
     seen: set[str] = set()
     for route in routes:

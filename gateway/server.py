@@ -1,7 +1,7 @@
-"""Owns the process of a gateway: granian in the gateway's own event loop, the ready line, the end on SIGTERM.
+"""Owns the process of a gateway: granian in the gateway's event loop, the ready line, the stop on SIGTERM.
 
 Granian's embedded server was measured against its worker processes (raw ASGI, 1 and 8 connections): no difference
-beyond noise. In one loop Kafka's clients and the app share everything, without a hop between threads.
+beyond noise. In one loop Kafka's clients and the app share their state without changing threads.
 """
 
 import asyncio
@@ -23,25 +23,25 @@ from gateway.app import Gateway
 from gateway.config import GatewayConfig
 from gateway.in_hand import RequestsInHand
 
-# Requests that wait may still get their results, and streams look once a second whether they are to end.
+# Waiting requests may still get their results, and streams check once a second whether they should end.
 _FINISH_WITHIN_S = 1.5
-# A client that holds a connection open does not keep the process from ending.
+# A client with an open connection does not prevent the end of the process.
 _GRACE_S = 2
 _ANSWERS_WITHIN_S = 5.0
 _STDERR = {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stderr"}
-_GRANIAN_LOGS = {"handlers": {"console": _STDERR, "access": _STDERR}}  # its own go to standard output
+_GRANIAN_LOGS = {"handlers": {"console": _STDERR, "access": _STDERR}}  # granian's own logs go to standard output
 _log = structlog.get_logger("holdfast.gateway")
 
 
 class Ended(NamedTuple):
-    """How serving ended: whether a signal was the reason, and whether granian's threads are gone."""
+    """How serving ended: whether by a signal, and whether granian's threads have ended."""
 
     on_a_signal: bool
     with_all_threads: bool
 
 
 class CannotListenError(OSError):
-    """The address cannot be listened on."""
+    """The gateway cannot listen on the address."""
 
 
 def run(config: GatewayConfig) -> None:
@@ -51,31 +51,31 @@ def run(config: GatewayConfig) -> None:
         config: the settings.
 
     Raises:
-        CannotListenError: the address cannot be listened on.
+        CannotListenError: the gateway cannot listen on the address.
     """
     try:
         ended = uvloop.run(serve(config))
-    except KeyboardInterrupt:  # it came before `serve` listened to signals: nothing was started yet
+    except KeyboardInterrupt:  # the signal came before `serve` handled signals: nothing was started yet
         _log.info("stopped")
         return
     if not ended.with_all_threads:
-        # Nothing else is left to do, and a thread of granian that wakes up in an interpreter that ends would abort it.
+        # Nothing else is left to do, and a granian thread that wakes up while the interpreter ends would abort it.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
 
 
 async def serve(config: GatewayConfig) -> Ended:
-    """Serve in the running loop until SIGTERM or SIGINT. Live at once; ready when Kafka is there and the view is read.
+    """Serve in the running loop until SIGTERM or SIGINT. Ready when Kafka answers and the view is complete.
 
     Args:
         config: the settings.
 
     Raises:
-        CannotListenError: the address cannot be listened on.
+        CannotListenError: the gateway cannot listen on the address.
     """
     stopping = _listen_to_signals()
-    # A Ctrl-C that came before that has cancelled this task: it ends here, not with granian's threads half started.
+    # A Ctrl-C before that has cancelled this task: end here, before granian's threads start.
     await asyncio.sleep(0)
     port = _free_port(config.host, config.port)
     gateway = Gateway(config, stopping=stopping)
@@ -110,7 +110,7 @@ def _server(config: GatewayConfig, app: RequestsInHand, port: int) -> Server:
         http=HTTPModes.http1,
         websockets=False,
         backlog=1024,
-        # More connections than this wait in the backlog. It is no bound on requests: that one answers 429.
+        # Further connections wait in the backlog. This does not limit requests; their limit answers 429.
         backpressure=config.max_in_flight + config.max_streams + 1024,
         log_level=LogLevels.error,
         log_dictconfig=_GRANIAN_LOGS,
@@ -120,10 +120,10 @@ def _server(config: GatewayConfig, app: RequestsInHand, port: int) -> Server:
 
 
 async def _serve_until_stopped(gateway: Gateway, in_hand: RequestsInHand, server: Server) -> Ended:
-    """Run granian until a signal comes or a part of the gateway ends, and every request has its answer.
+    """Run granian until a signal comes or a part of the gateway ends, and then until every request is answered.
 
-    Granian has threads of its own. A stop that comes before they answer is lost, and threads that outlive the
-    interpreter panic or hang: so it is only stopped once it has answered, and always waited for.
+    Granian has its own threads. A stop before they answer is lost, and threads that outlive the interpreter panic or
+    hang. So it is stopped only after it has answered a request, and its end is always awaited.
     """
     waiting = [asyncio.ensure_future(event.wait()) for event in (gateway.stopping, gateway.failed)]
     serving = asyncio.ensure_future(server.serve())
@@ -146,10 +146,10 @@ async def _serve_until_stopped(gateway: Gateway, in_hand: RequestsInHand, server
 
 
 async def _answered(host: str, port: int) -> None:
-    """Wait until granian answers a request; not for ever, as it may be too busy with others."""
+    """Wait until granian answers a request, for a limited time because it may be busy with others."""
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(_ANSWERS_WITHIN_S):
-            # Granian opens its socket in the first round of the loop, and listens in the second.
+            # Granian opens its socket in the loop's first iteration and listens in the second.
             for _ in range(2):
                 await asyncio.sleep(0)
             reader, writer = await asyncio.open_connection(host, port)
@@ -169,14 +169,14 @@ async def _announce(gateway: Gateway, host: str, port: int) -> None:
 
 
 def _keep_from_collection() -> None:
-    # What is there now stays: modules, routes and the view. Looking through it for garbage again and again stopped
-    # every request for 80 to 90 ms at a time, even before the view held anything.
+    # Modules, routes and the view stay. Searching them for garbage again and again stopped all requests for 80 to 90 ms
+    # at a time, even with an empty view.
     gc.collect()
     gc.freeze()
 
 
 def _free_port(host: str, port: int) -> int:
-    """Make sure that the address can be listened on; granian would only log that it cannot.
+    """Check that the gateway can listen on the address; granian would only log an error.
 
     Returns:
         The port; a free one when `port` is 0.

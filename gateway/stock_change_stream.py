@@ -1,7 +1,7 @@
-"""Owns `GET /v1/stock-changes`: the stock changes as server-sent events, resumable, each client at its own pace.
+"""Owns `GET /v1/stock-changes`: the stock changes as server-sent events; a client can resume and reads at its own pace.
 
-An event's id is the reader's position in every partition after it (`0:4711,1:12,...`), so that a client which sends it
-back as `Last-Event-ID` goes on exactly there. Each stream reads for itself: a slow client holds up nobody.
+An event's id is the reader's position after it in every partition (`0:4711,1:12,...`). A client that sends it back as
+`Last-Event-ID` continues exactly there. Each stream has its own reader, so a slow client delays no other.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from schemas.topics import STOCK_CHANGES
 
 _HEADERS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
 _IDLE_MS = 1000
-# Proxies drop a connection on which nothing is said for a minute or so.
+# Proxies close a connection that is silent for about a minute.
 _KEEP_ALIVE_S = 15.0
 _SLICE = 500
 
@@ -35,9 +35,9 @@ class StockChangeStreams:
     """The open streams of this gateway.
 
     Args:
-        config: bounds, and where Kafka is.
-        ledger: knows whether Kafka is there.
-        stopping: set when the process is to end.
+        config: the limits, and the address of Kafka.
+        ledger: knows whether Kafka answers.
+        stopping: set when the process should end.
     """
 
     def __init__(self, config: GatewayConfig, ledger: LedgerClient, stopping: asyncio.Event) -> None:
@@ -47,7 +47,7 @@ class StockChangeStreams:
         self.open = 0
 
     async def stream(self, request: HttpRequest, query: Query) -> Reply:
-        """Open a stream, from `Last-Event-ID` or from now; with `sku` (once or more) only those SKUs' changes."""
+        """Open a stream from `Last-Event-ID` or from now on; with `sku` (once or more), of these SKUs only."""
         skus = frozenset(query.all("sku"))
         positions = _positions_in(header(request, b"last-event-id"), self._config.partitions)
         if self._ledger.unavailable is not None:
@@ -65,7 +65,7 @@ class StockChangeStreams:
         return _Stream(self, reader, skus)
 
     async def send_all(self, reader: AIOKafkaConsumer, skus: frozenset[str], send: Send) -> None:
-        """Send changes until the process stops or Kafka goes away; the client comes back by itself."""
+        """Send changes until the process stops or Kafka goes away; the client reconnects by itself."""
         prefixes = tuple(f"{sku}/".encode() for sku in skus)
         positions = {partition: await reader.position(partition) for partition in reader.assignment()}
         await _send_chunk(send, _event_id(positions) + b"retry: 1000\n\n")
@@ -97,7 +97,7 @@ class _Stream(Reply):
         self._skus = skus
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Send events until the client, Kafka or the process is gone."""
+        """Send events until the client leaves, Kafka goes away or the process stops."""
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         sending = asyncio.ensure_future(self._owner.send_all(self._reader, self._skus, send))
         leaving = asyncio.ensure_future(_client_gone(receive))
@@ -130,7 +130,7 @@ async def _send_chunk(send: Send, chunk: bytes) -> None:
 
 
 def _wanted(key: bytes | None, prefixes: tuple[bytes, ...]) -> bool:
-    # The key is SKU/warehouse, and a warehouse has no slash: what stands before the last one is the SKU.
+    # The key is SKU/warehouse, and a warehouse has no slash: the SKU is the part before the last slash.
     return not prefixes or (key is not None and key[: key.rfind(b"/") + 1] in prefixes)
 
 
@@ -145,6 +145,6 @@ def _positions_in(event_id: bytes | None, partitions: int) -> Positions:
     text = event_id.decode("latin-1")
     pairs = [pair.split(":") for pair in text.split(",")] if _is_event_id(text) else []
     if not pairs or any(int(partition) >= partitions for partition, _ in pairs):
-        detail = "The header Last-Event-ID is none that a stream of this gateway gave."
+        detail = "The header Last-Event-ID is not an event id of this gateway's streams."
         raise RequestRefused(Code.INVALID_FIELD, detail=detail, field="Last-Event-ID")
     return {TopicPartition(STOCK_CHANGES, int(partition)): int(offset) for partition, offset in pairs}

@@ -1,4 +1,4 @@
-"""Owns the feeding of the availability view from `inventory.stock-changes`, and how far it is behind."""
+"""Owns the reader that feeds the availability view from `inventory.stock-changes`, and its lag."""
 
 import asyncio
 import time
@@ -13,13 +13,13 @@ from gateway.config import GatewayConfig
 from gateway.reader import LONG_POLL_MS, Positions, close_reader, open_reader
 from schemas.topics import STOCK_CHANGES
 
-# Records applied before other tasks get their turn: 500 take about 2 ms.
+# How many records are applied before other tasks may run: 500 take about 2 ms.
 _SLICE = 500
-# A pause between fetches lets changes gather: a fetch costs 0.3 ms, and nobody needs the view to be younger than this.
+# A pause between fetches lets changes gather: a fetch costs 0.3 ms, and nobody needs a younger view.
 _PAUSE_S = 0.005
 _IDLE_MS = 200
 _RETRY_S = 0.5
-# The reader looks at the log's end at least every `_IDLE_MS`, the broker's word on it is at most a long poll old.
+# The reader checks the log's end at least every `_IDLE_MS`, and the broker's answer is at most a long poll old.
 _STALE_S = 2 * LONG_POLL_MS / 1000
 
 _change_of = msgspec.json.Decoder(Change).decode
@@ -27,10 +27,10 @@ _log = structlog.get_logger("holdfast.gateway")
 
 
 class ViewReader:
-    """Reads all stock changes from the beginning, then follows; goes on by itself when Kafka was away.
+    """Reads all stock changes from the beginning on, and reconnects by itself after Kafka was away.
 
     Args:
-        config: where Kafka is.
+        config: the address of Kafka.
         view: the view to feed.
     """
 
@@ -42,11 +42,10 @@ class ViewReader:
         self._logged: str | None = None
         self.complete = asyncio.Event()
         self.lag = 0
-        self.unreadable = 0
 
     @property
     def lag_ms(self) -> int:
-        """Return the milliseconds since the view last held all that was published; 0 while it does."""
+        """Return the milliseconds since the view last had all published changes; 0 while it has them."""
         if self._in_step_at is None:
             return 0
         age = time.monotonic() - self._in_step_at
@@ -96,7 +95,7 @@ class ViewReader:
         try:
             self._view.apply(_change_of(value))
         except (msgspec.DecodeError, UnicodeDecodeError, OverflowError):
-            self.unreadable += 1
+            return  # not written by a worker
 
     async def _measure(self, consumer: AIOKafkaConsumer) -> None:
         lag = 0

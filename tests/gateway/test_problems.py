@@ -49,7 +49,7 @@ def test_a_problem_document_has_the_members_of_rfc_9457_and_the_code():
         "type": "urn:holdfast:problem:insufficient_stock",
         "title": "Insufficient stock",
         "status": 409,
-        "detail": "Less is available than was requested.",
+        "detail": "Less is available than requested.",
         "code": "insufficient_stock",
         "result": {"seq": 3},
     }
