@@ -77,7 +77,8 @@ def is_too_large(codec: int, packed: bytes) -> bool:
 def _gzip_is_too_large(packed: bytes) -> bool:
     count = 0
     with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
-        while count <= MAX_UNPACKED_BYTES and (piece := file.read(_PIECE)):
+        # `read` would fill the piece, and so meet what is broken behind the limit before the limit itself.
+        while count <= MAX_UNPACKED_BYTES and (piece := file.read1(_PIECE)):
             count += len(piece)
     return count > MAX_UNPACKED_BYTES
 

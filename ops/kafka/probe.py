@@ -10,6 +10,7 @@ _QUESTION = struct.pack(">hhih5si", 3, 2, 1, 5, b"probe", 0)
 _CONNECT_TIMEOUT_S = 0.5
 _ANSWER_TIMEOUT_S = 2.0
 _LONGEST_ANSWER = 1 << 20
+_CORRELATION_BYTES = 4
 
 
 def cluster_at(host: str, port: int) -> str | None:
@@ -33,9 +34,9 @@ def _ask(host: str, port: int) -> BytesIO:
         link.settimeout(_ANSWER_TIMEOUT_S)
         link.sendall(struct.pack(">i", len(_QUESTION)) + _QUESTION)
         size, correlation = struct.unpack(">ii", answer.read(8))
-        if correlation != 1 or not 0 <= size <= _LONGEST_ANSWER:
+        if correlation != 1 or not _CORRELATION_BYTES <= size <= _LONGEST_ANSWER:
             raise EOFError
-        return BytesIO(answer.read(size - 4))
+        return BytesIO(answer.read(size - _CORRELATION_BYTES))
 
 
 def _cluster_in(answer: BytesIO) -> str:

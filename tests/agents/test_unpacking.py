@@ -286,6 +286,14 @@ def test_the_limit_is_that_of_all_parts_together(codec, packed, more):
     assert is_too_large(codec, packed + more)
 
 
+@pytest.mark.parametrize("cut", [1, 4, 8])
+def test_gzip_that_passes_the_limit_before_it_breaks_off_is_too_large_for_worker_and_audit(cut):
+    packed = gzipped(HALF + HALF + bytes(100))[:-cut]
+    with pytest.raises(TooLargeError):
+        unpack(CODECS["gzip"], packed_as(packed))
+    assert is_too_large(CODECS["gzip"], packed)
+
+
 BROKEN = {
     "gzip that ends in its midst": (1, gzipped(RECORDS)[:-4]),
     "gzip with something behind it": (1, gzipped(RECORDS) + b"something"),

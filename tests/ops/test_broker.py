@@ -123,6 +123,7 @@ def test_a_broker_whose_port_another_kafka_takes_while_it_starts_is_not_ready_bu
         b"",
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
         b"\0\0\0\x08\0\0\0\x02\0\0\0\0",  # an answer to somebody else's question
+        b"\0\0\0\x01\0\0\0\x01",  # shorter than its own header
         b"\0\0\0\x0c\0\0\0\x01\0\0\0\x01\0\0",  # it ends in the midst
         b"\0\0\0\x0a\0\0\0\x01\0\0\0\0\0\x03",
     ],
