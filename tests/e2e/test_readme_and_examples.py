@@ -39,7 +39,7 @@ DONE = "-- this block is done --"
 def round_trip():
     """Return `(terminal, code, output)` of each block of the README's round trip; the first is the setting up."""
     readme = (ROOT / "README.md").read_text()
-    section = readme[readme.index("## One round trip") : readme.index("## The way of a command")]
+    section = readme[readme.index("## One round trip") :].partition("\n## ")[0]
     terminal, blocks = 0, []
     for number, kind, text in BLOCK.findall(section):
         if number:
