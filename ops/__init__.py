@@ -1,1 +1,1 @@
-"""The command line, the embedded broker, import and demo."""
+"""The command line, the embedded broker, the imports and the demo."""

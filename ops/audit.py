@@ -15,7 +15,7 @@ from ops.kafka.cluster import connect
 from ops.problems import FOUND_WRONG, CannotDo
 from ops.screen import print_rich, progress, say
 
-# Where nobody watches a bar, one line is written now and then: for who reads a log afterwards.
+# Without a terminal, a line is written now and then, for the reader of a log.
 _LINE_EVERY_S = 30.0
 
 
@@ -34,10 +34,10 @@ async def run_audit(
         The exit code: 1 when something differs.
 
     Raises:
-        CannotDo: no Kafka answers, or what is there cannot be audited, or a file cannot be written.
+        CannotDo: no Kafka answers, the topics cannot be audited, or a file cannot be written.
     """
     if html is not None:
-        _write(html, "", mode="a")  # an audit may take an hour: see first that its page can be written
+        _write(html, "", mode="a")  # an audit may take an hour: check first that its page can be written
     report = await audited(bootstrap, wait_s=wait_s, checkpoint=checkpoint, processes=processes)
     if html is not None:
         _write(html, to_html(report))
@@ -51,13 +51,13 @@ async def run_audit(
 async def audited(
     bootstrap: str, *, wait_s: float, checkpoint: Path | None = None, processes: int | None = None
 ) -> Report:
-    """Audit a cluster with its progress on standard error.
+    """Audit a cluster and show the progress on standard error.
 
     Raises:
         CannotDo: no Kafka answers, or what is there cannot be audited.
     """
     async with connect(bootstrap):
-        pass  # the audit's own reader would try for long before it says that nobody is there
+        pass  # the audit's own reader would try for a long time when Kafka is away
     with progress() as bar:
         show = _Show(bar)
         try:
@@ -71,7 +71,7 @@ async def audited(
 
 
 class Rate:
-    """How fast commands are compared, and how long the rest takes: over all partitions, since the first was begun."""
+    """The rate of compared commands and the time left, over all partitions since the start."""
 
     def __init__(self) -> None:
         self._places: dict[int, Progress] = {}
@@ -91,7 +91,7 @@ class Rate:
 
 
 class _Show:
-    """Shows progress: bars where somebody watches, else a line now and then."""
+    """Shows progress: bars on a terminal, else a line now and then."""
 
     def __init__(self, bar: Bar) -> None:
         self._bar = bar

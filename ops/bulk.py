@@ -1,8 +1,8 @@
-"""Owns sending many small records fast: it fills record batches itself and hands the producer whole ones.
+"""Owns the fast sending of many small records: it fills record batches and gives whole batches to the producer.
 
-`AIOKafkaProducer.send` takes 14 us a record, most of it for a future that nobody looks at; appending to a batch takes
-half a microsecond. The order within a partition is that of `offer`, and an idempotent producer keeps it through
-broker restarts.
+`AIOKafkaProducer.send` takes 14 us a record, mostly for a future that nobody uses; appending to a batch takes half a
+microsecond. The order within a partition is that of the calls of `offer`; an idempotent producer keeps it over broker
+restarts.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ class BulkSender:
     """Collects records per partition of one topic.
 
     Args:
-        producer: sends the batches; its `max_batch_size` is theirs.
-        topic: where they go.
+        producer: sends the batches; its `max_batch_size` limits them.
+        topic: the topic to send to.
         partitions: the topic's number of partitions.
-        patience_s: how long Kafka may be away before that is an error.
+        patience_s: how long Kafka may be away before an error is raised.
     """
 
     def __init__(self, producer: AIOKafkaProducer, topic: str, partitions: int, *, patience_s: float) -> None:
@@ -32,11 +32,11 @@ class BulkSender:
         self._failure: BaseException | None = None
 
     def offer(self, partition: int, key: bytes, value: bytes) -> bool:
-        """Put a record into its partition's batch. False when that is full: `ship` it, then offer again."""
+        """Add a record to its partition's batch; return False when it is full: call `ship`, then offer again."""
         return self._batches[partition].append(timestamp=None, key=key, value=value) is not None
 
     async def ship(self, partition: int) -> None:
-        """Hand a partition's batch to the producer, waiting while an earlier one of the partition waits there.
+        """Give a partition's batch to the producer; wait while an earlier batch of the partition waits there.
 
         Raises:
             KafkaError: Kafka refused a batch that was handed over before.
@@ -54,7 +54,8 @@ class BulkSender:
             raise self._failure
 
     async def _handed_over(self, batch: Any, partition: int) -> asyncio.Future[Any]:
-        # The producer's time-out means that the batch found no room while Kafka was away: it was not taken.
+        # The producer's time-out means that it had no room for the batch while Kafka was away; the batch was not
+        # accepted.
         async with asyncio.timeout(self._patience_s):
             while True:
                 with contextlib.suppress(KafkaTimeoutError):
@@ -79,7 +80,7 @@ class BulkSender:
             await self.ship(partition)
 
     async def flush(self) -> None:
-        """Hand over what is collected and wait until Kafka has it.
+        """Send all batches and wait until Kafka has them.
 
         Raises:
             KafkaError: Kafka refused a batch.

@@ -1,4 +1,4 @@
-"""Owns the tie between a child process and the process that started it."""
+"""Owns the end of a child process together with the process that started it."""
 
 import ctypes
 import signal
@@ -7,7 +7,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Have Linux kill this process when the thread that started it ends; to be called between fork and exec.
+    """Ask Linux to kill this process when the thread that started it ends. Call it between fork and exec.
 
     Source: prctl(2), PR_SET_PDEATHSIG.
     """

@@ -1,6 +1,6 @@
-"""Owns the command line `holdfast`: its subcommands, their options, and nothing of what they do."""
+"""Owns the command line `holdfast`: its subcommands and their options, without their work."""
 
-# What a command needs is imported when it runs: `holdfast --help` answers in a fifth of a second instead of one.
+# A command imports what it needs when it runs, so `holdfast --help` takes 0.2 s instead of 1 s.
 # ruff: noqa: PLC0415
 
 import asyncio
@@ -30,7 +30,7 @@ from ops.options import (
 )
 from ops.problems import CannotDo, Commands
 
-# A service may be started together with its Kafka: it waits this long for it.
+# A service may be started together with Kafka, so it waits this long for Kafka.
 SERVICE_PATIENCE_S = 30.0
 
 app = typer.Typer(
@@ -40,14 +40,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="An inventory service that lives in Kafka: exactly-once reserve, commit, release and adjust.",
-    epilog="Exit codes: 0 it is done; 1 a check found something wrong; 2 used wrongly, or could not be done. "
+    help="An inventory service on Kafka: reserve, commit, release and adjust stock exactly once.",
+    epilog="Exit codes: 0 success; 1 a check found something wrong; 2 wrong use, or the command could not do its work. "
     "Settings are variables `HOLDFAST_*` and flags: docs/settings.md lists them, docs/commands.md the commands.",
 )
 
 
 Checkpoint = Annotated[
-    Path | None, typer.Option("--checkpoint", file_okay=False, help="Directory with the state of the last audit.")
+    Path | None, typer.Option("--checkpoint", file_okay=False, help="The directory with the state of the last audit.")
 ]
 
 
@@ -62,14 +62,14 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def holdfast(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and end.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Hold what all commands share."""
+    """Take the options that all commands share."""
 
 
 class Stream(StrEnum):
-    """What can be followed."""
+    """The topics that `tail` can follow."""
 
     RESULTS = "results"
     STOCK_CHANGES = "stock-changes"
@@ -78,12 +78,12 @@ class Stream(StrEnum):
 @app.command()
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")] = False,
-    seed: Annotated[int, typer.Option(help="What the load is made of; the same seed makes the same load.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the load; the same seed makes the same load.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Show it all: a broker, two workers and a gateway, a load, a `kill -9`, and an audit.
+    """Show everything: a broker, two workers and a gateway, a load, a `kill -9`, and an audit.
 
-    Everything runs on this machine in a temporary directory, and is gone afterwards.
+    Everything runs on this machine in a temporary directory, which is removed at the end.
 
     Example: `holdfast demo --keep`
     """
@@ -98,9 +98,9 @@ def broker(
     port: Port = BROKER_PORT,
     host: Host = DEFAULT_HOST,
 ) -> None:
-    """Run a real Kafka here: one node, in the foreground. The first start downloads it.
+    """Run a real Kafka on this machine: one node, in the foreground. The first start downloads it.
 
-    Prints `ready HOST:PORT` when it serves; SIGTERM stops it cleanly. Port 0 takes a free one.
+    Prints `ready HOST:PORT` when it serves. SIGTERM stops it cleanly. Port 0 takes a free port.
 
     Example: `holdfast broker --data-dir /var/lib/holdfast/broker`
     """
@@ -115,11 +115,13 @@ def topics(
     partitions: Partitions = DEFAULT_PARTITIONS,
     replication: Annotated[
         int,
-        typer.Option(envvar="HOLDFAST_REPLICATION", min=-1, help="Copies of each partition; -1: the broker's default."),
+        typer.Option(
+            envvar="HOLDFAST_REPLICATION", min=-1, help="Copies of each partition; -1 is the broker's default."
+        ),
     ] = -1,
     as_json: Json = False,
 ) -> None:
-    """Make the topics that are missing, and list all with their configuration.
+    """Make the missing topics, and list all topics with their configuration.
 
     Example: `holdfast topics --partitions 24 --replication 3`
     """
@@ -129,7 +131,7 @@ def topics(
 
 
 async def _until_signal(work: Coroutine[Any, Any, object]) -> None:
-    """Do some work; a signal ends the command instead, with exit code 0 as of any service.
+    """Do some work; a signal ends the command with exit code 0, as for every service.
 
     Raises:
         typer.Exit: a signal came.
@@ -147,10 +149,10 @@ async def _until_signal(work: Coroutine[Any, Any, object]) -> None:
 
 
 def _prepare_service(bootstrap: str, partitions: int) -> None:
-    """Set up the logs of a service, and make the topics as soon as there is a Kafka.
+    """Set up the logs of a service, and make the topics as soon as Kafka answers.
 
     Raises:
-        typer.Exit: it was told to stop before.
+        typer.Exit: a signal came before.
     """
     from ops.kafka.topic_list import make_topics
     from ops.logs import log_to_stderr
@@ -173,13 +175,16 @@ def worker(
     partitions: Partitions = DEFAULT_PARTITIONS,
     data_dir: DataDir = Path(".holdfast/worker"),
     standbys: Annotated[
-        int, typer.Option(envvar="HOLDFAST_STANDBYS", min=0, help="Workers that keep a warm copy of each partition.")
+        int,
+        typer.Option(
+            envvar="HOLDFAST_STANDBYS", min=0, help="How many other workers keep a warm copy of each partition."
+        ),
     ] = 0,
 ) -> None:
     """Run a worker: it takes its share of the partitions and applies their commands.
 
-    Prints `ready ...` once it has partitions and has recovered them; SIGTERM makes it hand them over and stop. Several
-    workers share the load; each needs a data directory of its own.
+    Prints `ready ...` once its partitions are recovered. SIGTERM makes it give them up and stop. Several workers share
+    the load; each needs its own data directory.
 
     Example: `holdfast worker --data-dir /var/lib/holdfast/worker-1`
     """
@@ -203,17 +208,24 @@ def gateway(
     host: Host = DEFAULT_HOST,
     request_timeout_s: Annotated[
         float,
-        typer.Option("--request-timeout", envvar="HOLDFAST_REQUEST_TIMEOUT", min=0.1, help="Seconds until a 504."),
+        typer.Option(
+            "--request-timeout",
+            envvar="HOLDFAST_REQUEST_TIMEOUT",
+            min=0.1,
+            help="Seconds to wait for a result before a 504.",
+        ),
     ] = 5.0,
     max_in_flight: Annotated[
         int,
-        typer.Option(envvar="HOLDFAST_MAX_IN_FLIGHT", min=1, help="Requests waiting at one time; one more gets a 429."),
+        typer.Option(
+            envvar="HOLDFAST_MAX_IN_FLIGHT", min=1, help="Requests that may wait at the same time; one more gets a 429."
+        ),
     ] = 10_000,
 ) -> None:
     """Run the HTTP gateway.
 
-    Answers health checks at once, and prints `ready ...` when Kafka is there and its view of the stock is read. SIGTERM
-    stops it. Port 0 takes a free one.
+    Answers health checks at once, and prints `ready ...` when Kafka answers and its view of the stock is complete.
+    SIGTERM stops it. Port 0 takes a free port.
 
     Example: `holdfast gateway --host 0.0.0.0 --port 8080`
     """
@@ -239,17 +251,17 @@ def gateway(
 def send(
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Print each command's result, in the order of the lines.")
+        bool, typer.Option("--wait", help="Wait for each command's result and print it, in the order of the lines.")
     ] = False,
-    check: Annotated[bool, typer.Option("--check/--no-check", help="Keep lines back that are no command.")] = True,
+    check: Annotated[bool, typer.Option("--check/--no-check", help="Do not send lines that are no command.")] = True,
     timeout_s: Annotated[
         float, typer.Option("--timeout", min=0, help="Seconds to wait for Kafka, and for a result.")
     ] = 30,
 ) -> None:
     """Send commands: JSON lines from standard input.
 
-    Each line is checked as the ledger would check it; one that is no command is reported with its number, is not sent,
-    and makes the exit code 1. Sending a line again is safe: its `command_id` is applied once.
+    Each line is checked as the ledger would check it. A line that is no command is reported with its number and not
+    sent; the exit code is then 1. Sending a line again is safe: its `command_id` is applied once.
 
     Example: `echo '{"command_id":"c-1","type":"query","sku":"85123A"}' | holdfast send --wait`
     """
@@ -263,12 +275,14 @@ def send(
 def tail(
     stream: Annotated[Stream, typer.Argument(help="What to follow.")],
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
-    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Begin with what the topic holds.")] = False,
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="Begin with the topic's oldest record.")
+    ] = False,
     sku: Annotated[str | None, typer.Option(help="Only this SKU.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Stop after this many.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Stop after this many records.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Follow the results or the stock changes as they are published, until Ctrl-C.
+    """Print the results or the stock changes as they are published, until Ctrl-C.
 
     Example: `holdfast tail stock-changes --from-beginning --sku 85123A --json`
     """
@@ -292,24 +306,24 @@ app.command("import-stock")(import_stock_file)
 
 @app.command()
 def stock(
-    sku: Annotated[str, typer.Argument(help="The SKU, as it stands in the commands.")],
+    sku: Annotated[str, typer.Argument(help="The SKU, written as in the commands.")],
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
     reservation: Annotated[str | None, typer.Option(help="Show this reservation of the SKU as well.")] = None,
     at: Annotated[
         str | None,
         typer.Option(
-            "--at", metavar="TIME|PARTITION:OFFSET", help="As it was then: a time (ISO 8601 or ms), a command."
+            "--at", metavar="TIME|PARTITION:OFFSET", help="A moment in the past: a time (ISO 8601 or ms) or a command."
         ),
     ] = None,
     checkpoint: Checkpoint = None,
     timeout_s: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait for the answer.")] = 10,
     as_json: Json = False,
 ) -> None:
-    """Show a SKU's stock, read through the log: it holds all that was sent before.
+    """Show a SKU's stock, read through the log: it includes every command that was sent before.
 
-    With `--at` it is computed from the log, by the model of the audit, as it was after that command, or when the
-    partition's clock last stood at or before that time. When the log has lost its beginning that needs the
-    `--checkpoint` of an audit before the moment. The exit code is 1 when the SKU or the reservation is unknown.
+    With `--at` the audit's model computes it from the log: the stock after that command, or after the last command at
+    or before that time. When the log has lost its beginning, this needs the `--checkpoint` of an audit before the
+    moment. The exit code is 1 when the SKU or the reservation is unknown.
 
     Example: `holdfast stock 85123A --at 2026-11-24T12:00:00Z`
     """
@@ -321,7 +335,7 @@ def stock(
         )
         raise typer.Exit(asyncio.run(past))
     if checkpoint is not None:
-        raise CannotDo("--checkpoint goes with --at: the present is asked of the ledger itself.")
+        raise CannotDo("--checkpoint needs --at: without it the ledger itself is asked.")
     from ops.stock import stock as run
 
     code = run(sku, bootstrap=bootstrap, reservation_id=reservation, timeout_s=timeout_s, as_json=as_json)
@@ -337,15 +351,15 @@ def doctor(
         typer.Option(
             envvar="HOLDFAST_DATA_DIR",
             file_okay=False,
-            help="The directory to check: a worker's or broker's, or the one above both.",
+            help="The directory to check: a worker's, a broker's, or the one that holds both.",
         ),
     ] = Path(".holdfast"),
     as_json: Json = False,
 ) -> None:
-    """Check everything the service stands on, and say what to do about what is wrong.
+    """Check everything that the service depends on, and say how to correct what is wrong.
 
-    Looks at Kafka and its transactions, the topics, the workers and how far behind they are, the embedded Kafka, and
-    the data directory. The exit code is 1 when something is wrong.
+    Checks Kafka and its transactions, the topics, the workers and their lag, the embedded Kafka, and the data
+    directory. The exit code is 1 when something is wrong.
 
     Example: `holdfast doctor --bootstrap kafka-1:9092`
     """
@@ -357,18 +371,22 @@ def doctor(
 @app.command()
 def audit(
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
-    wait_s: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for commands under way.")] = 10,
+    wait_s: Annotated[
+        float, typer.Option("--wait", min=0, help="Seconds to wait for commands that are not applied yet.")
+    ] = 10,
     checkpoint: Checkpoint = None,
-    html: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the report as a page to this file.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write the report as an HTML page to this file.")
+    ] = None,
     processes: Annotated[
-        int | None, typer.Option(min=1, help="Partitions compared at a time; default: one for every processor.")
+        int | None, typer.Option(min=1, help="Partitions compared at the same time; default: one per processor.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Replay the log with an independent model and compare everything that was published with it.
+    """Replay the log with an independent model, and compare everything published with it.
 
-    It only reads. With `--checkpoint` it goes on from where the last audit without a difference ended, and leaves its
-    own state there. The exit code is 1 when any result, stock change or ledger row is not what the log demands.
+    It only reads. With `--checkpoint` it continues where the last audit without a difference ended, and saves its own
+    state there. The exit code is 1 when a result, stock change or ledger row differs from the model.
 
     Example: `holdfast audit --checkpoint /var/lib/holdfast/audit --html audit.html`
     """

@@ -1,4 +1,4 @@
-"""Owns asking and being answered: a producer of commands beside a reader of results that began before the first one."""
+"""Owns an exchange with the ledger: a producer of commands, and a reader of results that starts before it."""
 
 import asyncio
 import contextlib
@@ -20,14 +20,14 @@ from schemas.results import Result
 from schemas.topics import COMMANDS, RESULTS
 
 DEFAULT_BATCH_BYTES = 64 * 1024
-# An idempotent producer retries for ever; with Kafka gone, closing gives up after this.
+# An idempotent producer retries for ever; when Kafka is away, closing gives up after this.
 _STOP_TIMEOUT_S = 5.0
-# Records handled before the loop is given to the sender: about 5 ms.
+# How many records are handled before the sender may run: about 5 ms.
 _MAX_RECORDS = 2_000
 
 
 class Address(msgspec.Struct, gc=False):
-    """Whose answer a result is; reading only this takes half the time of reading all of it."""
+    """The fields that say which command a result answers; reading only these takes half the time."""
 
     command_id: str | None
     sku: str
@@ -38,7 +38,7 @@ address_of = msgspec.json.Decoder(Address).decode
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
-    """Both ends of a conversation with the ledger."""
+    """A producer of commands and a reader of their results."""
 
     bootstrap: str
     producer: AIOKafkaProducer
@@ -102,14 +102,14 @@ class Follower:
             await asyncio.sleep(0)  # getmany returns at once while it has records: let the sender in between
 
     async def until(self, done: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait until something is so.
+        """Wait until something is done.
 
         Args:
-            done: asked again after each read.
+            done: called after each read.
             timeout_s: how long to wait without a result that somebody waits for.
 
         Returns:
-            Whether it is so; False when no result came for that long.
+            True when it is done; False when no result came for that long.
         """
         loop = asyncio.get_running_loop()
         began_at = loop.time()
@@ -127,7 +127,7 @@ class Follower:
 
 
 class Fence:
-    """One question to each partition. A partition answers in order: its answer shows that all before it are there."""
+    """A `query` to each partition. A partition answers in order, so after its answer all earlier results are there."""
 
     def __init__(self, link: Exchange) -> None:
         self._link = link
@@ -139,7 +139,7 @@ class Fence:
         return sorted(self._open.values())
 
     async def put_up(self) -> None:
-        """Ask. What was sent to a partition before is before the question."""
+        """Send the queries, behind the commands that were sent before."""
         self._open = {f"fence-{uuid.uuid4().hex}": partition for partition in range(self._link.partitions)}
         for command_id, partition in list(self._open.items()):
             sku = _sku_in(partition, self._link.partitions)
@@ -158,7 +158,7 @@ def _sku_in(partition: int, partitions: int) -> str:
 
 
 def no_answer(command_id: str, timeout_s: float) -> CannotDo:
-    """Make the error for a command whose result did not come."""
+    """Return the error for a command whose result did not come."""
     return CannotDo(
         f"no result for command {command_id} within {timeout_s:g} s. Does a worker run (`holdfast doctor`)? "
         "Sending the same command again is safe: it is applied once."
@@ -167,7 +167,7 @@ def no_answer(command_id: str, timeout_s: float) -> CannotDo:
 
 @contextlib.asynccontextmanager
 async def exchange(bootstrap: str, *, batch_bytes: int = DEFAULT_BATCH_BYTES) -> AsyncIterator[Exchange]:
-    """Open an exchange for the time of the block. Results that were published before are not seen.
+    """Open an exchange during the block. It does not see results that were published before.
 
     Args:
         bootstrap: `HOST:PORT,...` of the brokers.
@@ -207,7 +207,7 @@ async def count_of(bootstrap: str, topic: str) -> int:
 async def reading(
     bootstrap: str, topic: str, partitions: Iterable[int], *, from_beginning: bool = False
 ) -> AsyncIterator[AIOKafkaConsumer]:
-    """Open a reader of what is committed, from the end of the partitions or from their beginning.
+    """Open a reader of committed records, from the end of the partitions or from their beginning.
 
     Raises:
         CannotDo: no Kafka answers.
@@ -217,7 +217,7 @@ async def reading(
         consumer = AIOKafkaConsumer(
             bootstrap_servers=bootstrap,
             isolation_level="read_committed",
-            # A position that is gone is an error to be told, never a silent jump over what was lost.
+            # A position that the log does not hold must raise an error and not skip records silently.
             auto_offset_reset="none",
             enable_auto_commit=False,
             fetch_max_wait_ms=100,

@@ -1,4 +1,4 @@
-"""Owns how services log: one line an event, to standard error, the same for worker and gateway."""
+"""Owns the logs of worker and gateway: one line an event, on standard error."""
 
 import logging
 import os
@@ -14,11 +14,11 @@ _ADDED: list[Any] = [structlog.stdlib.add_log_level, structlog.processors.TimeSt
 
 
 def log_to_stderr(form: str | None = None) -> None:
-    """Set up logging for this process, of ours and of all libraries.
+    """Set up logging for this process, also for its libraries.
 
     Args:
-        form: `text` for people or `json` for programs (`timestamp`, `level`, `event`, then what belongs to the event);
-            by default what `HOLDFAST_LOG` says, else `text`.
+        form: `text` for people or `json` for programs (`timestamp`, `level`, `event`, then the event's fields); by
+            default `HOLDFAST_LOG`, else `text`.
 
     Raises:
         ValueError: there is no such format.
@@ -36,7 +36,7 @@ def log_to_stderr(form: str | None = None) -> None:
         ProcessorFormatter(foreign_pre_chain=_ADDED, processors=[ProcessorFormatter.remove_processors_meta, *render])
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    # Kafka's client reports every attempt to connect; worker and gateway say it once themselves.
+    # Kafka's client logs every attempt to connect; worker and gateway log it once themselves.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[*_ADDED, *render],

@@ -1,4 +1,4 @@
-"""Owns `holdfast stock --at`: one SKU as the ledger had it at a moment in the past, from the log alone."""
+"""Owns `holdfast stock --at`: a SKU's stock at a moment in the past, from the log alone."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ async def past_stock(
         The exit code: 1 when the SKU or the reservation was unknown then.
 
     Raises:
-        CannotDo: Kafka is away, the moment is none, or the log does not reach back to its beginning.
+        CannotDo: Kafka is away, the moment is invalid, or the log has lost its beginning.
     """
     try:
         moment = moment_of(at)

@@ -1,4 +1,4 @@
-"""Owns processes of Holdfast that another starts: their ready line, their end, and that none outlives its starter."""
+"""Owns worker and gateway as child processes: their ready line and their end; none outlives its starter."""
 
 import asyncio
 import contextlib
@@ -22,10 +22,10 @@ T = TypeVar("T")
 class Service:
     """One `holdfast worker` or `holdfast gateway` as a child process.
 
-    Start it from the thread that lives as long as it should: Linux ends it with that thread.
+    Start it from a thread that lives as long: Linux ends it with that thread.
 
     Args:
-        name: what people call it; its log is `name.log`.
+        name: its name for people; its log is `name.log`.
         arguments: the subcommand and its options.
         logs: the directory of its log.
     """
@@ -49,7 +49,7 @@ class Service:
             What follows `ready` in that line.
 
         Raises:
-            CannotDo: it ended, or was not ready in time; carries the end of its log.
+            CannotDo: it ended, or was not ready in time; has the end of its log.
         """
         with self.log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
@@ -60,7 +60,7 @@ class Service:
                 stdin=DEVNULL,
                 stdout=PIPE,
                 stderr=log,
-                # In a session of its own it gets no Ctrl-C: whoever started it stops it, in the right order.
+                # In a session of its own it gets no Ctrl-C: its starter stops it, in the right order.
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
@@ -80,11 +80,11 @@ class Service:
         raise CannotDo(f"{self.name} ended with {await process.wait()} before it was ready. {self.log_tail()}")
 
     def ended_by_itself(self) -> int | None:
-        """Return the return code of a process that ended although nobody asked it to; None otherwise."""
+        """Return the exit code of a process that ended by itself; None otherwise."""
         return None if self._process is None or self._is_to_end else self._process.returncode
 
     def log_tail(self) -> str:
-        """Return the end of its log, with where it is."""
+        """Return the path and the end of its log."""
         lines = self.log_file.read_text(errors="replace").splitlines()[-_SHOWN_LINES:]
         return f"The end of {self.log_file}:\n" + "\n".join(lines)
 
@@ -93,7 +93,7 @@ class Service:
         await self._end(signal.SIGTERM)
 
     async def kill(self) -> None:
-        """End it at once, as a crash would (SIGKILL)."""
+        """End it at once, like a crash (SIGKILL)."""
         await self._end(signal.SIGKILL)
 
     async def _end(self, sign: signal.Signals) -> None:
@@ -111,7 +111,7 @@ class Service:
 
 
 class Services:
-    """The services of a block: whatever happens in it, none of them runs afterwards."""
+    """The services of a block; none of them runs after it."""
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
@@ -121,21 +121,21 @@ class Services:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # Gateways were started last and end first: they stop asking before nobody is left to answer.
+        # Gateways were started last and end first, while workers can still answer.
         for service in reversed(self._started):
             await service.stop()
 
     def service(self, name: str, *arguments: str) -> Service:
-        """Make a service; it is stopped at the end of the block if it was started."""
+        """Return a new service; if it is started, the end of the block stops it."""
         made = Service(name, list(arguments), logs=self._logs)
         self._started.append(made)
         return made
 
     async def beside(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something that needs all services.
+        """Do some work that needs all services.
 
         Raises:
-            CannotDo: one of them ended meanwhile; the work was broken off.
+            CannotDo: one of them ended meanwhile; the work was cancelled.
         """
         doing = asyncio.create_task(work)
         watching = asyncio.create_task(self._one_ended())

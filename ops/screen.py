@@ -1,4 +1,4 @@
-"""Owns what people see: lines on standard error, tables, progress bars. What programs read goes to standard output."""
+"""Owns the output for people: lines on standard error, tables, progress bars; and for programs on standard output."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -14,18 +14,18 @@ _PIPE_WIDTH = 400
 
 
 def say(line: str) -> None:
-    """Tell a person something: one line on standard error."""
+    """Print one line for people on standard error."""
     typer.echo(line, err=True)
 
 
 def print_json(document: object) -> None:
-    """Give a program one JSON document: one line on standard output, at once."""
+    """Print one JSON document as one line on standard output, and flush."""
     sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
     sys.stdout.flush()
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-    """Print a table on standard output; numbers stand to the right. Text is shown as it is, never taken for markup."""
+    """Print a table on standard output, numbers aligned right. Text is printed unchanged, never as markup."""
     rows = [tuple(row) for row in rows]
     table = Table(
         title=None if title is None else Text(title, style="table.title"),
@@ -49,7 +49,7 @@ def print_rich(shown: RenderableType) -> None:
 
 
 def cell_text(cell: object) -> str:
-    """Return the text of a table's cell: thousands apart, yes and no for truths, a dash for nothing."""
+    """Return the text of a table's cell: numbers with thousands separators, yes or no, a dash for None."""
     if cell is None:
         return "-"
     if isinstance(cell, bool):
@@ -60,7 +60,7 @@ def cell_text(cell: object) -> str:
 
 
 def progress() -> Progress:
-    """Make a progress bar on standard error; its tasks carry a field `note`. Silent when nobody watches."""
+    """Return a progress bar on standard error whose tasks have a field `note`; without a terminal it shows nothing."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),

@@ -1,4 +1,4 @@
-"""Owns `holdfast send`: JSON lines become commands, and with `--wait` each one's result a line on standard output."""
+"""Owns `holdfast send`: it sends JSON lines as commands, and with `--wait` prints each result as a line."""
 
 import asyncio
 import contextlib
@@ -22,16 +22,16 @@ from schemas.explain import explain
 from schemas.partitioner import partition_of
 from schemas.topics import COMMANDS
 
-# Lines on their way or without an answer: enough to keep every partition busy, little enough to hold.
+# How many lines may wait for an answer: enough to keep every partition busy, in little memory.
 _MAX_OPEN = 10_000
 _CHUNK_BYTES = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line of input that is going to be sent.
+    """One line of input to send.
 
-    `command_id` is None when no answer can be expected; `wrong` says why the ledger will refuse it, where that shows.
+    `command_id` is None when no answer can come; `wrong` says why the ledger will refuse the line, if that is known.
     """
 
     value: bytes
@@ -45,7 +45,7 @@ class LineRefused(Exception):
 
 
 def checked(value: bytes) -> Line:
-    """Read a line strictly.
+    """Read a line and check it.
 
     Raises:
         LineRefused: it is no command of a SKU.
@@ -60,7 +60,7 @@ def checked(value: bytes) -> Line:
 
 
 def unchecked(value: bytes) -> Line:
-    """Take a line as it is: what can be read of it decides the partition and whether an answer will come."""
+    """Read a line without a check: its readable parts determine the partition and whether an answer can come."""
     try:
         command = codec.decode_command(value)
     except codec.Unreadable as error:
@@ -77,7 +77,7 @@ def _reason(error: codec.Unreadable, value: bytes) -> str:
 
 
 class Answers:
-    """Puts results into the order of the commands."""
+    """Prints results in the order of the commands."""
 
     def __init__(self, print_line: Callable[[str], None]) -> None:
         self._print = print_line
@@ -90,11 +90,11 @@ class Answers:
 
     @property
     def next_command_id(self) -> str:
-        """Name the command whose result is to be printed next."""
+        """Return the id of the command whose result is printed next."""
         return self._order[0][0]
 
     def expect(self, command_id: str, sku: str) -> None:
-        """Note that a command is going to be sent."""
+        """Note a command before it is sent."""
         self._order.append((command_id, sku))
         self._wanted[command_id, sku] += 1
 
@@ -124,10 +124,10 @@ async def send(*, bootstrap: str, source: BinaryIO, check: bool, wait: bool, tim
 
     Args:
         bootstrap: `HOST:PORT,...` of the brokers.
-        source: JSON lines; empty ones are skipped.
-        check: whether lines that are no command are kept back.
+        source: JSON lines; empty lines are skipped.
+        check: whether to skip lines that are no command.
         wait: whether to print each command's result, in the order of the lines.
-        timeout_s: how long Kafka may take to take a command, and a result may keep the others waiting.
+        timeout_s: how long to wait for Kafka to accept a command, and for the next result.
 
     Returns:
         The exit code: 1 when a line was refused.
@@ -184,7 +184,7 @@ class _Sender:
     async def _produce(self, line: Line) -> None:
         partition = partition_of(line.sku, self._link.partitions) if line.sku else 0
         key = line.sku.encode() if line.sku else None
-        # Expected before it is sent: the answer may be read while the producer is still waiting for room.
+        # Noted before it is sent: the answer may come while the producer still waits for room.
         if self._wait and line.command_id and line.sku:
             self._answers.expect(line.command_id, line.sku)
         sending = self._link.producer.send(COMMANDS, line.value, key=key, partition=partition)
@@ -212,7 +212,7 @@ def _print_line(text: str) -> None:
 
 
 async def numbered_lines(source: BinaryIO) -> AsyncIterator[tuple[int, bytes]]:
-    """Return the lines of a stream as they come, each with its number, without those that are empty."""
+    """Yield the lines of a stream as they come, each with its number, without empty lines."""
     rest = b""
     number = 0
     async for chunk in _chunks(source):
@@ -226,14 +226,14 @@ async def numbered_lines(source: BinaryIO) -> AsyncIterator[tuple[int, bytes]]:
 
 
 async def _chunks(source: BinaryIO) -> AsyncIterator[bytes]:
-    # A thread of its own, not the loop's pool: a pool waits at exit for the read that waits for a terminal.
+    # A thread of its own, not the loop's pool: at exit a pool would wait for the read of a terminal.
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[bytes] = asyncio.Queue(maxsize=4)
     read = _reader_of(source)
 
     def feed() -> None:
         chunk = b" "
-        # The loop may end before the input does; then there is nobody left to feed.
+        # The loop may end before the input; then the lines are dropped.
         with contextlib.suppress(RuntimeError, CancelledError):
             while chunk:
                 chunk = read()
@@ -245,7 +245,7 @@ async def _chunks(source: BinaryIO) -> AsyncIterator[bytes]:
 
 
 def _reader_of(source: BinaryIO) -> Callable[[], bytes]:
-    # Past Python's own buffer where there is a descriptor: its lock, held by a thread that waits, breaks the exit.
+    # Read the descriptor, not Python's buffer, if there is one: a waiting thread would hold its lock at exit.
     try:
         descriptor = source.fileno()
     except (OSError, AttributeError):

@@ -1,4 +1,4 @@
-"""Owns `holdfast stock`: one SKU as the ledger has it, read through the log and so never stale."""
+"""Owns `holdfast stock`: a SKU's stock, read through the log and so never stale."""
 
 import uuid
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from schemas.results import ReservationView, Result, StockView
 
 
 async def stock(sku: str, *, bootstrap: str, reservation_id: str | None, timeout_s: float, as_json: bool) -> int:
-    """Ask for a SKU's stock (and one of its reservations) and print it.
+    """Query a SKU's stock (and one of its reservations) and print it.
 
     Returns:
         The exit code: 1 when the SKU or the reservation is unknown.
@@ -51,7 +51,7 @@ def _print(result: Result) -> None:
 
 
 def print_rows(sku: str, stock: Sequence[StockView], *, seq: int, at: int) -> None:
-    """Print a SKU's rows as a table, with their sum when there are several."""
+    """Print a SKU's rows as a table, with their sum if there are several."""
     columns = ("warehouse", "on_hand", "reserved", "damaged", "safety_stock", "inbound", "available")
     rows = [tuple(getattr(row, column) for column in columns) for row in stock]
     if len(rows) > 1:

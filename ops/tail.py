@@ -1,4 +1,4 @@
-"""Owns `holdfast tail`: results and stock changes as they are published, as JSON lines or as lines for people."""
+"""Owns `holdfast tail`: it prints results or stock changes as they are published, as JSON or for people."""
 
 import select
 import sys
@@ -22,15 +22,15 @@ _TOPICS: dict[Stream, str] = {"results": RESULTS, "stock-changes": STOCK_CHANGES
 async def tail(
     stream: Stream, *, bootstrap: str, from_beginning: bool, sku: str | None, as_json: bool, limit: int | None
 ) -> None:
-    """Print what is published until the limit is reached; without one, for ever.
+    """Print new records until the limit is reached; without a limit, for ever.
 
     Args:
         stream: what to follow.
         bootstrap: `HOST:PORT,...` of the brokers.
-        from_beginning: whether to print what the topic still holds first.
+        from_beginning: whether to begin with the topic's oldest record.
         sku: the only SKU to print.
-        as_json: whether to print the records' JSON as it is.
-        limit: how many to print.
+        as_json: whether to print the records' JSON unchanged.
+        limit: how many records to print.
 
     Raises:
         CannotDo: no Kafka answers, or the topic does not exist.
@@ -50,7 +50,7 @@ async def _print(consumer: AIOKafkaConsumer, line_of: Callable[[bytes], str | No
             raise BrokenPipeError
         batches = await consumer.getmany(timeout_ms=1000)
         for record in (record for records in batches.values() for record in records):
-            # A compacted topic holds tombstones, which have no value and nothing to show.
+            # A compacted topic has tombstones, which have no value to show.
             line = line_of(record.value) if record.value is not None else None
             if line is not None and (limit is None or printed < limit):
                 sys.stdout.write(line + "\n")
@@ -59,7 +59,7 @@ async def _print(consumer: AIOKafkaConsumer, line_of: Callable[[bytes], str | No
 
 
 def _nobody_reads() -> bool:
-    # A pipe tells that its reader is gone when it is written to: `tail | head -1` might wait for that for ever.
+    # A closed pipe is only noticed at a write, so without this check `tail | head -1` might wait for ever.
     try:
         descriptor = sys.stdout.fileno()
     except OSError:
@@ -70,7 +70,7 @@ def _nobody_reads() -> bool:
 
 
 def result_line(value: bytes, sku: str | None, as_json: bool) -> str | None:
-    """Return the line for a result, None when it is about another SKU."""
+    """Return the line of a result; None for another SKU."""
     result = codec.result_decoder.decode(value)
     if sku is not None and result.sku != sku:
         return None
@@ -78,7 +78,7 @@ def result_line(value: bytes, sku: str | None, as_json: bool) -> str | None:
 
 
 def change_line(value: bytes, sku: str | None, as_json: bool) -> str | None:
-    """Return the line for a stock change, None when it is about another SKU."""
+    """Return the line of a stock change; None for another SKU."""
     change = codec.stock_change_decoder.decode(value)
     if sku is not None and change.sku != sku:
         return None
@@ -92,7 +92,7 @@ _LINES: dict[Stream, Callable[[bytes, str | None, bool], str | None]] = {
 
 
 def pretty_result(result: Result) -> str:
-    """Write a result as one line for people."""
+    """Return a result as one line for people."""
     what = f"rejected: {result.code}" if result.code else result.status
     if result.replayed:
         what += " (replayed)"
@@ -105,7 +105,7 @@ def pretty_result(result: Result) -> str:
 
 
 def pretty_change(change: StockChange) -> str:
-    """Write a stock change as one line for people."""
+    """Return a stock change as one line for people."""
     delta = ", ".join(f"{name} {amount:+d}" for name, amount in change.delta.items())
     short = "  SHORT" if change.shortfall else ""
     about = change.cause.reservation_id or change.cause.reference or change.cause.command_id or "-"

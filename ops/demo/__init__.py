@@ -1,1 +1,1 @@
-"""The demo: a load, faults, an audit, and what a person reads of them."""
+"""The demo: a load, a fault, an audit, and a summary."""

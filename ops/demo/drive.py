@@ -1,4 +1,4 @@
-"""Owns the driving of the demo: it sends the load in stages, follows the results, and sees when a worker is back."""
+"""Owns the load of the demo: it sends commands in stages, counts the results, and measures when a worker is back."""
 
 import asyncio
 import time
@@ -20,12 +20,12 @@ PATIENCE_S = 60.0
 KAFKA_PER_S = 200
 HTTP_PER_S = 60.0
 _PACE_STEP_S = 0.02
-# Ahead of the workers by this much at most: enough to keep them busy, and little beside the memory of everything else.
+# At most this many commands without a result: enough to keep the workers busy, and little memory.
 _MAX_UNANSWERED = 30_000
 
 
 class _Applied(msgspec.Struct):
-    """Where and when a command was applied, out of its result."""
+    """The place and time at which a command was applied, from its result."""
 
     partition: int
     at: int
@@ -35,11 +35,11 @@ _applied = msgspec.json.Decoder(_Applied).decode
 
 
 class Drive:
-    """Sends the load and counts what comes back, for the time of a block.
+    """Sends the load and counts the results, during a block.
 
     Args:
-        link: the way to the ledger.
-        load: what to send.
+        link: the exchange with the ledger.
+        load: the commands to send.
     """
 
     def __init__(self, link: Exchange, load: DemoLoad) -> None:
@@ -67,12 +67,12 @@ class Drive:
         return self.tally.receive_result(value) or self._fence.receive_result(value)
 
     async def open(self) -> None:
-        """Fill the warehouses."""
+        """Send the first receipts, so that the warehouses have stock."""
         await self._send(self._load.opening())
         await self._settle()
 
     async def burst(self, count: int) -> float:
-        """Send that many commands as fast as it goes.
+        """Send that many commands as fast as possible.
 
         Returns:
             The seconds from the first command to the last result.
@@ -99,13 +99,14 @@ class Drive:
         return requests.result()
 
     def watch(self, partitions: Iterable[int]) -> None:
-        """Note how long it takes until a command that comes from now on is applied in one of the partitions."""
+        """Measure how long it takes until a new command is applied in one of the partitions."""
         self._awaited = frozenset(partitions)
         self._killed_at_ms = time.time_ns() // 1_000_000
 
     def _look_for_service(self, value: bytes) -> None:
         applied = _applied(value)
-        # Results of before the kill may still be on their way here; the broker's clock, which is ours, tells.
+        # Results from before the kill may still arrive; the time of the broker's clock, which is this machine's, shows
+        # it.
         if applied.partition in self._awaited and applied.at > self._killed_at_ms:
             self._awaited = frozenset()
             self.served_again_s = time.time() - self._killed_at_ms / 1000
@@ -134,7 +135,7 @@ class Drive:
                     await self._until(lambda: self.tally.unanswered <= _MAX_UNANSWERED)
 
     async def _settle(self) -> None:
-        """Wait until everything that was sent is answered."""
+        """Wait until every command has its result."""
         await self._in_time(self._sender.flush())
         await self._fence.put_up()
         await self._until(lambda: not self._fence.silent)

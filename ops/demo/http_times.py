@@ -1,4 +1,4 @@
-"""Owns the load of the demo over HTTP: requests at a steady rate, each asked again until it is answered."""
+"""Owns the load of the demo over HTTP: requests at a steady rate, each repeated until it is answered."""
 
 import asyncio
 import gc
@@ -13,7 +13,7 @@ import aiohttp
 
 from ops.demo.load import SKUS, sku_of
 
-# Final answers for a shop: accepted, or refused because of the stock. Anything else is asked again.
+# Final answers for a shop: accepted, or refused because of the stock. After any other answer it tries again.
 _ANSWERS = frozenset({200, 201, 404, 409})
 _ASK_AGAIN_S = 0.2
 _ANSWERED_WITHIN_S = 40.0
@@ -21,7 +21,7 @@ _ANSWERED_WITHIN_S = 40.0
 
 @dataclass(kw_only=True)
 class HttpTimes:
-    """How long requests took (s), from when they were due to their answer, tries that failed included."""
+    """The times (s) that requests took, from their due time to their answer, with failed tries."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -29,7 +29,7 @@ class HttpTimes:
     unanswered: int = 0
 
     def percentile_ms(self, share: float) -> float | None:
-        """Return the time (ms) within which that share of the requests was answered; None without any."""
+        """Return the time (ms) within which that share of the requests was answered; None without requests."""
         if not self.seconds:
             return None
         ordered = sorted(self.seconds)
@@ -41,7 +41,7 @@ class HttpLoad:
 
     Args:
         url: the gateway's address.
-        seed: decides what is asked.
+        seed: determines the requests.
     """
 
     def __init__(self, url: str, seed: int) -> None:
@@ -50,7 +50,7 @@ class HttpLoad:
         self._number = 0
 
     async def run(self, *, per_second: float, seconds: float) -> HttpTimes:
-        """Send requests at a steady rate, whether or not the ones before are answered, and wait for all answers."""
+        """Send requests at a steady rate, without waiting for earlier answers, and then wait for all answers."""
         times = HttpTimes()
         connector = aiohttp.TCPConnector(limit=0)
         with _no_garbage_collection():
@@ -89,7 +89,7 @@ class HttpLoad:
                         return answer.status
             except aiohttp.ClientError:
                 pass
-            # With the same key, asking again is safe: 504 and 503 say so.
+            # With the same key a retry is safe, as 504 and 503 say.
             times.asked_again += 1
             await asyncio.sleep(_ASK_AGAIN_S)
         return None

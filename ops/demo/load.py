@@ -1,4 +1,4 @@
-"""Owns the load of the demo over Kafka: shops that reserve, commit and release more than there is, from one seed."""
+"""Owns the load of the demo over Kafka: shops reserve, commit and release more than there is, from one seed."""
 
 import random
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from schemas import codec
 PREFIX = "demo:"
 WAREHOUSES = ("hull", "leeds", "york")
 SKUS = 400
-# Three warehouses of 60, and some 200 units asked for per SKU: towards the end stock is short, and never below 0.
+# 60 units in each of three warehouses, and some 200 units requested per SKU: towards the end stock is short.
 OPENING_UNITS = 60
 _OPEN_RESERVATIONS = 5_000
 _RESENT_SHARE = 0.01
@@ -18,22 +18,22 @@ _REMEMBERED = 1_000
 
 
 class Sent(NamedTuple):
-    """A command to send; `again` marks one that was sent before, as a shop does that saw no answer."""
+    """A command to send; `again` marks a repetition, as by a shop that got no answer."""
 
     step: Step
     again: bool
 
 
 def sku_of(number: int) -> str:
-    """Return the SKU of a number, of which there are `SKUS`."""
+    """Return the SKU of a number below `SKUS`."""
     return f"DEMO-{number:03d}"
 
 
 class DemoLoad:
-    """Makes commands without end; the same seed makes the same.
+    """Makes any number of commands; the same seed makes the same commands.
 
     Args:
-        seed: decides everything.
+        seed: determines all commands.
     """
 
     def __init__(self, seed: int) -> None:
@@ -43,13 +43,13 @@ class DemoLoad:
         self._lately: list[Step] = []
 
     def opening(self) -> Iterator[Sent]:
-        """Return the receipts that every SKU begins with."""
+        """Return the first receipts of every SKU."""
         for number in range(SKUS):
             for warehouse in WAREHOUSES:
                 yield Sent(self._receipt(sku_of(number), warehouse, OPENING_UNITS), again=False)
 
     def commands(self, count: int) -> Iterator[Sent]:
-        """Return that many commands more."""
+        """Return that many more commands."""
         for _ in range(count):
             if self._lately and self._random.random() < _RESENT_SHARE:
                 yield Sent(self._random.choice(self._lately), again=True)
@@ -63,7 +63,8 @@ class DemoLoad:
 
     def _command(self) -> Step:
         draw = self._random.random()
-        # Popular SKUs are asked for more: the square of an even draw falls on the first tenth three times as often.
+        # Popular SKUs are requested more often: the square of a uniform number is in the first tenth three times as
+        # often.
         sku = sku_of(int(self._random.random() ** 2 * SKUS))
         if draw < 0.55 or not self._held:  # noqa: PLR2004 - the shares of the mix
             return self._reserve(sku)
@@ -86,7 +87,7 @@ class DemoLoad:
         return self._step("reserve", sku, fields, asked=quantity)
 
     def _on_held(self, type_: str) -> Step:
-        # Some reservations were refused or are closed by now: the ledger has to refuse these commands rightly, too.
+        # Some reservations were refused or are closed by now: the ledger has to refuse these commands.
         index = self._random.randrange(len(self._held))
         sku, reservation_id = self._held[index]
         self._held[index] = self._held[-1]

@@ -1,4 +1,4 @@
-"""Owns the summary of the demo: the numbers one shows a colleague, and whether anything was off."""
+"""Owns the summary of the demo: its numbers, and whether anything went wrong."""
 
 from dataclasses import dataclass
 
@@ -15,12 +15,12 @@ class DemoReport:
 
     Args:
         tally: the count of all commands sent over Kafka.
-        burst_commands: how many of them were sent as fast as it goes.
+        burst_commands: how many of them were sent as fast as possible.
         burst_s: how long those took, to the last result.
         alone: the requests over HTTP while nothing else ran.
         calm: the requests over HTTP beside the load over Kafka, undisturbed.
         fault: the requests over HTTP around the kill.
-        served_again_s: from the kill until the killed worker's partitions were served again.
+        served_again_s: seconds from the kill until the killed worker's partitions were served again.
         audit: the verdict of the independent model.
     """
 
@@ -44,7 +44,7 @@ class DemoReport:
 
     @property
     def lost(self) -> int:
-        """Return how many commands and requests have no answer, by the count here or by the audit's."""
+        """Return how many commands and requests have no answer, by the counts here or by the audit."""
         return self.tally.unanswered + sum(times.unanswered for times in self._http) + self.audit.lost
 
     @property
@@ -54,7 +54,7 @@ class DemoReport:
 
     @property
     def ok(self) -> bool:
-        """Tell whether everything is as it has to be."""
+        """Return whether nothing was lost, doubled, oversold or different."""
         sound = self.audit.equal and self.audit.complete and self.audit.pending == 0 and self.tally.exactly_once
         return sound and not (self.lost or self.doubled or self.audit.oversold) and self.served_again_s is not None
 

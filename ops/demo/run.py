@@ -1,4 +1,4 @@
-"""Owns `holdfast demo`: everything on one machine, a load, a `kill -9` in the middle, an audit, and what came of it."""
+"""Owns `holdfast demo`: everything on one machine, a load, a `kill -9` in the middle, an audit, and a summary."""
 
 import asyncio
 import contextlib
@@ -49,16 +49,16 @@ def run_demo(*, keep: bool, seed: int, as_json: bool) -> int:
 
     Args:
         keep: whether to leave everything running after the summary, until Ctrl-C.
-        seed: what the load is made of.
+        seed: the seed of the load.
         as_json: whether to print the summary as JSON.
 
     Returns:
-        The exit code: 1 when anything was lost, doubled, oversold or not as the audit demands.
+        The exit code: 1 when anything was lost, doubled, oversold, or different in the audit.
 
     Raises:
-        CannotDo: something did not start, or nobody answered; the logs are kept.
+        CannotDo: something did not start or did not answer; the logs are kept.
     """
-    # SIGTERM as Ctrl-C: both leave through the `finally` below.
+    # SIGTERM acts like Ctrl-C: both leave through the `finally` below.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     home = Path(tempfile.mkdtemp(prefix="holdfast-demo-"))
     broker = Broker(home / "broker", say=say)
@@ -125,7 +125,7 @@ class _Demo:
         http, load = HttpLoad(running.url, self._seed), DemoLoad(self._seed)
         async with exchange(self._bootstrap, batch_bytes=BATCH_BYTES) as link, Drive(link, load) as drive:
             await drive.open()
-            say(f"{BURST_COMMANDS:,} commands as fast as it goes")
+            say(f"{BURST_COMMANDS:,} commands as fast as possible")
             burst_s = await drive.burst(BURST_COMMANDS)
             say(f"{KAFKA_PER_S:,} commands/s over Kafka and {HTTP_PER_S:.0f} requests/s over HTTP")
             fault = await drive.steady(http, FAULT_S, lambda: self._kill_and_restart(running, drive, held))
@@ -147,7 +147,7 @@ class _Demo:
         )
 
     async def _partitions_of(self, instance: str) -> list[int]:
-        """Wait until both workers have partitions; give those of one of them."""
+        """Wait until both workers have partitions, and return those of one of them."""
         deadline = time.monotonic() + READY_TIMEOUT_S
         async with connect(self._bootstrap) as cluster:
             while True:
@@ -163,11 +163,11 @@ class _Demo:
         say(f"kill -9 of the worker that holds partitions {held}, in the middle of it")
         await running.worker.kill()
         drive.watch(held)
-        # On the same disk: it takes the place of the killed one, and the other worker does not notice.
+        # On the same disk: it gets the killed worker's partitions, and the other worker is not affected.
         again = self._worker(running.services, "worker-1-again", "worker-1")
         began = time.monotonic()
         await again.start(READY_TIMEOUT_S)
-        say(f"another worker took over its place ({time.monotonic() - began:.1f} s)")
+        say(f"another worker took its place ({time.monotonic() - began:.1f} s)")
 
     async def _keep(self, running: _Running) -> None:
         say(f"everything stays up until Ctrl-C:\n  {running.url}/docs\n  {running.url}/metrics")

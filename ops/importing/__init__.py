@@ -1,1 +1,1 @@
-"""Imports: files of orders into commands, and what became of them."""
+"""Imports: they make commands from files and report the results."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class WriteOff(StrEnum):
-    """Why goods of a write-off are gone."""
+    """The reasons of a write-off."""
 
     SHRINKAGE = "shrinkage"
     DAMAGE = "damage"
@@ -37,23 +37,28 @@ def _encoding(text: str) -> str:
     try:
         "".encode(text)
     except LookupError:
-        raise typer.BadParameter(f"{text!r} is no encoding that Python knows, as `latin-1` is.") from None
+        raise typer.BadParameter(f"{text!r} is no encoding that Python knows; `latin-1` is one.") from None
     return text
 
 
 def _delimiter(text: str) -> str:
     text = "\t" if text == "tab" else text
     if len(text) != 1 or text in '"\r\n':
-        raise typer.BadParameter(f"{text!r} is not one character that may stand between fields.")
+        raise typer.BadParameter(f"{text!r} cannot separate fields; give one character, or `tab`.")
     return text
 
 
-CsvFile = Annotated[Path, typer.Argument(help="A CSV file with a header, or one packed with gzip (`.gz`).")]
+CsvFile = Annotated[Path, typer.Argument(help="A CSV file with a header, also compressed with gzip (`.gz`).")]
 ImportName = Annotated[
-    str | None, typer.Option(help="The import's name, the beginning of all its ids; else made of the file's content.")
+    str | None,
+    typer.Option(help="The import's name, with which all its ids begin; default: a digest of the file's content."),
 ]
-Encoding = Annotated[str, typer.Option(callback=_encoding, help="The file's encoding, as `latin-1`; default: UTF-8.")]
-Delimiter = Annotated[str, typer.Option(callback=_delimiter, help="The character between fields; `tab` for a tab.")]
+Encoding = Annotated[
+    str, typer.Option(callback=_encoding, help="The file's encoding, such as `latin-1`; default: UTF-8.")
+]
+Delimiter = Annotated[
+    str, typer.Option(callback=_delimiter, help="The character that separates fields; `tab` for a tab.")
+]
 
 
 def import_file(
@@ -61,32 +66,36 @@ def import_file(
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
     name: ImportName = None,
     warehouse: Annotated[str, typer.Option(help="Where goods are received, returned and written off.")] = "main",
-    opening_stock: Annotated[int, typer.Option(min=0, help="Units each SKU begins with.")] = 0,
-    replenish: Annotated[int, typer.Option(min=0, help="Units each SKU receives after a week of recorded time.")] = 0,
+    opening_stock: Annotated[int, typer.Option(min=0, help="Units that each SKU has at the start.")] = 0,
+    replenish: Annotated[int, typer.Option(min=0, help="Units for each SKU after each week of recorded time.")] = 0,
     speed: Annotated[
-        str, typer.Option(callback=_speed, metavar="max|FACTOR", help="As fast as it goes, or times the recorded time.")
+        str,
+        typer.Option(
+            callback=_speed,
+            metavar="max|FACTOR",
+            help="`max`, or a factor of the recorded pace.",
+        ),
     ] = "max",
-    max_lines: Annotated[int | None, typer.Option("--lines", min=1, help="Import only the first lines.")] = None,
+    max_lines: Annotated[int | None, typer.Option("--lines", min=1, help="Import only so many lines.")] = None,
     cancel_prefix: Annotated[str, typer.Option(help="How the order id of a cancellation begins.")] = "C",
     write_off_reason: Annotated[WriteOff, typer.Option(help="The reason of a write-off.")] = WriteOff.SHRINKAGE,
     order_column: Annotated[str, typer.Option(help="The column of order ids.")] = "order_id",
     sku_column: Annotated[str, typer.Option(help="The column of SKUs.")] = "sku",
     quantity_column: Annotated[str, typer.Option(help="The column of quantities.")] = "quantity",
-    time_column: Annotated[str, typer.Option(help="The column of times, as 2011-08-31 17:15:00.")] = "ordered_at",
+    time_column: Annotated[str, typer.Option(help="The column of times, such as 2011-08-31 17:15:00.")] = "ordered_at",
     country_column: Annotated[
-        str, typer.Option(help="The column of countries, the channels; may be empty.")
+        str, typer.Option(help="The column of countries, which become channels; may be empty.")
     ] = "country",
     encoding: Encoding = "utf-8-sig",
     delimiter: Delimiter = ",",
     timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="Seconds to wait without any result.")] = 60,
     as_json: Json = False,
 ) -> None:
-    """Run a file of order lines through the ledger, and say what became of them.
+    """Import a file of order lines as commands, and report the results.
 
     An order line reserves and commits; a cancellation returns stock; a negative quantity of any other order is written
-    off. Importing the same file again does nothing twice, so an import that broke off is simply started again; the
-    ledger remembers for 24 hours. The exit code is 1 when a line was no order line, or a command was not answered
-    exactly once.
+    off. Within 24 hours a second import of the same file changes nothing, so after an interruption just start it again.
+    The exit code is 1 when a line was no order line, or a command was not answered exactly once.
 
     Example: `holdfast import orders.csv.gz --opening-stock 1000 --replenish 200`
     """

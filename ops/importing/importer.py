@@ -1,4 +1,4 @@
-"""Owns `holdfast import`: a file of order lines goes through the ledger, and each command's result is counted."""
+"""Owns `holdfast import`: it sends the commands of a file of order lines and counts their results."""
 
 import asyncio
 import time
@@ -18,27 +18,27 @@ from ops.screen import progress, say
 from schemas.partitioner import partition_of
 from schemas.topics import COMMANDS
 
-# Commands without an answer: four times what a worker takes into a batch of every partition, and about 30 MB here.
+# How many commands may wait for an answer: four times a worker's batch of every partition, about 30 MB here.
 MAX_UNANSWERED = 100_000
 BATCH_BYTES = 256 * 1024
 _SHOWN_COMPLAINTS = 10
 _LINES_A_CHUNK = 200
-# At a recorded pace a command may wait this long for company in its batch.
+# At a recorded pace a command may wait this long in its batch for others.
 _PACE_STEP_S = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportPlan:
-    """What to import, and how.
+    """The settings of an import.
 
     Args:
         path: the file.
-        columns: which column holds what.
+        columns: the names of the columns.
         rules: how lines become commands.
         speed: how many times faster than recorded; None as fast as it goes.
         max_lines: how many lines to import; None all.
         timeout_s: how long to wait without any result before giving up.
-        encoding: of the file; one that Python knows.
+        encoding: the file's encoding, as Python names it.
         delimiter: the character between its fields.
     """
 
@@ -54,14 +54,14 @@ class ImportPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What every import has, whatever its lines mean.
+    """The settings that all imports have.
 
     Args:
         name: the import's name, the beginning of every id.
         speed: how many times faster than recorded; None as fast as it goes.
         max_lines: how many lines to import; None all.
         timeout_s: how long to wait without any result before giving up.
-        complaints: how many unusable lines are named; None all.
+        complaints: how many unusable lines to report; None for all.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportReport:
-    """What became of an import."""
+    """The counts of an import."""
 
     name: str
     lines: int
@@ -83,7 +83,7 @@ class ImportReport:
 
     @property
     def ok(self) -> bool:
-        """Tell whether every line was a command, and every command was answered exactly once."""
+        """Return whether every line became commands, and every command was answered exactly once."""
         return self.unusable_lines == 0 and self.tally.exactly_once
 
     def as_json(self) -> dict[str, object]:
@@ -113,15 +113,15 @@ async def import_orders(plan: ImportPlan, *, bootstrap: str) -> ImportReport:
     """Send a file's commands and wait for all their results.
 
     Args:
-        plan: what and how.
+        plan: the settings.
         bootstrap: `HOST:PORT,...` of the brokers.
 
     Returns:
         The count.
 
     Raises:
-        CannotDo: the file cannot be read, Kafka or the workers are away, or no result came for too long. Running the
-            same import again then goes on where it stopped, because what was applied is not applied again.
+        CannotDo: the file cannot be read, Kafka or the workers are away, or no result came for too long. Start the same
+            import again then: commands that were applied are not applied again.
     """
     with open_orders(plan.path, encoding=plan.encoding, delimiter=plan.delimiter) as orders:
         try:
@@ -134,10 +134,10 @@ async def import_orders(plan: ImportPlan, *, bootstrap: str) -> ImportReport:
 
 
 def no_column(file: OrderFile, error: MissingColumn) -> CannotDo:
-    """Make the error for a column that the file has not, with the option that names another."""
-    hint = ", or what stands between fields with `--delimiter`" if len(file.header) == 1 else ""
+    """Return the error for a missing column, with the option that names another one."""
+    hint = ", or name the separator of fields with `--delimiter`" if len(file.header) == 1 else ""
     option = f"--{error.role.replace('_', '-')}-column"
-    return CannotDo(f"{file.path}: {error}. Say which one to take with `{option}`{hint}.")
+    return CannotDo(f"{file.path}: {error}. Name the right one with `{option}`{hint}.")
 
 
 async def run_job(
@@ -147,9 +147,9 @@ async def run_job(
 
     Args:
         job: the import's name and pace.
-        file: its rows become commands.
-        steps_of: given a row's number (the first after the header is 1) and the row, returns its commands, or raises
-            `Unusable`.
+        file: the open file.
+        steps_of: returns the commands of a row, from its number (the first after the header is 1) and the row, or
+            raises `Unusable`.
         bootstrap: `HOST:PORT,...` of the brokers.
 
     Returns:
@@ -167,7 +167,7 @@ async def run_job(
 
 
 class _Import:
-    """One run: reads, sends, and counts what comes back."""
+    """One run: it reads rows, sends commands, and counts results."""
 
     def __init__(
         self,
@@ -193,7 +193,7 @@ class _Import:
     def _take(self, value: bytes) -> bool:
         if self._counting:
             return self._tally.receive_result(value) or self._fence.receive_result(value)
-        # Before the first fence a result may belong to an earlier run that was broken off; it still counts as progress.
+        # Before the first fence a result may belong to an earlier run; it still counts as progress.
         self._fence.receive_result(value)
         return True
 
@@ -213,7 +213,7 @@ class _Import:
                     await self._sender.flush()
                 await asyncio.sleep(wait_s)
             await self._sender.flush()
-            # When the fence is answered, every result has been read, and every second copy of one.
+            # When the fence is answered, all results have been read, second ones too.
             await self._pass_fence(follower, self._advice())
         return ImportReport(
             name=self._job.name,
@@ -243,7 +243,7 @@ class _Import:
             raise CannotDo(f"no result within {self._job.timeout_s:g} s; {self._advice()}.")
 
     def _chunks(self) -> Iterator[tuple[list[Step], float]]:
-        """Return commands that are due now, and the seconds to wait before the next are."""
+        """Yield the commands that are due now, and the seconds until the next are due."""
         steps: list[Step] = []
         for row in self._file.rows():
             if self._lines == self._job.max_lines:
@@ -278,7 +278,7 @@ class _Import:
 
 
 class _Pace:
-    """Holds sending back to a multiple of the recorded time."""
+    """Delays sending to a factor of the recorded pace."""
 
     def __init__(self, factor: float) -> None:
         self._factor = factor
@@ -286,7 +286,7 @@ class _Pace:
         self._first_at: int | None = None
 
     def ahead_s(self, at: int) -> float:
-        """Return how long it takes until a recorded time (ms) is reached; 0 when it is past."""
+        """Return the seconds until a recorded time (ms) is reached; 0 when it is past."""
         if self._first_at is None:
             self._first_at, self._began = at, time.monotonic()
         due_s = (at - self._first_at) / 1000 / self._factor

@@ -1,4 +1,4 @@
-"""Owns the file of an import: opening it, packed or not, its digest, and its rows with how far it is read."""
+"""Owns the file of an import: opening it, compressed or not, its digest, its rows, and how far it is read."""
 
 import contextlib
 import csv
@@ -17,13 +17,13 @@ DEFAULT_ENCODING, DEFAULT_DELIMITER = "utf-8-sig", ","  # UTF-8, with or without
 
 
 class OrderFile:
-    """A CSV file that is being read, row by row; use `open_orders`.
+    """An open CSV file, read row by row; made by `open_orders`.
 
-    Bytes that the encoding does not have are kept as lone surrogates: the line that holds them is refused, not the
-    whole file; but a header must be readable.
+    Bytes that are invalid in the encoding become lone surrogates, so only their line is refused and not the whole file.
+    The header must be valid.
 
     Raises:
-        CannotDo: the header is not of this encoding.
+        CannotDo: the header is invalid in this encoding.
     """
 
     def __init__(self, path: Path, raw: BinaryIO, content: BinaryIO, *, encoding: str, delimiter: str) -> None:
@@ -34,23 +34,25 @@ class OrderFile:
         self._reader = csv.reader(text, delimiter=delimiter)
         self.header: Sequence[str] = next(self._reader, [])
         if not _is_text("".join(self.header)):
-            raise CannotDo(f"{path}: its header is not {encoding}. Say what it is, as `--encoding latin-1`.")
+            raise CannotDo(
+                f"{path}: its header is not {encoding}. Name the file's encoding, such as `--encoding latin-1`."
+            )
 
     @property
     def position(self) -> int:
-        """Return how many of the file's bytes are read, of `size`."""
+        """Return how many of the file's `size` bytes are read."""
         return self._raw.tell()
 
     @property
     def line(self) -> int:
-        """Return the number of the file's line that was read last, the header's being 1."""
+        """Return the number of the last line read; the header is line 1."""
         return self._reader.line_num
 
     def rows(self) -> Iterator[list[str]]:
-        """Return the rows after the header; empty lines are none.
+        """Yield the rows after the header, without empty lines.
 
         Raises:
-            CannotDo: the file is no CSV, or is damaged.
+            CannotDo: the file is not CSV, or is damaged.
         """
         try:
             yield from (row for row in self._reader if row)
@@ -59,7 +61,7 @@ class OrderFile:
 
 
 def _is_text(text: str) -> bool:
-    """Tell whether a text holds no byte that its encoding does not have (they were kept as lone surrogates)."""
+    """Return whether a text has no lone surrogates, which stand for invalid bytes."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
@@ -71,11 +73,11 @@ def open_orders(
 
     Args:
         path: the file.
-        encoding: one that Python knows.
-        delimiter: the character between fields.
+        encoding: the file's encoding, as Python names it.
+        delimiter: the character that separates fields.
 
     Raises:
-        CannotDo: it cannot be read, or begins with no header.
+        CannotDo: it cannot be read, or has no header.
     """
     try:
         with path.open("rb") as raw:
@@ -92,7 +94,7 @@ def open_orders(
 
 
 def digest_of(path: Path) -> str:
-    """Return the beginning of the SHA-256 of a file's content, the same packed and unpacked.
+    """Return the beginning of the SHA-256 of a file's content, before compression.
 
     Raises:
         CannotDo: it cannot be read.

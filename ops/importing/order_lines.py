@@ -1,4 +1,4 @@
-"""Owns the reading of order lines: how a row of a CSV file becomes commands. Pure: no Kafka, no clock, no files.
+"""Owns how a row of order lines becomes commands. Pure: no Kafka, no clock, no files.
 
     an order line           -> reserve, then commit
     a cancellation          -> adjust, reason `return`, what came back
@@ -6,7 +6,7 @@
     a SKU's first line      -> before it, adjust, reason `receipt`: the opening stock
     a week of recorded time -> adjust, reason `receipt`, for every SKU seen so far: the replenishment
 
-Ids are made of the import's name and the line number alone, so the same file imported again repeats the same commands,
+Ids consist of the import's name and the line number alone, so importing the same file again repeats the same commands,
 and the ledger answers each from memory.
 """
 
@@ -22,7 +22,7 @@ from schemas.commands import MAX_QUANTITY
 
 WEEK_MS = 7 * 24 * 60 * 60 * 1000
 COMMIT_SUFFIX = ":commit"
-MAX_NAME = 24  # with a line number, an order id and what stands between, an id stays within 64 characters
+MAX_NAME = 24  # with a line number, an order id and separators, an id has at most 64 characters
 _MAX_IDENTIFIER = 64
 _MAX_PLACE = 32
 _MAX_SKU = 64
@@ -32,11 +32,11 @@ _NOT_PRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
 
 
 class Unusable(Exception):
-    """A line cannot become a command; the message says which field is wrong and how."""
+    """A line cannot become a command; the message says which field is wrong and why."""
 
 
 class MissingColumn(Exception):
-    """The file has no such column. Carries what it has; `role` is the field of `Columns` that named it."""
+    """The file has no such column. `role` is the field of `Columns` that names it."""
 
     def __init__(self, column: str, header: Sequence[str], role: str) -> None:
         self.column = column
@@ -45,7 +45,7 @@ class MissingColumn(Exception):
 
 
 class Step(NamedTuple):
-    """A command that is ready to be sent. `asked` is the quantity of a reserve, else 0; `at` the recorded time (ms)."""
+    """A command to send. `asked` is the quantity of a reserve, else 0; `at` is the recorded time (ms)."""
 
     sku: str
     command_id: str
@@ -56,7 +56,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Which column of the file holds what. `country` may be empty: then every line is of the default channel."""
+    """The names of the file's columns. `country` may be empty: then every line has the default channel."""
 
     order: str = "order_id"
     sku: str = "sku"
@@ -65,7 +65,7 @@ class Columns:
     country: str = "country"
 
     def picker(self, header: Sequence[str]) -> Callable[[Sequence[str]], "OrderLine"]:
-        """Make the function that picks an order line's fields out of a row.
+        """Return the function that picks an order line's fields from a row.
 
         Raises:
             MissingColumn: a column is not in the header.
@@ -86,7 +86,7 @@ class Columns:
 
 
 class OrderLine(NamedTuple):
-    """The fields of a row that matter, as they stand in the file."""
+    """The needed fields of a row, as in the file."""
 
     order_id: str
     sku: str
@@ -100,12 +100,12 @@ class Rules:
     """How lines become commands.
 
     Args:
-        name: the import's name, the beginning of every id.
-        warehouse: where goods arrive and are written off.
-        opening_stock: units each SKU begins with; 0 for none.
-        replenish: units each SKU receives after each week of recorded time; 0 for none.
-        cancel_prefix: how the order id of a cancellation begins.
-        write_off_reason: why goods of a write-off are gone.
+        name: the import's name, with which every id begins.
+        warehouse: the warehouse where goods arrive and are written off.
+        opening_stock: units that each SKU has at the start; 0 for none.
+        replenish: units that each SKU receives after each week of recorded time; 0 for none.
+        cancel_prefix: the beginning of a cancellation's order id.
+        write_off_reason: the reason of a write-off.
     """
 
     name: str
@@ -117,10 +117,10 @@ class Rules:
 
 
 def check_rules(rules: Rules) -> None:
-    """Check that the rules make commands that the ledger can read.
+    """Check that the rules make valid commands.
 
     Raises:
-        CannotDo: a setting cannot stand in a command.
+        CannotDo: a setting is not allowed in a command.
     """
     if not 1 <= len(rules.name) <= MAX_NAME or _NOT_IDENTIFIER.search(rules.name):
         raise CannotDo(f"the import's name must be 1 to {MAX_NAME} characters of [A-Za-z0-9._:-], not {rules.name!r}.")
@@ -131,7 +131,7 @@ def check_rules(rules: Rules) -> None:
 
 
 class Planner:
-    """Turns order lines into commands, in the order of the file. It remembers the SKUs it has seen and the week."""
+    """Makes commands from order lines, in the order of the file. It remembers the SKUs so far and the week."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
@@ -147,7 +147,7 @@ class Planner:
             line: its fields.
 
         Raises:
-            Unusable: the line cannot become a command; nothing is remembered of it.
+            Unusable: the line cannot become a command; nothing of it is remembered.
         """
         quantity, at, order_id = _quantity(line.quantity), time_of(line), identifier(line.order_id)
         if not is_sku(line.sku):
@@ -237,7 +237,7 @@ def _quantity(text: str) -> int:
 
 
 def is_sku(text: str) -> bool:
-    """Tell whether a text may be a SKU."""
+    """Return whether a text may be a SKU."""
     return 1 <= len(text) <= _MAX_SKU and _NOT_PRINTABLE.search(text) is None
 
 
@@ -260,7 +260,7 @@ def time_of(line: OrderLine) -> int:
 
 
 def identifier(text: str) -> str:
-    """Make an id of the contract of any text: what does not belong becomes a hyphen.
+    """Return a valid id for any text: other characters become hyphens.
 
     Raises:
         Unusable: the text is empty.
@@ -271,5 +271,5 @@ def identifier(text: str) -> str:
 
 
 def channel_of(text: str) -> str:
-    """Make a channel of any text, as `United Kingdom` -> `United-Kingdom`."""
+    """Return a valid channel for any text, such as `United-Kingdom` for `United Kingdom`."""
     return _NOT_PLACE.sub("-", text)[:_MAX_PLACE]

@@ -24,17 +24,17 @@ def import_stock_file(
     warehouse_column: Annotated[str, typer.Option(help="The column of warehouses.")] = "warehouse",
     on_hand_column: Annotated[str, typer.Option(help="The column of good units.")] = "on_hand",
     damaged_column: Annotated[str, typer.Option(help="The column of damaged units.")] = "damaged",
-    safety_stock_column: Annotated[str, typer.Option(help="The column of units kept back.")] = "safety_stock",
+    safety_stock_column: Annotated[str, typer.Option(help="The column of units that are kept back.")] = "safety_stock",
     encoding: Encoding = "utf-8-sig",
     delimiter: Delimiter = ",",
     timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="Seconds to wait without any result.")] = 60,
     as_json: Json = False,
 ) -> None:
-    """Set stock to what a file says was counted: SKU, warehouse, and quantities on_hand, damaged, safety_stock.
+    """Set stock to the counts of a file: SKU, warehouse, and quantities on_hand, damaged, safety_stock.
 
-    Each quantity is an `adjust` to an absolute count; an empty cell leaves its bucket as it is. An import that broke
-    off is simply started again: within 24 hours nothing is done twice. The exit code is 1 when a line could not be
-    used, or a command was refused or not answered exactly once.
+    Each quantity becomes an `adjust` to an absolute count; an empty cell leaves its bucket unchanged. After an
+    interruption just start the import again: within 24 hours nothing is applied twice. The exit code is 1 when a line
+    could not be used, or a command was refused or not answered exactly once.
 
     Example: `holdfast import-stock stock.csv --delimiter ';'`
     """

@@ -1,4 +1,4 @@
-"""Owns `holdfast import-stock`: a file of counted stock goes through the ledger, and each result is counted."""
+"""Owns `holdfast import-stock`: it sends the counts of a file as commands and counts their results."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -13,15 +13,15 @@ from schemas.commands import AdjustReason, Bucket
 
 @dataclass(frozen=True, kw_only=True)
 class StockPlan:
-    """What to import, and how.
+    """The settings of an import.
 
     Args:
         path: the file.
-        name: the import's name, the beginning of every id.
+        name: the import's name, with which every id begins.
         reason: the reason of each adjust.
-        columns: which column holds what.
-        delimiter: what separates the fields of a line.
-        encoding: how the file's text is encoded, as Python names it.
+        columns: the names of the columns.
+        delimiter: the character that separates fields.
+        encoding: the file's encoding, as Python names it.
         timeout_s: how long to wait without any result before giving up.
     """
 
@@ -36,14 +36,14 @@ class StockPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class StockReport:
-    """What became of an import of counted stock. `units` are those that the usable lines give, by bucket."""
+    """The counts of an import of counted stock. `units` are the sums of the usable lines, by bucket."""
 
     sent: ImportReport
     units: Counter[Bucket]
 
     @property
     def ok(self) -> bool:
-        """Tell whether every line was used and every count was accepted, and answered exactly once."""
+        """Return whether every line was used, and every count was accepted and answered exactly once."""
         return self.sent.ok and not self.sent.tally.refused
 
     def as_json(self) -> dict[str, object]:
@@ -69,15 +69,15 @@ async def import_stock(plan: StockPlan, *, bootstrap: str) -> StockReport:
     """Send a file's counts and wait for all their results.
 
     Args:
-        plan: what and how.
+        plan: the settings.
         bootstrap: `HOST:PORT,...` of the brokers.
 
     Returns:
-        The count of results, and the sums.
+        The counts of the results, and the sums.
 
     Raises:
-        CannotDo: the file cannot be read, Kafka or the workers are away, or no result came for too long. Running the
-            same import again then goes on where it stopped, because what was applied is not applied again.
+        CannotDo: the file cannot be read, Kafka or the workers are away, or no result came for too long. Start the same
+            import again then: commands that were applied are not applied again.
     """
     with open_orders(plan.path, delimiter=plan.delimiter, encoding=plan.encoding) as file:
         try:

@@ -1,7 +1,7 @@
-"""Owns the reading of counted stock: how a row of a CSV file becomes commands. Pure: no Kafka, no clock, no files.
+"""Owns how a row of counted stock becomes commands. Pure: no Kafka, no clock, no files.
 
-Each quantity that a line gives is one `adjust` to an absolute `count`; an empty cell gives none. The ids are
-`NAME:LINE:BUCKET`, so the same file imported again repeats the same commands.
+Each quantity of a row becomes one `adjust` to an absolute `count`; an empty cell gives none. Ids are `NAME:ROW:BUCKET`,
+so importing the same file again repeats the same commands.
 """
 
 from collections import Counter
@@ -20,9 +20,9 @@ _FIRST_SURROGATE, _LAST_SURROGATE = "\ud800", "\udfff"
 
 @dataclass(frozen=True, kw_only=True)
 class StockColumns:
-    """Which column of the file holds what. Capitals and spaces around a name do not matter.
+    """The names of the file's columns, in capitals or not; spaces around a name are ignored.
 
-    Of the quantities a file needs one at least; a column that the file has not leaves its bucket as it is.
+    A file needs at least one of the quantities; a missing column leaves its bucket unchanged.
     """
 
     sku: str = "sku"
@@ -33,12 +33,12 @@ class StockColumns:
 
 
 class StockPlanner:
-    """Turns lines of counted stock into commands. It remembers which stock rows it has seen.
+    """Makes commands from rows of counted stock. It remembers the stock rows so far.
 
     Args:
-        name: the import's name, the beginning of every id.
+        name: the import's name, with which every id begins.
         reason: the reason of each adjust.
-        columns: which column holds what.
+        columns: the names of the columns.
         header: the file's first line.
 
     Raises:
@@ -67,11 +67,11 @@ class StockPlanner:
         """Return the commands of a line.
 
         Args:
-            number: the line's number; the first after the header is 1.
+            number: the row's number; the first after the header is 1.
             row: its fields.
 
         Raises:
-            Unusable: the line cannot become commands; none of its quantities is used, and nothing is remembered of it.
+            Unusable: the row cannot become commands; none of its quantities is used, and nothing of it is remembered.
         """
         if len(row) != self._width:
             raise Unusable(f"it has {len(row)} fields, not {self._width}")
@@ -99,7 +99,7 @@ class StockPlanner:
         try:
             codec.decode_command(value)
         except codec.Unreadable:
-            # The other fields are checked or our own.
+            # All other fields were checked or made here.
             raise Unusable(f"warehouse {warehouse!r} is not 1 to 32 characters of [A-Za-z0-9._-]") from None
         return Step(sku, command_id, 0, 0, value)
 
@@ -126,18 +126,18 @@ def _check_sku(sku: str) -> None:
     if any(_FIRST_SURROGATE <= character <= _LAST_SURROGATE for character in sku):
         shown = sku.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         raise Unusable(
-            f"sku {shown!r} holds bytes that are no UTF-8; name the file's encoding, as `--encoding latin-1`"
+            f"sku {shown!r} holds bytes that are not UTF-8; name the file's encoding, such as `--encoding latin-1`"
         )
     if not is_sku(sku):
         raise Unusable(f"sku {sku!r} is not 1 to 64 characters without control characters")
 
 
 def _count(bucket: str, text: str) -> int:
-    # Python would read `1_000` and digits of other scripts, too: a person who writes them means something else.
+    # Python would also accept `1_000` and digits of other scripts, which may mean something else.
     if not (text.isascii() and text.removeprefix("-").isdigit()):
         raise Unusable(f"{bucket} {text[:40]!r} is no whole number")
     if text.startswith("-") and text.strip("-0"):
-        raise Unusable(f"{bucket} {text[:40]} is below 0: a count never is")
+        raise Unusable(f"{bucket} {text[:40]} is below 0; a count cannot be")
     digits = text.lstrip("-0") or "0"
     if len(digits) > len(str(MAX_QUANTITY)) or int(digits) > MAX_QUANTITY:
         raise Unusable(f"{bucket} {text[:40]} is more than {MAX_QUANTITY:,}")

@@ -1,4 +1,4 @@
-"""Owns the count of an import: what was sent, what became of it, and whether each command was answered exactly once."""
+"""Owns the counts of an import: commands, results, and whether each command was answered exactly once."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ import msgspec
 from ops.importing.order_lines import COMMIT_SUFFIX, Step
 from schemas.codes import NOT_REMEMBERED, Code
 
-# So many refused commands are kept by their ids.
+# How many refused commands are kept with their ids.
 _NAMED = 10
 
 
@@ -27,14 +27,14 @@ _decode = msgspec.json.Decoder(ResultFields).decode
 
 @dataclass(kw_only=True)
 class Tally:
-    """Counts commands on their way out and results on their way in.
+    """Counts the commands that are sent and the results that come.
 
-    `follow_on` are commits refused because their reserve was refused just before. `replayed` are answers from memory:
-    the command had been applied before, by an earlier run of the same import. `first_refused` are the ids of the first
-    refused commands, with their codes.
+    `follow_on` counts commits that were refused because their reserve was refused. `replayed` counts answers from
+    memory: an earlier run of the same import had sent the command. `first_refused` has the ids of the first refused
+    commands, with their codes.
 
     Args:
-        prefix: how the ids of this import's commands begin; other results are somebody else's.
+        prefix: the beginning of this import's ids; other results belong to other callers.
     """
 
     prefix: str
@@ -60,29 +60,29 @@ class Tally:
 
     @property
     def fill_rate(self) -> float | None:
-        """Return the share of the units asked for that were allocated; None when none were."""
+        """Return the share of the requested units that were allocated; None when no units were requested."""
         return self.units_allocated / self.units_asked if self.units_asked else None
 
     @property
     def exactly_once(self) -> bool:
-        """Tell whether every command was answered, once, and none was refused for what no shop can mean."""
+        """Return whether every command was answered once, and none was refused as invalid."""
         unsound = sum(self.refused[code] for code in NOT_REMEMBERED)
         return not self.unanswered and not self.doubled and not unsound
 
     def sent(self, steps: Iterable[Step]) -> None:
-        """Count commands that are about to be sent."""
+        """Count commands before they are sent."""
         for step in steps:
             self.commands += 1
             self.units_asked += step.asked
             self._open[step.command_id] = step.asked
 
     def sent_twice(self, command_id: str) -> None:
-        """Count a command that is sent once more on purpose: its second answer has to come from memory."""
+        """Count a command that is repeated on purpose: its second answer must come from memory."""
         self.sent_again += 1
         self._again[command_id] += 1
 
     def receive_result(self, value: bytes) -> bool:
-        """Count a result. Tells whether it belongs to this import."""
+        """Count a result, and return whether it belongs to this import."""
         outcome = _decode(value)
         command_id = outcome.command_id
         if command_id is None or not command_id.startswith(self.prefix):
@@ -110,7 +110,7 @@ class Tally:
         if asked:
             self._refused_reserves.add(command_id)
         reserve_id = command_id.removesuffix(COMMIT_SUFFIX)
-        # A partition answers in order, so a reserve's answer is always here before its commit's.
+        # A partition answers in order, so a reserve's answer always comes before its commit's.
         if code is Code.UNKNOWN_RESERVATION and reserve_id != command_id and reserve_id in self._refused_reserves:
             self._refused_reserves.discard(reserve_id)
             self.follow_on += 1

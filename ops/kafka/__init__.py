@@ -1,1 +1,1 @@
-"""The Kafka that Holdfast brings along, its topics, and what `doctor` finds out about a cluster."""
+"""The embedded Kafka, the topics, and the checks of `doctor`."""

@@ -25,10 +25,10 @@ ms of a new broker per command at 20, 50 and 200 commands/s: 20.5, 11.6 and 6.1 
 with these; it starts as fast. After a minute under load the defaults are better by a fifth. See ADR 0010.
 """
 
-# `broker.session.timeout.ms`: after a kill the controller takes the node back only once the session of its former life
-# is over; the default of 9 s makes a restart take 11 s.
-# `add.partitions.to.txn.retry.backoff.ms`: a transaction that follows another at once waits in the broker until the
-# markers of the first are written, in steps of this; the default of 20 ms costs 20 ms a transaction.
+# `broker.session.timeout.ms`: after a kill the controller accepts the node only when its old session is over; with the
+# default of 9 s a restart takes 11 s. `add.partitions.to.txn.retry.backoff.ms`: a transaction that follows another at
+# once waits in the broker until the markers of the first are written, in steps of this; the default of 20 ms costs 20
+# ms a transaction.
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -59,17 +59,17 @@ def _say_nothing(_line: str) -> None:
 
 
 class Broker:
-    """One Kafka node. It may be stopped or killed and started again on the same data, at the same address.
+    """One Kafka node. It may be stopped or killed, and started again on the same data at the same address.
 
     Args:
-        data_dir: holds the node's log and configuration; made when missing.
-        port: where clients connect; None takes the port of the last start, or a free one.
-        host: the address to bind and to tell clients.
+        data_dir: the directory of the node's log and configuration; made when missing.
+        port: the port for clients; None takes the port of the last start, or a free one.
+        host: the address to listen on, which clients are told.
         runtime: Java and jars; None prepares them (and downloads them the first time).
-        say: told one line per step that takes long.
+        say: called with a line for each step that takes long.
         java_flags: further flags for the Java process; without any, both of its compilers work as they do by default.
-        properties: broker properties beside or instead of those above; `{host}`, `{port}` and `{controller_port}` in a
-            value stand for those of this node.
+        properties: further broker properties, which replace those above; `{host}`, `{port}` and `{controller_port}` in
+            a value are replaced by this node's.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Broker:
 
     @property
     def bootstrap(self) -> str:
-        """Return `HOST:PORT` for clients; known once the broker was started."""
+        """Return `HOST:PORT` for clients; known once the broker is started."""
         return f"{self._host}:{self._port}"
 
     @property
@@ -106,16 +106,16 @@ class Broker:
 
     @property
     def log_file(self) -> Path:
-        """Return the file that collects what Kafka logs."""
+        """Return the file of Kafka's log messages."""
         return self._home / "kafka.log"
 
     def start(self) -> None:
-        """Start the node and wait until it serves: it, and no other Kafka that took its port meanwhile.
+        """Start the node and wait until it serves. Another Kafka at its port does not count.
 
-        Call it from the thread that lives as long as the broker: Linux ends the child with the thread that started it.
+        Call it from a thread that lives as long as the broker: Linux ends the child with the thread that started it.
 
         Raises:
-            RuntimeError: the directory or the port is another process's, or it did not come up; says which.
+            RuntimeError: the directory or the port belongs to another process, or the node did not start; says which.
         """
         runtime = self._runtime = self._runtime or prepare(self._say, _record_aot_cache)
         self._home.mkdir(parents=True, exist_ok=True)
@@ -145,7 +145,7 @@ class Broker:
         self._wait_until_ready()
 
     def _take_directory(self) -> None:
-        """Refuse a directory that another broker runs on, or that a worker keeps its store in."""
+        """Refuse a directory of a running broker or of a worker."""
         if (self._home / "instance-id").exists():
             raise RuntimeError(f"{self._home} is a worker's; give the broker a --data-dir of its own.")
         if self._lock is not None:
@@ -170,7 +170,7 @@ class Broker:
             self._port = int(last) or free_port()
         controller = int(before.get("controller.quorum.voters", ":0").rsplit(":", 1)[1]) or free_port()
         values = {"host": self._host, "port": self._port, "controller_port": controller, "logs": self._home / "logs"}
-        # Of two lines with one name, Java takes the last.
+        # Of two lines with the same name, Java uses the last.
         more = "".join(f"{name}={value}\n" for name, value in self._properties.items())
         properties.write_text((_PROPERTIES + more).format(**values))
         return properties
@@ -193,7 +193,7 @@ class Broker:
             time.sleep(0.02)
 
     def _cluster(self) -> str:
-        """Return the id of the cluster whose node this data directory is."""
+        """Return the cluster id of this data directory."""
         lines = (self._home / "logs" / "meta.properties").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines if "=" in line).get("cluster.id", "")
 
@@ -210,7 +210,7 @@ class Broker:
         self._end(signal.SIGTERM, timeout_s)
 
     def kill(self) -> None:
-        """End the node at once, as a crash would (SIGKILL)."""
+        """End the node at once, like a crash (SIGKILL)."""
         self._end(signal.SIGKILL, 10.0)
 
     def _end(self, sign: signal.Signals, timeout_s: float) -> None:
@@ -234,10 +234,10 @@ class Broker:
 
 
 def _check_free(host: str, port: int) -> None:
-    """Refuse a port that something listens on: what answers there would be taken for the broker that starts."""
+    """Refuse a port that another process listens on: it might be mistaken for the starting broker."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the last start may linger
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the last start may still exist
         try:
             probe.bind((host, port))
         except OSError as error:
@@ -245,7 +245,7 @@ def _check_free(host: str, port: int) -> None:
 
 
 def free_port() -> int:
-    """Find a TCP port that nothing listens on at the moment."""
+    """Return a TCP port that nothing listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -253,14 +253,14 @@ def free_port() -> int:
 
 
 def _record_aot_cache(runtime: KafkaRuntime) -> None:
-    """Run a broker once, so that Java records what later starts need not do again."""
+    """Run a broker once to record Java's ahead-of-time cache for later starts."""
     unfinished = runtime.aot_cache.with_suffix(".unfinished")
     folder = Path(tempfile.mkdtemp(prefix="holdfast-aot-"))
     try:
         broker = Broker(folder, runtime=runtime, java_flags=(f"-XX:AOTCacheOutput={unfinished}",))
         broker.start()
         broker.stop(timeout_s=60)
-        # Without it the broker only starts more slowly, so a Java that cannot record one is no reason to stop.
+        # Without it the broker only starts more slowly, so a failure here is no error.
         if unfinished.exists():
             unfinished.rename(runtime.aot_cache)
     finally:

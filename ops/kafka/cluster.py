@@ -1,4 +1,4 @@
-"""Owns the questions put to a cluster: topics and their configuration, features, offsets, the workers' group."""
+"""Owns the questions to a cluster: topics and their configuration, features, offsets, the workers' group."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ _COORDINATOR_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class TopicState:
-    """A topic as the cluster has it; `configs` holds the settings that were asked for."""
+    """The state of a topic; `configs` has the requested settings."""
 
     partitions: int
     configs: dict[str, str]
@@ -30,7 +30,7 @@ class TopicState:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupState:
-    """The workers' group: its state, which member holds which partitions, and the positions it has written down."""
+    """The workers' group: its state, the partitions of each member, and the stored positions."""
 
     state: str
     members: dict[str, list[int]] = field(default_factory=dict)
@@ -51,10 +51,10 @@ class Cluster:
         return {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
 
     async def topics(self, wanted: dict[str, dict[str, str]]) -> dict[str, TopicState]:
-        """Return the state of those wanted topics that exist.
+        """Return the state of the wanted topics that exist.
 
         Args:
-            wanted: topic -> configuration; the names of its settings are the ones looked up.
+            wanted: topic -> configuration; its setting names are looked up.
         """
         counts = await self.partition_counts()
         found = [name for name in wanted if name in counts]
@@ -85,7 +85,7 @@ class Cluster:
         return await find_open(self._client, [TopicPartition(topic, partition) for partition in partitions])
 
     async def group(self, name: str, topic: str) -> GroupState:
-        """Return the state of a consumer group, as far as it concerns one topic."""
+        """Return the state of a consumer group for one topic."""
         coordinator = await self._coordinator(name)
         answers = await self._admin.describe_consumer_groups([name], coordinator)
         described = answers[0].groups[0]
@@ -101,7 +101,7 @@ class Cluster:
         )
 
     async def _coordinator(self, group: str) -> int:
-        # A fresh cluster makes its topic of group offsets when it is first asked for a coordinator.
+        # A new cluster makes its topic of group offsets when it is first asked for a coordinator.
         deadline = time.monotonic() + _COORDINATOR_TIMEOUT_S
         while True:
             try:
@@ -124,7 +124,7 @@ def _member(entry: Any, topic: str) -> tuple[str, list[int]]:
 
 @contextlib.asynccontextmanager
 async def connect(bootstrap: str) -> AsyncIterator[Cluster]:
-    """Connect to a cluster for the time of the block.
+    """Connect to a cluster during the block.
 
     Raises:
         CannotDo: no Kafka answers.

@@ -1,4 +1,4 @@
-"""Owns `holdfast doctor`: checks of everything the service stands on, each with what to do when it fails."""
+"""Owns `holdfast doctor`: checks of everything that the service depends on, with a remedy for each failure."""
 
 import os
 import tempfile
@@ -16,15 +16,15 @@ from ops.screen import print_json, print_table, say
 from schemas.topics import COMMANDS, GROUP, TOPICS
 
 NEEDED_TRANSACTION_VERSION = 2
-# A million commands are half a minute of one worker's time: less may well be a load that just came in.
+# A million commands take one worker half a minute; a smaller lag may be a load that has just come.
 MAX_LAG = 1_000_000
-# A producer with transactions has one open for moments; behind one that stays open, its partition stands still.
+# A transaction is usually open for moments; while one stays open, its partition stands still.
 MAX_OPEN_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that was looked at. `data` holds for programs what `found` says to people."""
+    """One check. `found` is its result for people, `data` for programs."""
 
     name: str
     ok: bool
@@ -59,7 +59,7 @@ async def doctor(*, bootstrap: str, partitions: int, data_dir: Path, as_json: bo
 
 
 async def check_cluster(cluster: Cluster, partitions: int) -> list[Check]:
-    """Check what a running Kafka says of itself, of the topics and of the workers."""
+    """Check a running Kafka, its topics and its workers."""
     states = await cluster.topics(TOPICS)
     checks = [check_features(await cluster.features())]
     checks.extend(check_topic(name, states.get(name), partitions) for name in TOPICS)
@@ -72,7 +72,7 @@ async def check_cluster(cluster: Cluster, partitions: int) -> list[Check]:
 
 
 def check_data_dir(data_dir: Path) -> Check:
-    """Check that this process may write where it keeps its data, without making anything that stays."""
+    """Check that the data directory can be written, without leaving anything there."""
     nearest = next(folder for folder in (data_dir.absolute(), *data_dir.absolute().parents) if folder.exists())
     try:
         with tempfile.NamedTemporaryFile(dir=nearest, prefix=".holdfast-doctor-"):
@@ -89,7 +89,7 @@ def check_data_dir(data_dir: Path) -> Check:
 
 
 def check_runtime() -> Check:
-    """Check the Kafka that `holdfast broker` and `holdfast demo` start. It need not be there yet."""
+    """Check the Kafka that `holdfast broker` and `holdfast demo` start. It may not be downloaded yet."""
     home = cache_dir() / f"kafka-{KAFKA_VERSION}"
     if is_fetched():
         return Check(name="embedded Kafka", ok=True, found=f"Kafka {KAFKA_VERSION} is in {home}")
@@ -105,7 +105,7 @@ def check_runtime() -> Check:
 
 
 def check_features(features: dict[str, int]) -> Check:
-    """Check that the cluster speaks the transactions the ledger is written for (KIP-890)."""
+    """Check that the cluster has transactions version 2 (KIP-890)."""
     level = features.get("transaction.version", 0)
     upgrade = f"kafka-features.sh upgrade --feature transaction.version={NEEDED_TRANSACTION_VERSION}"
     return Check(
@@ -139,10 +139,10 @@ def check_topic(name: str, state: TopicState | None, partitions: int) -> Check:
 
 
 def check_group(group: GroupState, ends: dict[int, int]) -> Iterator[Check]:
-    """Check that every partition has a worker, and that none lies far behind.
+    """Check that every partition has a worker, and that none is far behind.
 
-    The lag is what the group's offsets say. Workers write those down now and then, so a busy partition looks further
-    behind than it is.
+    The lag comes from the group's offsets. Workers store these now and then, so a busy partition looks further behind
+    than it is.
     """
     held = sorted(partition for partitions in group.members.values() for partition in partitions)
     orphans = sorted(set(ends) - set(held))
@@ -166,10 +166,10 @@ def check_group(group: GroupState, ends: dict[int, int]) -> Iterator[Check]:
 
 
 def check_open_transactions(found: list[OpenTransaction], *, now_ms: int) -> Check:
-    """Check that no transaction is open on the commands for long: workers see nothing behind its first record.
+    """Check that no transaction is open on the commands for long: workers see no command behind its first record.
 
     Args:
-        found: the open ones.
+        found: the open transactions.
         now_ms: the time, in ms since 1970.
     """
     wrong = [it for it in found if it.is_hanging or now_ms - it.since_ms > MAX_OPEN_S * 1000]

@@ -1,4 +1,4 @@
-"""Owns `holdfast broker`: the embedded Kafka in the foreground, until a signal or its own end."""
+"""Owns `holdfast broker`: the embedded Kafka in the foreground, until a signal or until Kafka ends."""
 
 import signal
 import time
@@ -17,7 +17,7 @@ class _Stop(Exception):
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
-    # One signal is enough: another must not break off the clean stop that this one began.
+    # A second signal must not interrupt the clean stop that the first one began.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     raise _Stop
@@ -27,7 +27,7 @@ def serve_broker(*, data_dir: Path, host: str, port: int) -> int:
     """Run the broker until SIGTERM or SIGINT.
 
     Args:
-        data_dir: where its log is kept.
+        data_dir: the broker's directory.
         host: the address to listen on.
         port: the port to listen on; 0 takes a free one.
 

@@ -1,4 +1,4 @@
-"""Owns the question which transactions are open on some partitions, and whose they are (KIP-664)."""
+"""Owns the search for open transactions on partitions, and for their producers (KIP-664)."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -28,14 +28,14 @@ class OpenTransaction:
     """A transaction that is open on a partition; times in ms since 1970.
 
     Args:
-        partition: where.
+        partition: the partition.
         first_offset: its first record there.
-        producer_id: who writes it.
+        producer_id: its producer.
         epoch: the producer's epoch.
-        since_ms: when it began; if its coordinator does not know it, when its producer wrote the last record there.
+        since_ms: when it began; if no coordinator knows it, when its producer wrote the last record there.
         transactional_id: the producer's; None when no coordinator knows the producer.
-        state: its coordinator's word for the id.
-        timeout_ms: how long after its beginning its coordinator aborts it; 0 when none does.
+        state: its coordinator's name of the id's state.
+        timeout_ms: how long after its begin its coordinator aborts it; 0 when none does.
     """
 
     partition: int
@@ -49,12 +49,12 @@ class OpenTransaction:
 
     @property
     def is_hanging(self) -> bool:
-        """Return whether no coordinator will end it."""
+        """Return whether no coordinator will ever end it."""
         return self.timeout_ms == 0
 
 
 async def find_open(client: AIOKafkaClient, places: Collection[TopicPartition]) -> list[OpenTransaction]:
-    """Find the transactions that are open on partitions, in the order of the partitions.
+    """Return the open transactions on partitions, in the order of the partitions.
 
     Args:
         client: a connected client.
@@ -67,8 +67,8 @@ async def find_open(client: AIOKafkaClient, places: Collection[TopicPartition]) 
     if not first:
         return []
     owners = await _owners(client, {it.producer_id for _, it in first})
-    # A second look, after the coordinators' state: a partition still open now did not get the marker of a transaction
-    # that was over then.
+    # Asked again after the coordinators: if a transaction was complete then and is still open here, its marker is
+    # missing.
     second = {
         (place, it.producer_id, it.open_from) for place, it in await _writers(client, {place for place, _ in first})
     }
@@ -85,7 +85,7 @@ async def find_open(client: AIOKafkaClient, places: Collection[TopicPartition]) 
 async def _writers(
     client: AIOKafkaClient, places: Collection[TopicPartition]
 ) -> list[tuple[TopicPartition, DescribedProducer]]:
-    """Return the producers that have a transaction open on partitions, and on which."""
+    """Return the producers with an open transaction, and its partitions."""
     found = []
     for leader, led in (await by_leader(client, places)).items():
         question = DescribeProducers([TopicPartitions(topic, [number]) for topic, number in led])
@@ -100,7 +100,7 @@ async def _writers(
 
 
 async def _owners(client: AIOKafkaClient, producer_ids: set[int]) -> dict[int, DescribedTransaction]:
-    """Ask every broker, as each coordinates some transactional ids, for those of some producers."""
+    """Return the transactional ids of some producers. Every broker is asked, because each coordinates some ids."""
     owners: dict[int, DescribedTransaction] = {}
     for broker in client.cluster.brokers():
         listed: ListTransactionsResponse = await client.send(broker.nodeId, ListTransactions([], sorted(producer_ids)))
@@ -109,7 +109,7 @@ async def _owners(client: AIOKafkaClient, producer_ids: set[int]) -> dict[int, D
         names = [it.transactional_id for it in listed.transactions]
         if names:
             described: DescribeTransactionsResponse = await client.send(broker.nodeId, DescribeTransactions(names))
-            # An id that was forgotten in the meantime has an error; its transaction is over.
+            # An id that was forgotten in the meantime gives an error; its transaction is over.
             owners |= {it.producer_id: it for it in described.transactions if not it.error_code}
     return owners
 

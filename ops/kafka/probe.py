@@ -1,4 +1,4 @@
-"""Owns the smallest question to a Kafka that starts: which cluster answers at an address."""
+"""Owns the smallest request to a starting Kafka: which cluster answers at an address."""
 
 import contextlib
 import socket
@@ -21,9 +21,9 @@ def cluster_at(host: str, port: int) -> str | None:
         port: the port.
 
     Returns:
-        The id, which is empty when the broker knows none yet; None when nothing answers, or something that is no Kafka.
+        The id, empty when the broker does not know it yet; None when no Kafka answers.
     """
-    # Broken off answers, and those of something that is no Kafka, end in one of these.
+    # Incomplete answers, and answers of other programs, raise one of these.
     with contextlib.suppress(OSError, EOFError, struct.error, UnicodeDecodeError):
         return _cluster_in(_ask(host, port))
     return None

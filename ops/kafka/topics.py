@@ -21,20 +21,20 @@ async def ensure_topics(
     timeout_s: float = 15.0,
     waiting: Callable[[], None] | None = None,
 ) -> list[str]:
-    """Create the topics that are missing, and check that all have the same partition count.
+    """Make the missing topics, and check that all have the same partition count.
 
     Args:
         bootstrap: `HOST:PORT,...` of the brokers.
         partitions: the count for every topic.
         replication: copies of each partition; -1 takes the broker's default.
-        timeout_s: how long to wait for the broker and for the topics to be known.
-        waiting: called once when no broker answers at first.
+        timeout_s: how long to wait for the broker, and until it shows the topics.
+        waiting: called once if no broker answers at first.
 
     Returns:
         The names of the topics that were made.
 
     Raises:
-        RuntimeError: a topic has another partition count, or takes less than a transaction may write; with what to do.
+        RuntimeError: a topic has another partition count or a wrong setting; says what to do.
         aiokafka.errors.KafkaConnectionError: no broker answered in time.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
@@ -56,7 +56,9 @@ async def ensure_topics(
 
 def _new_topic(name: str, partitions: int, replication: int) -> NewTopic:
     topic = NewTopic(name, num_partitions=partitions, replication_factor=1, topic_configs=TOPICS[name])
-    topic.replication_factor = replication  # its constructor refuses -1, the broker's default; the protocol does not
+    topic.replication_factor = (
+        replication  # its constructor refuses -1, which the protocol allows for the broker's default
+    )
     return topic
 
 
@@ -96,7 +98,7 @@ async def _await_counts(admin: AIOKafkaAdminClient, partitions: int, timeout_s: 
 
 
 async def _check_configs(admin: AIOKafkaAdminClient) -> None:
-    """Refuse topics that were made by hand in a way that would stop a partition, or make two runs of a log differ."""
+    """Refuse topics with settings that would stop a partition, or give two replays of a log different results."""
     resources = [ConfigResource(ConfigResourceType.TOPIC, name, configs=dict.fromkeys(_CHECKED)) for name in TOPICS]
     for answer in await admin.describe_configs(resources):
         for _, _, _, name, entries in answer.resources:

@@ -102,7 +102,7 @@ def test_a_moment_that_is_none_is_refused(holdfast, nowhere):
 
 def test_a_checkpoint_is_of_no_use_for_the_present(holdfast, nowhere, tmp_path):
     result = holdfast("stock", "S", "--checkpoint", tmp_path, "--bootstrap", nowhere)
-    assert (result.exit_code, "--checkpoint goes with --at" in result.stderr) == (2, True)
+    assert (result.exit_code, "--checkpoint needs --at" in result.stderr) == (2, True)
 
 
 def test_a_page_that_cannot_be_written_is_said_before_the_audit(holdfast, nowhere, tmp_path):

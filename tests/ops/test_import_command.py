@@ -116,8 +116,8 @@ def test_recorded_time_is_kept_by_a_factor(holdfast, answering, sample, name):
     [
         (("--sku-column", "article"), "no column 'article'; the file has order_id"),
         (("--time-column", "when"), "with `--time-column`"),
-        (("--delimiter", ";"), "what stands between fields with `--delimiter`"),
-        (("--delimiter", "ab"), "is not one character"),
+        (("--delimiter", ";"), "name the separator of fields with `--delimiter`"),
+        (("--delimiter", "ab"), "cannot separate fields"),
         (("--encoding", "klingon"), "is no encoding that Python knows"),
         (("--name", "a b"), "the import's name must be"),
         (("--warehouse", "a b"), "a warehouse is"),

@@ -108,12 +108,12 @@ def test_the_report_for_people_has_the_sums(holdfast, answering, stock_file, sku
     [
         (
             ("--sku-column", "article"),
-            "no column 'article'; the file has sku, warehouse, on_hand. Say which one to take with `--sku",
+            "no column 'article'; the file has sku, warehouse, on_hand. Name the right one with `--sku",
         ),
         (("--warehouse-column", "place"), "with `--warehouse-column`"),
         (("--on-hand-column", "pieces"), "with `--on-hand-column`"),
-        (("--delimiter", ";"), "what stands between fields with `--delimiter`"),
-        (("--delimiter", ";;"), "is not one character"),
+        (("--delimiter", ";"), "name the separator of fields with `--delimiter`"),
+        (("--delimiter", ";;"), "cannot separate fields"),
         (("--encoding", "base64"), "is no encoding that Python knows"),
         (("--encoding", "latin-99"), "is no encoding that Python knows"),
         (("--encoding", "utf-16"), "is not encoded as utf-16"),

@@ -71,7 +71,7 @@ def test_a_file_with_two_columns_of_one_name_is_refused():
         (["A", "w", "", "", ""], "it has no quantity"),
         (["", "w", "1", "", ""], "sku '' is not 1 to 64 characters"),
         (["A" * 65, "w", "1", "", ""], "is not 1 to 64 characters"),
-        (["St\udcfcck", "w", "1", "", ""], "'St\ufffdck' holds bytes that are no UTF-8; name the file's encoding"),
+        (["St\udcfcck", "w", "1", "", ""], "'St\ufffdck' holds bytes that are not UTF-8; name the file's encoding"),
         (["A", "", "1", "", ""], "warehouse '' is not 1 to 32 characters"),
         (["A", "a b", "1", "", ""], "warehouse 'a b' is not 1 to 32 characters"),
         (["A", "w", "1.0", "", ""], "on_hand '1.0' is no whole number"),
