@@ -1,6 +1,7 @@
-"""The independent model and the comparison of everything published with it; imports `schemas` only.
+"""The independent model, and the comparison of everything published with it. It imports `schemas` only.
 
-`audit(bootstrap)` returns a `Report`, or raises `CannotAudit`; `render` shows it to people, `to_json` to programs.
+`audit(bootstrap)` returns a `Report` or raises `CannotAudit`. `render` makes text for people from it, `to_json` JSON
+for programs.
 """
 
 from audit.problems import CannotAudit

@@ -1,9 +1,8 @@
-"""Owns the checkpoints of audits: what a later audit needs to go on, in a directory, replaced all at once.
+"""Owns the checkpoints of audits: a directory with the state from which a later audit continues.
 
-`checkpoint.json` names one file per partition and says which cluster, topics and ledger they belong to; it is written
-last, by renaming, so the directory always holds a whole checkpoint. A partition's file is a sequence of chunks,
-each its length (4 bytes, big-endian) and a msgpack array that begins with what it holds; `checkpoint.json` has its
-SHA-256.
+`checkpoint.json` names one file per partition and the cluster, topics and ledger that they belong to. It is written
+last, by renaming, so the directory always has a complete checkpoint. A partition's file is a sequence of chunks: a
+length (4 bytes, big-endian) and a msgpack array that begins with its kind. `checkpoint.json` has the file's SHA-256.
 """
 
 import contextlib
@@ -32,17 +31,17 @@ _decode = msgspec.msgpack.Decoder().decode
 
 
 class Mark(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Where one partition's checkpoint stands, and of which log and ledger it is.
+    """The offsets of one partition's checkpoint, and the identity of its log and ledger.
 
     Args:
         partition: its number.
-        file: name of its file.
-        sha256: of that file.
-        next_offset: of `inventory.commands`: all before it is in the model.
-        at: the partition's clock there, in ms.
-        incarnation: of the ledger.
-        last_command: what tells the last command before `next_offset`, None without one: see `fingerprint`.
-        outputs: topic -> offset behind the last record that belongs to a command before `next_offset`.
+        file: the name of its file.
+        sha256: the file's SHA-256.
+        next_offset: an offset of `inventory.commands`; the model has all commands before it.
+        at: the partition's clock there (ms).
+        incarnation: the ledger's incarnation.
+        last_command: the `fingerprint` of the last command before `next_offset`; None without one.
+        outputs: topic -> the offset behind the last record of a command before `next_offset`.
         changelog: the changelog's offset up to which rows were compared.
     """
 
@@ -58,7 +57,7 @@ class Mark(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What `checkpoint.json` holds."""
+    """The content of `checkpoint.json`."""
 
     layout: int
     cluster: str | None
@@ -67,7 +66,7 @@ class Manifest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class State(msgspec.Struct):
-    """What an audit goes on with: the model, and the digests of results and stock changes."""
+    """The state from which an audit continues: the model, and the digests of results and stock changes."""
 
     model: Model
     results: Digest
@@ -75,12 +74,12 @@ class State(msgspec.Struct):
 
 
 def fingerprint(offset: int, timestamp_ms: int, value: bytes | None) -> str:
-    """Return what tells one record from the one at its offset in a topic that was made anew: `OFFSET:DIGEST`."""
+    """Return `OFFSET:DIGEST`, which differs for another record at that offset, in a topic that was made anew."""
     return f"{offset}:{sha256(b'%d ' % timestamp_ms + (value or b'')).hexdigest()[:32]}"
 
 
 def read_manifest(directory: Path) -> Manifest | None:
-    """Read `checkpoint.json`; None where there is none yet.
+    """Return `checkpoint.json`; None when there is none yet.
 
     Raises:
         CannotAudit: it cannot be read, or a later release wrote it.
@@ -98,10 +97,10 @@ def read_manifest(directory: Path) -> Manifest | None:
 
 
 class Writer:
-    """Writes one partition's file: first the model, as it stands at the ledger's position, later the digests.
+    """Writes one partition's file: first the model at the ledger's position, later the digests.
 
     Args:
-        directory: is made if need be.
+        directory: made if it is missing.
         partition: its number.
     """
 
@@ -113,7 +112,7 @@ class Writer:
         self._file: BinaryIO = self._path.open("wb")
 
     def write_model(self, model: Model) -> None:
-        """Write the state down."""
+        """Write the model."""
         self._chunk(["model", model.partition, model.partitions, model.now, model.changes])
         items = (
             [sku, item.seq, [[warehouse, row] for warehouse, row in item.rows.items()]]
@@ -126,7 +125,7 @@ class Writer:
         self._chunks("runs", model.seen_runs)
 
     def finish(self, results: Digest, stock_changes: Digest, next_offset: int) -> tuple[str, str]:
-        """Write the digests, and give the file its name.
+        """Write the digests, and rename the file to its final name.
 
         Returns:
             The file's name and its SHA-256.
@@ -141,7 +140,7 @@ class Writer:
         return name, digest
 
     def discard(self) -> None:
-        """Remove what was written."""
+        """Remove the unfinished file."""
         self._file.close()
         self._path.unlink(missing_ok=True)
 
@@ -158,7 +157,7 @@ class Writer:
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
-    """Make the files it names the checkpoint, and remove those of the one before."""
+    """Make the named files the checkpoint, and remove the files of the earlier one."""
     path, new = directory / MANIFEST, directory / f"{MANIFEST}.{os.getpid()}.new"
     with new.open("wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
@@ -174,7 +173,7 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
 
 
 def discard_files(directory: Path, keep: set[str]) -> None:
-    """Remove the partitions' files, except those."""
+    """Remove the partitions' files, except some."""
     for path in directory.glob("partition-*"):
         if path.name not in keep:
             with contextlib.suppress(FileNotFoundError):
@@ -185,7 +184,7 @@ def read_state(directory: Path, mark: Mark) -> State:
     """Read one partition's file.
 
     Raises:
-        CannotAudit: it is missing, or not what was written.
+        CannotAudit: it is missing or damaged.
     """
     path = directory / mark.file
     try:

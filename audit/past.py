@@ -1,6 +1,6 @@
-"""Owns looking back: the state of a partition after any command of its log, by the same fold as the audit's.
+"""Owns the state of a partition at a moment in the past, computed by the audit's model.
 
-`fold` is all that a replay of the log under other rules would need as well: it takes any model that has `Model.fold`.
+`fold` works with any model that has the methods of `Foldable`, for example one with other rules.
 """
 
 import re
@@ -33,23 +33,23 @@ class AtOffset(NamedTuple):
 
 
 class AtTime(NamedTuple):
-    """The moment before the partition's clock passes a time (ms since the epoch)."""
+    """The moment before the partition's clock passes a time (ms since 1970)."""
 
     at_ms: int
 
 
 class PastStock(msgspec.Struct):
-    """A SKU as the ledger had it.
+    """A SKU's stock at a moment in the past.
 
     Args:
         sku: the SKU.
-        partition: the one it is in.
-        next_offset: of the first command that was not applied yet.
-        at: the partition's clock then, in ms.
-        known: whether it had a stock row.
-        seq: its sequence number.
+        partition: the SKU's partition.
+        next_offset: the offset of the first command that was not applied yet.
+        at: the partition's clock then (ms).
+        known: whether the SKU had a stock row.
+        seq: the SKU's sequence number.
         stock: its rows.
-        reservation: the one asked for; None when it is not known then.
+        reservation: the requested reservation; None when it was unknown then.
     """
 
     sku: str
@@ -63,7 +63,7 @@ class PastStock(msgspec.Struct):
 
 
 class Foldable(Protocol):
-    """What takes the commands of a partition one by one."""
+    """A model that takes the commands of a partition one by one."""
 
     now: int
 
@@ -75,7 +75,7 @@ class Foldable(Protocol):
 
 
 def moment_of(text: str) -> AtOffset | AtTime:
-    """Read `PARTITION:OFFSET`, milliseconds since the epoch, or a time in ISO 8601 (UTC unless it says otherwise).
+    """Return the moment of `PARTITION:OFFSET`, milliseconds since 1970, or an ISO 8601 time (UTC without a zone).
 
     Raises:
         ValueError: it is none of these.
@@ -88,7 +88,7 @@ def moment_of(text: str) -> AtOffset | AtTime:
         time = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(
-            f"{text!r} is no moment: give PARTITION:OFFSET, milliseconds since 1970, or a time as 2026-11-24T12:00:00Z"
+            f"{text!r} is no moment: give PARTITION:OFFSET, ms since 1970, or a time such as 2026-11-24T12:00:00Z"
         ) from None
     return AtTime(int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000))
 
@@ -99,12 +99,12 @@ async def fold(
     until: AtOffset | AtTime,
     after_piece: Callable[[int], None] = lambda _: None,
 ) -> int | None:
-    """Take commands through a model up to a moment.
+    """Apply commands to a model up to a moment.
 
     Args:
-        model: stands where the commands begin.
-        commands: of one partition.
-        until: the command at this offset is the last, or the last before the clock passes this time.
+        model: the model before the first command.
+        commands: the commands of one partition.
+        until: the offset of the last command, or the time that the clock must not pass.
         after_piece: called now and then with the offset of the last command.
 
     Returns:
@@ -139,15 +139,15 @@ async def stock_at(
     checkpoint: Path | None = None,
     progress: Callable[[int, int, int], None] = lambda *_: None,
 ) -> PastStock:
-    """Return a SKU's stock as the ledger had it at a moment, from the log alone.
+    """Return a SKU's stock at a moment, from the log alone.
 
     Args:
-        bootstrap: of the cluster.
+        bootstrap: the cluster's address.
         sku: the SKU.
-        moment: when.
-        reservation_id: one of the SKU's, to be shown as well.
-        checkpoint: a directory of an audit's; what it holds is begun with when the moment lies behind it.
-        progress: called now and then with the offsets at which the fold began, is, and will end at the latest.
+        moment: the moment.
+        reservation_id: a reservation of the SKU to return too.
+        checkpoint: an audit's directory; its state is used if it is before the moment.
+        progress: called now and then with the offsets of the begin, the current command, and the latest possible end.
 
     Raises:
         CannotAudit: Kafka cannot be reached, or the moment cannot be computed: the log has lost its beginning and no
@@ -179,7 +179,7 @@ async def stock_at(
 async def _begin(
     kafka: Kafka, partition: int, partitions: int, moment: AtOffset | AtTime, checkpoint: Path | None
 ) -> tuple[int, Model]:
-    """Find a state before the moment: that of a checkpoint, or none at all where the log has its beginning."""
+    """Return a state before the moment: a checkpoint's, or an empty one if the log has its beginning."""
     begin = await kafka.begin(COMMANDS, partition)
     manifest = None if checkpoint is None else read_manifest(checkpoint)
     if manifest is not None and checkpoint is not None:
@@ -190,7 +190,7 @@ async def _begin(
             return mark.next_offset, read_state(checkpoint, mark).model
     if begin > 0:
         with_checkpoint = (
-            "the checkpoint stands behind that moment" if manifest else "give `--checkpoint` with an audit's directory"
+            "the checkpoint is after that moment" if manifest else "give `--checkpoint` with an audit's directory"
         )
         raise CannotAudit(
             f"{COMMANDS}/{partition} begins at offset {begin}: the commands before it were deleted, "

@@ -2,4 +2,4 @@
 
 
 class CannotAudit(Exception):
-    """The audit could not be done: Kafka or a topic is missing, or what was read cannot be understood."""
+    """The audit could not run: Kafka or a topic is missing, or a record is not laid out as documented."""

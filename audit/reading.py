@@ -1,4 +1,4 @@
-"""Owns reading from Kafka: where logs begin and end for a committed reader, and their records."""
+"""Owns reading from Kafka: the begin, end and committed records of logs."""
 
 import asyncio
 import struct
@@ -27,16 +27,16 @@ from schemas.dead_letters import BATCH_TOO_LARGE, BATCH_UNREADABLE
 from schemas.topics import CHANGELOG, COMMANDS
 
 CLIENT_ID = "holdfast-audit"
-# Two MiB are some 5,000 commands, one round trip to the broker; each log holds two of them at most.
+# Two MiB are about 5,000 commands and one round trip to the broker; a log keeps two of them at most.
 FETCH_BYTES = 2 * 1024 * 1024
-# Of a record batch: where its length stands (it counts what comes behind it), and where the records begin.
+# Of a record batch: the position of its length field (which counts the bytes behind it), and of its records.
 LENGTH, LENGTH_AT, BATCH_HEADER_BYTES = struct.Struct(">i"), 8, 61
 POLL_MS = 50
 RETRY_S = 0.05
-RETRY_MS = 10  # a consumer learns of a new topic by failing once
-# A transaction that its worker left open is aborted by the broker after the worker's time-out, 10 s by default. Who
-# else writes there may ask for up to the cluster's `transaction.max.timeout.ms`, 60 s with the embedded broker. What
-# stays open for longer than this is noted in the report, and what lies behind it is not compared.
+RETRY_MS = 10  # a consumer fails once before it knows a new topic
+# A transaction that its worker left open is aborted by the broker after the worker's time-out, 10 s by default. Other
+# producers may ask for up to the cluster's `transaction.max.timeout.ms`, 60 s with the embedded broker. The report
+# notes a transaction that is open for longer than this, and records behind it are not compared.
 SETTLE_S = 90.0
 STALLED_S = 120.0
 
@@ -45,15 +45,15 @@ class Log:
     """Reads one partition of one topic from `begin` up to `end`, committed records only; a `Source`.
 
     aiokafka's consumer decodes a record in C and then copies it into a dataclass of eleven fields, which takes 3 us.
-    Here the C records are used as they are, one record batch after the other, and the next fetch is under way while
-    this one is worked on. Connections, requests and the parsing of records are aiokafka's.
+    Here the C records are used directly, batch by batch, and the next fetch runs while this one is processed.
+    Connections, requests and the parsing of records are aiokafka's.
 
     Args:
-        client: is connected, and knows the topic.
+        client: a connected client that knows the topic.
         topic: the topic.
         partition: its partition.
-        begin: the first offset that is read.
-        end: the first that is not.
+        begin: the first offset to read.
+        end: the offset behind the last to read.
     """
 
     def __init__(self, client: Any, topic: str, partition: int, begin: int, end: int) -> None:
@@ -68,11 +68,11 @@ class Log:
         self._fetch: asyncio.Task[Any] | None = None
 
     async def read(self) -> Sequence[Record]:
-        """Return the next records, at least one unless that was the end.
+        """Return the next records, at least one except at the end.
 
         Raises:
             CannotAudit: nothing came for two minutes although the log goes on.
-            KafkaError: the broker refused, or its log lost what was to be read.
+            KafkaError: the broker refused, or the log lost the next records.
         """
         give_up_at = time.monotonic() + STALLED_S
         while not self.done:
@@ -86,10 +86,10 @@ class Log:
             batch, data = self._batches.popleft()
             first, self._position = self._position, batch.next_offset
             records = self._committed(batch, data)
-            # A fetch begins with a whole batch, also when what was asked for lies in its midst.
+            # A fetch begins with a whole batch, even if the requested offset is inside it.
             if records and records[0].offset < first and not isinstance(records[0], UnreadBatch):
                 records = [record for record in records if record.offset >= first]
-            # Markers and compaction make offsets skip: the position tells the end, not the last record.
+            # Markers and compaction make offsets skip, so the position shows the end, not the last record.
             if self._position >= self._end:
                 await self.close()
                 while records and records[-1].offset >= self._end:
@@ -99,7 +99,7 @@ class Log:
         return ()
 
     async def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self.done = True
         self._batches.clear()
         if self._fetch is not None:
@@ -108,9 +108,9 @@ class Log:
             await asyncio.gather(fetch, return_exceptions=True)
 
     def _committed(self, batch: Any, data: memoryview) -> list[Any]:
-        """Return the records of a batch; none of a marker's, or of an aborted transaction's (KIP-98).
+        """Return the records of a batch; none for a marker or an aborted transaction (KIP-98).
 
-        A batch of commands that is too large, or cannot be read, stands for its records.
+        For a batch of commands that is too large or cannot be read, return one `UnreadBatch`.
         """
         if not batch.validate_crc():
             raise CorruptRecordException(f"{self._place.topic}/{self._place.partition} at {batch.base_offset}")
@@ -135,7 +135,7 @@ class Log:
         return [UnreadBatch(reason, batch.base_offset, batch.next_offset - 1, batch.max_timestamp)]
 
     async def _take_fetch(self) -> None:
-        """Take the answer of the fetch that is under way, and send the next."""
+        """Take the answer of the running fetch, and send the next one."""
         aborted, data = await (self._fetch or self._ask(self._position))
         self._fetch = None
         self._aborted = deque(sorted(aborted or (), key=itemgetter(1)))
@@ -149,7 +149,7 @@ class Log:
             self._fetch = asyncio.create_task(self._ask(position))
 
     async def _ask(self, position: int) -> tuple[Any, bytes]:
-        """Fetch; a leader that moved, or is not known yet, is looked for until the log counts as stalled."""
+        """Fetch; look for a leader that moved or is unknown until the log counts as stalled."""
         topic, number = self._place
         request = FetchRequest(POLL_MS, 1, FETCH_BYTES, READ_COMMITTED, [(topic, [(number, position, FETCH_BYTES)])])
         give_up_at = time.monotonic() + STALLED_S
@@ -175,7 +175,7 @@ class Kafka:
     """The logs of one cluster; use as an async context manager.
 
     Args:
-        bootstrap: `host:port`, several by commas.
+        bootstrap: `host:port`, several with commas.
     """
 
     def __init__(self, bootstrap: str) -> None:
@@ -199,12 +199,12 @@ class Kafka:
         await self._stack.aclose()
 
     async def partitions(self) -> int:
-        """Count the partitions, which all topics have in common.
+        """Return the number of partitions, which is the same for all topics.
 
         Raises:
-            CannotAudit: a topic is missing, or they differ.
+            CannotAudit: a topic is missing, or the numbers differ.
         """
-        # All topics there are: asking for one by name might create it.
+        # All existing topics: a request for one by name might create it.
         cluster = await self._client.fetch_all_metadata()
         counts = {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in (COMMANDS, *OUTPUTS, CHANGELOG)}
         if missing := [topic for topic, count in counts.items() if count == 0]:
@@ -215,7 +215,7 @@ class Kafka:
         return counts[COMMANDS]
 
     async def cluster_id(self) -> str | None:
-        """Return the id that the cluster was made with."""
+        """Return the cluster's id."""
         answer = await self._client.send(self._client.get_random_node(), MetadataRequest([]))
         cluster_id: str | None = answer.cluster_id
         return cluster_id
@@ -229,10 +229,10 @@ class Kafka:
         return await _only(self._committed.end_offsets, topic, partition)
 
     async def settled_end(self, topic: str, partition: int) -> tuple[int, bool]:
-        """Return the log's end, once the transactions that are in it now are decided; false if they stay open.
+        """Return the log's end, and whether all transactions that were open in it have ended in time.
 
-        The markers of one transaction reach its partitions one after the other: what a reader of the changelog saw
-        committed may stay hidden in another topic for a moment.
+        The markers of a transaction reach its partitions one after the other: records that are committed in the
+        changelog may be hidden in another topic for a moment.
         """
         written = await _only(self._uncommitted.end_offsets, topic, partition)
         give_up_at = time.monotonic() + SETTLE_S
@@ -249,28 +249,28 @@ class Kafka:
         return log
 
     async def count(self, topic: str, partition: int, begin: int, end: int) -> int:
-        """Count the records between two offsets; there may be fewer than the offsets say."""
+        """Return the number of records between two offsets; offsets may skip."""
         log, count = self.log(topic, partition, begin, end), 0
         while not log.done:
             count += len(await log.read())
         return count
 
     async def is_empty(self, topic: str, partition: int, begin: int, end: int) -> bool:
-        """Whether there is no record between two offsets."""
+        """Return whether there is no record between two offsets."""
         log = self.log(topic, partition, begin, end)
         records = await log.read()
         await log.close()
         return not records
 
     async def ledger(self, partition: int, since: int | None = None) -> LedgerSnapshot:
-        """Read the ledger as its changelog has it now.
+        """Return the ledger's current rows from its changelog.
 
         Args:
             partition: its number.
-            since: only what was written at and after this offset of the changelog; rows that were removed are None.
+            since: only rows written from this offset of the changelog on; removed rows are None.
 
         Raises:
-            CannotAudit: its position cannot be understood.
+            CannotAudit: its position is not laid out as documented.
         """
         end = await self.end(CHANGELOG, partition)
         log = self.log(CHANGELOG, partition, await self.begin(CHANGELOG, partition) if since is None else since, end)
@@ -284,7 +284,7 @@ class Kafka:
         return _ledger_of(values, end)
 
     async def position(self, partition: int) -> int | None:
-        """Read the ledger's position alone, from the changelog's tail; None before its first transaction."""
+        """Return the ledger's position from the changelog's end; None before its first transaction."""
         begin, end = await self.begin(CHANGELOG, partition), await self.end(CHANGELOG, partition)
         tail = 1000
         while True:

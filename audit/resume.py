@@ -1,4 +1,4 @@
-"""Owns going on from a checkpoint: whether it belongs to what is there, and the mark of the next one."""
+"""Owns continuing from a checkpoint: the check that it belongs to this cluster and log, and the next mark."""
 
 from audit.checkpoint import Manifest, Mark, Writer, fingerprint
 from audit.comparison.compare import ModelComparison
@@ -11,7 +11,7 @@ _REMEDY = "give another directory, or remove this checkpoint to audit from the b
 
 
 def check_cluster(manifest: Manifest, cluster: str | None, partitions: int) -> None:
-    """See that a checkpoint is one of this cluster.
+    """Check that a checkpoint belongs to this cluster.
 
     Raises:
         CannotAudit: it is not.
@@ -25,7 +25,7 @@ def check_cluster(manifest: Manifest, cluster: str | None, partitions: int) -> N
 
 
 async def check_log(kafka: Kafka, mark: Mark) -> None:
-    """See that a partition's log of commands is the one of the checkpoint, and goes on from it without a gap.
+    """Check that a partition's log of commands is that of the checkpoint and continues it without a gap.
 
     Raises:
         CannotAudit: it is not.
@@ -40,7 +40,7 @@ async def check_log(kafka: Kafka, mark: Mark) -> None:
     if mark.last_command is None:
         return
     offset = int(mark.last_command.partition(":")[0])
-    # A command that was deleted since cannot be compared; a ledger made anew still shows by its incarnation.
+    # A command that was deleted cannot be compared; the incarnation still shows a new ledger.
     if offset >= begin and await _fingerprint_at(kafka, partition, offset) != mark.last_command:
         raise CannotAudit(
             f"command {offset} of {place} is not the one that the checkpoint ends with: the topic was made anew; "
@@ -49,10 +49,10 @@ async def check_log(kafka: Kafka, mark: Mark) -> None:
 
 
 async def ledger_since(kafka: Kafka, partition: int, mark: Mark) -> LedgerSnapshot:
-    """Read what the ledger has written since a checkpoint.
+    """Return the rows that the ledger has written since a checkpoint.
 
     Raises:
-        CannotAudit: the ledger or the log is not the one of the checkpoint.
+        CannotAudit: the checkpoint belongs to another ledger or log.
     """
     await check_log(kafka, mark)
     end = await kafka.end(CHANGELOG, partition)
@@ -63,7 +63,7 @@ async def ledger_since(kafka: Kafka, partition: int, mark: Mark) -> LedgerSnapsh
         )
     ledger = await kafka.ledger(partition, since=mark.changelog)
     if ledger.next_offset is None:
-        # The ledger has written no transaction since the checkpoint.
+        # No transaction since the checkpoint.
         return ledger._replace(next_offset=mark.next_offset or None, now_ms=mark.at, incarnation=mark.incarnation)
     if mark.incarnation is not None and ledger.incarnation != mark.incarnation:
         raise CannotAudit(
@@ -79,7 +79,7 @@ async def ledger_since(kafka: Kafka, partition: int, mark: Mark) -> LedgerSnapsh
 
 
 def mark_of(comparison: ModelComparison, writer: Writer, ledger: LedgerSnapshot, before: Mark | None) -> Mark:
-    """Complete a partition's file, and say where it stands."""
+    """Complete a partition's file, and return its mark."""
     position = comparison.report.position
     name, digest = writer.finish(comparison.results.digest, comparison.changes.digest, position)
     return Mark(

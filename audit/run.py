@@ -1,4 +1,4 @@
-"""Owns the audit of a cluster: what is read in which order, partition by partition, and what is made of it."""
+"""Owns the audit of a cluster: what is read in which order for each partition, and the report."""
 
 import asyncio
 import gc
@@ -40,12 +40,12 @@ from schemas.topics import COMMANDS
 
 WAIT_POLL_S = 0.2
 PROGRESS_POLL_S = 0.2
-# From here on it pays to start processes, each of which needs a second to be ready.
+# From this many commands on it pays to start processes, each of which needs a second.
 MANY_COMMANDS = 200_000
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far the audit is: an offset of `inventory.commands`, between those where the partition begins and ends."""
+    """How far the audit is: an offset of `inventory.commands`, with the partition's first and last."""
 
     partition: int
     stage: Literal["waiting", "comparing"]
@@ -58,13 +58,13 @@ ReportProgress = Callable[[Progress], None]
 
 
 class Job(NamedTuple):
-    """What all partitions' audits have in common.
+    """The settings that the audits of all partitions share.
 
     Args:
         bootstrap: of the cluster.
-        ends: of the commands' partitions at the audit's start.
-        directory: where checkpoints are, None without any.
-        manifest: the checkpoint to go on from, None to begin at the beginning.
+        ends: the ends of the commands' partitions at the audit's start.
+        directory: the checkpoint's directory; None without one.
+        manifest: the checkpoint to continue from; None to start at the beginning.
     """
 
     bootstrap: str
@@ -84,22 +84,21 @@ async def audit(
     processes: int | None = None,
     checkpoint: Path | None = None,
 ) -> Report:
-    """Replay the log with the model, and compare all that the ledger published up to its position.
+    """Replay the log with the model, and compare everything that the ledger published up to its position.
 
     Args:
         bootstrap: of the cluster, `host:port`.
-        wait_s: how long to wait for the ledger to apply all commands that are there now; those that are not applied
-            then are `pending`.
+        wait_s: how long to wait until the ledger has applied all current commands; the rest are `pending`.
         progress: called now and then.
-        processes: how many partitions to compare at a time, each in a process of its own; 1 is this process. Without
-            it, one for every processor when there is much to compare. The program's main module must then be one that
-            can be imported (`multiprocessing`, "spawn").
-        checkpoint: a directory. The audit goes on from what an earlier one left there, and leaves what a later one
-            goes on from when it found no difference.
+        processes: how many partitions to compare at the same time, each in its own process; 1 uses this process. None:
+            one per processor when there is much to compare. The program's main module must then be importable
+            (`multiprocessing`, "spawn").
+        checkpoint: a directory. The audit continues from the state that an earlier audit left there. If it finds no
+            difference, it leaves its own state there.
 
     Raises:
-        CannotAudit: Kafka cannot be reached, or topics are missing, or a log changed under the audit's hands, or the
-            checkpoint belongs to another cluster, log or ledger.
+        CannotAudit: Kafka cannot be reached, topics are missing, a log changed during the audit, or the checkpoint
+            belongs to another cluster, log or ledger.
     """
     tell = progress or (lambda _: None)
     try:
@@ -131,7 +130,7 @@ async def audit(
 
 
 def _cpu_seconds() -> float:
-    """Return the processor time of this process and of those it has started that have ended."""
+    """Return the processor time of this process and of its ended child processes."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
 
@@ -145,7 +144,7 @@ def _processes_for(job: Job) -> int:
 def _settle_checkpoint(
     directory: Path, report: Report, before: Manifest | None, cluster: str | None, marks: list[Mark | None]
 ) -> None:
-    """Make what the partitions left the new checkpoint, if nothing differs; else leave the one that is there."""
+    """Make the partitions' files the new checkpoint if nothing differs; otherwise keep the old one."""
     whole = [mark for mark in marks if mark is not None]
     if report.equal and len(whole) == len(marks):
         write_manifest(directory, Manifest(layout=LAYOUT, cluster=cluster, partitions=len(marks), marks=whole))
@@ -156,11 +155,11 @@ def _settle_checkpoint(
     report.notes.append(f"no checkpoint was written: {why}")
 
 
-_counters: MutableSequence[int] | None = None  # of a process of a pool: how far each partition is
+_counters: MutableSequence[int] | None = None  # in a pool's process: how far each partition is
 
 
 def _set_counters(counters: MutableSequence[int]) -> None:
-    global _counters  # noqa: PLW0603 - the pool's way to hand something to its processes
+    global _counters  # noqa: PLW0603 - the pool's way to give something to its processes
     _counters = counters
 
 
@@ -200,13 +199,13 @@ def _audit_alone(job: Job, partition: int) -> Audited:
         with _collector_paused():
             return asyncio.run(connect_and_audit())
     except KafkaError as error:
-        # Not every Kafka error survives the way to another process.
+        # Not every Kafka error can be sent to another process.
         raise CannotAudit(f"Kafka at {job.bootstrap}: {error!r}") from None
 
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Let Python's collector of cycles rest: there are none to find here, and its walks cost a third of the time."""
+    """Pause Python's garbage collector: there are no cycles here, and collections take a third of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -236,8 +235,8 @@ async def _wait_until_applied(kafka: Kafka, ends: list[int], wait_s: float, tell
 async def _audit_partition(kafka: Kafka, job: Job, partition: int, tell: ReportProgress) -> Audited:
     end = job.ends[partition]
     mark = next((it for it in job.manifest.marks if it.partition == partition), None) if job.manifest else None
-    # The order makes the reading consistent while the ledger runs: all that is in the ledger now is in the outputs
-    # by their ends, and all that is in the outputs was brought about by commands that are in the log by its end.
+    # This order is consistent while the ledger runs: everything in the ledger now is in the outputs before their ends,
+    # and everything in the outputs comes from commands before the log's end.
     ledger = await ledger_since(kafka, partition, mark) if mark else await kafka.ledger(partition)
     log_start = await kafka.begin(COMMANDS, partition)
     begin = mark.next_offset if mark else log_start
@@ -249,7 +248,7 @@ async def _audit_partition(kafka: Kafka, job: Job, partition: int, tell: ReportP
         output_begin = await kafka.begin(topic, partition)
         output_end, settled = await kafka.settled_end(topic, partition)
         if not settled:
-            report.note(f"a transaction stays open in {topic}: what lies behind it is hidden")
+            report.note(f"a transaction stays open in {topic}: records behind it are hidden")
         known_until = mark.outputs.get(topic, 0) if mark else 0
         if output_end < known_until:
             raise CannotAudit(
@@ -258,7 +257,7 @@ async def _audit_partition(kafka: Kafka, job: Job, partition: int, tell: ReportP
             )
         if output_begin > known_until:
             heads_missing.append(topic)
-            report.note(f"{topic} begins at offset {output_begin}: what came before is not compared")
+            report.note(f"{topic} begins at offset {output_begin}: earlier records are not compared")
         begins[topic] = max(output_begin, known_until)
         outputs[topic] = kafka.log(topic, partition, begins[topic], output_end)
     last = await kafka.end(COMMANDS, partition)
@@ -309,7 +308,7 @@ def _state_to_begin_with(job: Job, partition: int, mark: Mark | None) -> State:
 
 
 async def _show_commands(kafka: Kafka, report: PartitionReport) -> None:
-    """Add to each difference the command that it is about."""
+    """Add to each difference its command."""
     shown: dict[int, Any] = {}
     for difference in report.differences:
         offset = difference.offset
@@ -324,7 +323,7 @@ async def _show_commands(kafka: Kafka, report: PartitionReport) -> None:
 
 
 def _check_position(report: PartitionReport, ledger: LedgerSnapshot, begin: int, end: int) -> None:
-    """See that the ledger's position lies within the log: outside of it, commands are gone that were never applied."""
+    """Check that the ledger's position is within the log; otherwise commands were lost before they were applied."""
     if ledger.next_offset is None or begin <= ledger.next_offset <= end:
         return
     report.lost += max(0, begin - ledger.next_offset)

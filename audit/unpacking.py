@@ -1,4 +1,4 @@
-"""Owns which batches of commands are left out as a whole: the audit's own reading of docs/semantics.md."""
+"""Owns the check which batches of commands are left out as a whole, written from docs/semantics.md."""
 
 import gzip
 import io
@@ -14,13 +14,13 @@ from schemas.topics import MAX_UNPACKED_BYTES
 
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 _PIECE = 64 * 1024
-# What xerial's blocks of snappy begin with: a magic and two versions.
+# The begin of xerial's snappy blocks: a magic number and two versions.
 _XERIAL = struct.pack(">b7sii", -126, b"SNAPPY\0", 1, 1)
 _SIZE = struct.Struct(">i")
-_FULL = "failed to write whole buffer"  # cramjam's words; it has one type of error for everything
+_FULL = "failed to write whole buffer"  # cramjam's message; it has only one error type
 
 
-# What reading a batch raises when it is as its producer sent it, and yet cannot be read.
+# Errors of reading a batch with a right checksum that cannot be read.
 UNREADABLE = (
     CorruptRecordException,
     cramjam.DecompressionError,
@@ -33,13 +33,13 @@ UNREADABLE = (
 
 
 class UnreadBatch(NamedTuple):
-    """A record batch whose records are not read; it comes alone, in place of records.
+    """A record batch whose records are not read; it stands alone in place of records.
 
     Args:
-        reason: of its dead letter.
-        offset: of its first record.
-        last_offset: of its last one.
-        timestamp: the largest of its records, ms.
+        reason: the reason of its dead letter.
+        offset: the offset of its first record.
+        last_offset: the offset of its last record.
+        timestamp: the largest timestamp of its records, ms.
     """
 
     reason: str
@@ -52,10 +52,10 @@ class UnreadBatch(NamedTuple):
 
 
 def in_order(records: list[Any], begin: int, end: int) -> list[Any]:
-    """Return the records of a batch, whose offsets must rise from the first on and stay before the end.
+    """Return the records of a batch; their offsets must rise and lie from begin to end.
 
     Raises:
-        ValueError: they do not.
+        ValueError: the offsets do not.
     """
     offsets = [record.offset for record in records]
     if offsets and (offsets[0] < begin or offsets[-1] >= end or any(a >= b for a, b in pairwise(offsets))):
@@ -64,7 +64,7 @@ def in_order(records: list[Any], begin: int, end: int) -> list[Any]:
 
 
 def is_too_large(codec: int, packed: bytes) -> bool:
-    """Whether the compressed records of a batch come to more than `MAX_UNPACKED_BYTES`."""
+    """Return whether the compressed records of a batch unpack to more than `MAX_UNPACKED_BYTES`."""
     if codec == GZIP:
         return _gzip_is_too_large(packed)
     if codec == SNAPPY:
@@ -98,7 +98,7 @@ def _snappy_blocks(packed: bytes) -> list[bytes]:
 
 
 def _is_too_large(codec: Any, packed: bytes) -> bool:
-    # A small batch is tried in a small buffer: 16 MiB take half a millisecond to clear.
+    # A small batch first gets a small buffer: clearing 16 MiB takes half a millisecond.
     for room in (64 * len(packed), MAX_UNPACKED_BYTES):
         try:
             codec.decompress_into(packed, bytearray(min(room, MAX_UNPACKED_BYTES)))

@@ -1,4 +1,4 @@
-"""Owns the checks of stock changes among themselves, for when the log that tells what to expect is not all there."""
+"""Owns the checks of stock changes among themselves, for a log that has lost its beginning, so the model is no help."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,16 +15,16 @@ from schemas.codec import stock_change_decoder
 
 
 class ChangeChecks:
-    """Takes the records of `inventory.stock-changes` as a `Stream` does, and checks each when it comes.
+    """Takes the records of `inventory.stock-changes` like a `Stream`, and checks each as it comes.
 
-    Each SKU's sequence has no gap, each row's quantities follow from those before and the difference, no reserve makes
-    what is available negative, and each stock row of the ledger is what its last change says.
+    It checks that each SKU's sequence has no gap, that each row's quantities follow from those before and the delta,
+    that no reserve makes available negative, and that each stock row of the ledger equals its last change.
 
     Args:
-        report: where differences are added.
-        ledger: its stock rows are compared with the changes that made them.
-        compactable_until: records up to this time (ms) may have been compacted away.
-        head_missing: the topic has lost its beginning.
+        report: gets the differences.
+        ledger: the rows to compare with their last changes.
+        compactable_until: compaction may have removed records up to this time (ms).
+        head_missing: whether the topic has lost its beginning.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ChangeChecks:
             change = show_document(record)
             if self._began_at is None:
                 self._began_at = record.timestamp
-                # Compaction does not move a log's start, but it leaves a gap before the first record.
+                # Compaction does not move a log's start, but leaves a gap before the first record.
                 self._head_missing = self._head_missing or record.offset > 0
             try:
                 stock_change_decoder.decode(record.value or b"")
@@ -70,10 +70,10 @@ class ChangeChecks:
         """Do nothing: each record was checked when it came."""
 
     def finish(self) -> None:
-        """Say which stock rows no change accounts for; the topic has come to its end."""
+        """Report the stock rows without a change; the whole topic has been read."""
         for name, (key, row) in self._rows.items():
             last = self._last_of_row.get(name)
-            # A change later than the row: the row was read earlier, and its own change may have been compacted away.
+            # The change is later than the row: the row was read before, and compaction may have removed its own change.
             if last is None or not last["seq"] > row[1]:
                 self._say_row("lost", key, row, last)
 

@@ -1,4 +1,4 @@
-"""Owns what is particular to stock changes: their topic is compacted, and they show an oversell by themselves."""
+"""Owns the special rules of stock changes: their topic is compacted, and they show an oversell."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ COMPACTION_LAG_MS = 7 * 24 * 60 * 60 * 1000
 
 
 def oversold(change: Any) -> bool:
-    """Whether a stock change is a reserve that made what is available negative."""
+    """Return whether a stock change is a reserve that made available negative."""
     try:
         return bool(change["cause"]["type"] == "reserve" and change["after"]["available"] < 0)
     except (TypeError, KeyError):
@@ -21,13 +21,13 @@ def oversold(change: Any) -> bool:
 
 
 class ChangeStream(Stream):
-    """Matches stock changes; one that is missing may have been compacted away when it is old and a later one is there.
+    """Matches stock changes; a missing old change may have been compacted away if a later one of its row is there.
 
     Args:
-        report: where differences are added.
-        position: the ledger's.
-        head_missing: the topic has lost its beginning.
-        compactable_until: records up to this time (ms) may have been compacted away.
+        report: gets the differences.
+        position: the ledger's position.
+        head_missing: whether the topic has lost its beginning.
+        compactable_until: compaction may have removed records up to this time (ms).
         digest: see `Stream`.
         next_offset: see `Stream`.
     """
@@ -51,7 +51,7 @@ class ChangeStream(Stream):
         self._awaiting: dict[bytes | None, tuple[int, Entry]] = {}
 
     def finish(self) -> None:
-        """Say what is left over; a missing change that no later one of its row follows was not compacted away."""
+        """Report what is left. A missing change without a later one of its row was not compacted away."""
         super().finish()
         for count, entry in self._awaiting.values():
             super()._lose(entry)
@@ -101,7 +101,7 @@ class ChangeStream(Stream):
 
 
 def _follows(found: Any, document: Json) -> bool:
-    """Whether a record that was found can be one that comes after a change that is missing."""
+    """Return whether a found record can come after a missing change."""
     try:
         return bool(
             found["at"] >= document["at"] and (found["sku"], found["seq"]) != (document["sku"], document["seq"])

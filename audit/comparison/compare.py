@@ -1,4 +1,4 @@
-"""Owns the comparison of one partition: its commands through the model, everything published against what that says."""
+"""Owns the comparison of one partition: its commands go through the model, and everything published is compared."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ OUTPUTS = (RESULTS, STOCK_CHANGES, DEAD_LETTERS)
 
 
 class Source(Protocol):
-    """One partition of one topic, to be read once from its beginning to an end that was fixed beforehand."""
+    """One partition of one topic, to be read once, from its beginning to a fixed end."""
 
     done: bool
 
@@ -28,7 +28,7 @@ class Source(Protocol):
 
 
 class Output(Protocol):
-    """What takes the records of one output topic: `Stream`, or `ChangeChecks`."""
+    """The receiver of one output topic's records: a `Stream` or `ChangeChecks`."""
 
     wanted_done: bool
     found_done: bool
@@ -42,26 +42,26 @@ class Output(Protocol):
         """Whether more records should be read before `match`."""
 
     def add(self, records: Iterable[Record]) -> None:
-        """Take records."""
+        """Add records."""
 
     def match(self) -> None:
-        """Compare as far as can be decided."""
+        """Compare as much as can be decided."""
 
     def finish(self) -> None:
-        """Say what is left over."""
+        """Report what is left."""
 
 
 class Comparison(Protocol):
-    """What `compare_partition` feeds: `ModelComparison`, or `TrimmedComparison` when the log has lost its beginning."""
+    """A comparison for `compare_partition`: `ModelComparison`, or `TrimmedComparison` if the log lost its beginning."""
 
     position: int
     outputs: Mapping[str, Output]
 
     def apply(self, commands: Sequence[Record]) -> int | None:
-        """Take commands; the last one's offset, or None without any."""
+        """Apply commands; return the offset of the last, None without commands."""
 
     def finish(self) -> None:
-        """Compare what is left, and complete the report; everything has been read."""
+        """Compare the rest and complete the report; everything has been read."""
 
 
 async def compare_partition(
@@ -70,10 +70,10 @@ async def compare_partition(
     outputs: Mapping[str, Source],
     progress: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Read all sources side by side through a comparison, in memory that does not grow with the logs.
+    """Read all sources in parallel through a comparison, in memory that does not grow with the logs.
 
-    Commands beyond the ledger's position are read only as far as outputs of them are there already: a running ledger
-    has gone on since its position was read.
+    Commands after the ledger's position are read only while outputs of them exist: a running ledger has gone on since
+    its position was read.
 
     Args:
         comparison: completed on return.
@@ -112,16 +112,16 @@ def _all_matched(comparison: Comparison) -> bool:
 
 
 class ModelComparison:
-    """Compares a partition with what the model makes of it: from its beginning, or from where an earlier audit ended.
+    """Compares a partition with the model, from its beginning or from the end of an earlier audit.
 
     Args:
-        report: of the partition; completed by `finish`.
-        state: the model that stands where the commands begin, and the digests so far.
+        report: the partition's report; `finish` completes it.
+        state: the model before the first command, and the digests so far.
         ledger: the changelog's last values.
-        heads_missing: the output topics that have lost their beginning.
-        now_ms: the time of day, to know what may have been compacted away.
-        next_offsets: output topic -> where reading it begins.
-        at_position: called with the model when it stands where the ledger stands.
+        heads_missing: the output topics that lost their beginning.
+        now_ms: the time of day, to know what compaction may have removed.
+        next_offsets: output topic -> the first offset to read.
+        at_position: called with the model at the ledger's position.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class ModelComparison:
         self._model = model = state.model
         self._at_position = at_position
         self._commands = 0
-        self._rows: int | None = None  # compared when the model stands where the ledger stands
+        self._rows: int | None = None  # compared when the model is at the ledger's position
         self._rows_digest = Digested()
         self._sequences = self._skus = 0
         begins = next_offsets or {}
@@ -178,7 +178,7 @@ class ModelComparison:
         model.publish_to(Outputs(self.results.wanted, self.changes.wanted, self.letters.wanted))
 
     def apply(self, commands: Sequence[Record]) -> int | None:
-        """Take commands through the model; what it expects waits in the streams."""
+        """Apply commands to the model; the expected records wait in the streams."""
         if not commands:
             return None
         position = self.position
@@ -203,7 +203,7 @@ class ModelComparison:
             fold(record.offset, record.timestamp, record.key, record.value)
 
     def finish(self) -> None:
-        """Compare the rows if that is still to be done, and write down the counts."""
+        """Compare the rows if that was not done yet, and set the counts."""
         self._compare_rows()
         report = self.report
         report.lost += self.results.lost

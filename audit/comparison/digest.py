@@ -1,21 +1,21 @@
-"""Owns the digest of a sequence of records: two audits that saw the same have the same, however they went about it."""
+"""Owns the digest of a sequence of records: equal sequences have equal digests, in one audit or in several."""
 
 from hashlib import sha256
 
-# So many records are hashed together: the call costs as much as the hashing of a record.
+# How many records are hashed together: a call costs as much as hashing one record.
 _BLOCK = 64
 
 
 class Digest:
-    """A SHA-256 over records in their order that can be written down and gone on with.
+    """A SHA-256 over records in their order, which can be stored and continued.
 
-    After every 64 records it is the SHA-256 of itself (32 zero bytes at first) and those records, each followed by a
-    line feed; the last, incomplete block is hashed in the same way.
+    After every 64 records the digest becomes the SHA-256 of the old digest (32 zero bytes at first) and those records,
+    each followed by a line feed. The last, incomplete block is hashed in the same way.
 
     Args:
         count: records so far.
-        block: the digest after the last whole block.
-        pending: the records since, fewer than 64.
+        block: the digest after the last complete block.
+        pending: the records after that block, fewer than 64.
     """
 
     def __init__(self, count: int = 0, block: bytes = bytes(32), pending: list[bytes] | None = None) -> None:
@@ -30,7 +30,7 @@ class Digest:
         return self._folded + len(self.pending)
 
     def fold(self) -> None:
-        """Hash what is pending, as far as there are whole blocks."""
+        """Hash the complete blocks of pending records."""
         pending = self.pending
         whole = len(pending) // _BLOCK * _BLOCK
         for start in range(0, whole, _BLOCK):
@@ -44,7 +44,7 @@ class Digest:
         return _next(self._block, self.pending).hex() if self.pending else self._block.hex()
 
     def state(self) -> tuple[int, bytes, list[bytes]]:
-        """Return what a digest that goes on is made of: count, block, pending."""
+        """Return the arguments of a digest that continues: count, block, pending."""
         self.fold()
         return self.count, self._block, list(self.pending)
 

@@ -1,4 +1,4 @@
-"""Owns how results, stock changes and dead letters are compared, told apart and shown."""
+"""Owns how results, stock changes and dead letters are compared, identified and shown."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -10,14 +10,14 @@ _UNREADABLE = "unreadable"  # in place of an identity, with the record's own off
 
 
 def result_id(result: Json) -> Hashable:
-    """Tell one result from all others; only replays of the same command are alike."""
+    """Return the identity of a result; only replays of the same command share one."""
     reservation = result["reservation"] if result["type"] == "expire" else None
     expired = reservation["reservation_id"] if reservation else None
     return result["offset"], result["sku"], result["command_id"], expired, result["replayed"]
 
 
 def change_id(change: Json) -> Hashable:
-    """Tell one stock change from all others."""
+    """Return the identity of a stock change."""
     return change["sku"], change["seq"]
 
 
@@ -61,7 +61,7 @@ def _same_result(result: Json, record: Record) -> bool:
         return False
     found = parse(record.value)
     if "problem" in result and isinstance(found, dict) and "problem" not in found:
-        # The first release published none, and its results stay in the log for a week.
+        # The first release published no `problem`, and its results stay in the log for a week.
         result = {name: value for name, value in result.items() if name != "problem"}
     return canonical(found) == canonical(result)
 
@@ -106,7 +106,7 @@ def is_replay(record: Record) -> bool:
 
 
 def show_document(record: Record) -> Any:
-    """Return a record's JSON, or its bytes when it is none."""
+    """Return a record's JSON, or its bytes if it is no JSON."""
     document = parse(record.value)
     return record.value if document is None else document
 

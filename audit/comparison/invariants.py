@@ -1,4 +1,4 @@
-"""Owns what must be true of a partition's state, whatever the commands were."""
+"""Owns the invariants: what must be true of a partition's state after any commands."""
 
 from audit.model.documents import QUANTITIES, Hold
 from audit.model.oracle import Model
@@ -6,7 +6,7 @@ from audit.report.report import Invariant
 
 
 def check_state(model: Model) -> list[Invariant]:
-    """Check the state of the model; the ledger's rows are the same unless the report says otherwise."""
+    """Check the state of the model. The ledger's rows are equal unless the report has a difference."""
     rows = [(sku, warehouse, row) for sku, item in model.items.items() for warehouse, row in item.rows.items()]
     negative = [
         f"{sku}/{warehouse} {name} {getattr(row, name)}"
@@ -43,17 +43,17 @@ def check_state(model: Model) -> list[Invariant]:
 
 
 def check_sequence(published: int, sequences: int, skus: int) -> Invariant:
-    """Check that there are as many stock changes as the SKUs' sequence numbers say, so that none has a gap.
+    """Check that the number of stock changes equals the sum of the SKUs' sequence numbers, so that none has a gap.
 
     Args:
-        published: stock changes that were published, each in its place.
+        published: how many stock changes were published in the right order.
         sequences: the sum of all SKUs' sequence numbers.
-        skus: how many they are.
+        skus: how many SKUs there are.
     """
     note = "" if published == sequences else f"{published} stock changes, but the sequences count {sequences}"
     return Invariant("every SKU's sequence is without a gap", holds=published == sequences, checked=skus, note=note)
 
 
 def check_oversold(oversold: int, changes: int) -> Invariant:
-    """Say whether a reserve made available negative."""
+    """Check that no reserve made available negative."""
     return Invariant("no reserve made available negative", holds=oversold == 0, checked=changes, note="")

@@ -1,4 +1,4 @@
-"""Owns the comparison of the ledger's rows, as its changelog has them, with those of the model."""
+"""Owns the comparison of the changelog's rows with those of the model."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from audit.model.oracle import CLOSED_MS, SEEN_MS, Model
 from audit.report.report import Difference, PartitionReport
 
 POSITION = b"P"
-# Places in decoded rows, the version counted.
+# Indexes into decoded rows; the version is at 0.
 _FINGERPRINT, _AT, _RESERVATION_ID, _RESERVATION, _OF_COMMAND = 1, 5, 7, 8, 12
 _CLOSED_AT = 9
 
@@ -21,14 +21,14 @@ _position_decoder = msgspec.msgpack.Decoder(tuple[int, int, int, Any])
 
 
 class LedgerSnapshot(NamedTuple):
-    """The last value of every key of a partition's changelog, and what its position row says.
+    """The last value of every key of a partition's changelog, and its position.
 
     Args:
-        rows: without the position row; None is a row that was removed.
-        next_offset: the first command that is not applied, None before the first transaction.
+        rows: all rows but the position; None for a removed row.
+        next_offset: the first command that is not applied; None before the first transaction.
         now_ms: the partition's clock.
-        incarnation: which life of the ledger this is.
-        end: the changelog's offset up to which this was read.
+        incarnation: the ledger's incarnation.
+        end: the changelog's offset up to which it was read.
     """
 
     rows: dict[bytes, bytes | None]
@@ -39,7 +39,7 @@ class LedgerSnapshot(NamedTuple):
 
     @classmethod
     def of(cls, values: dict[bytes, bytes | None], end: int = 0) -> "LedgerSnapshot":
-        """Read the position row out of a changelog's last values; it is taken out of them.
+        """Return the snapshot of a changelog's last values; the position row is removed from them.
 
         Raises:
             ValueError: the position row is not laid out as documented.
@@ -57,9 +57,9 @@ class LedgerSnapshot(NamedTuple):
 
 
 def compare_rows(model: Model, ledger: LedgerSnapshot, report: PartitionReport) -> int:
-    """Compare the ledger's rows with those of the model; differences are added to the report. Uses up the rows.
+    """Compare the ledger's rows with the model's and add differences to the report. Empties the rows.
 
-    When the model kept which rows were touched, only those are compared, and those that the changelog tells of.
+    When the model has noted which rows were touched, only these rows and those of the changelog are compared.
 
     Returns:
         How many rows were compared.
@@ -83,7 +83,7 @@ def compare_rows(model: Model, ledger: LedgerSnapshot, report: PartitionReport) 
 
 
 def digest_rows(model: Model) -> Digest:
-    """Return the digest of the rows as the log demands them, each as key, line feed and value, in the model's order."""
+    """Return the digest of the expected rows, each as key, line feed and value, in the model's order."""
     digest = Digest()
     for number, (key, value) in enumerate(model.rows()):
         digest.pending.append(key + b"\n" + value)
@@ -101,7 +101,7 @@ def _touched(model: Model, keys: Iterable[str]) -> Iterable[tuple[bytes, bytes]]
 
 
 def read_row(value: bytes) -> Any:
-    """Decode a row; bytes that are no msgpack are given as they are."""
+    """Return a decoded row; bytes that are no msgpack are returned unchanged."""
     try:
         return _decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -109,12 +109,12 @@ def read_row(value: bytes) -> Any:
 
 
 def show_key(key: bytes) -> str:
-    r"""Return a row's key in print, its NUL as `\0`."""
+    r"""Return a row's key as text, its NUL as `\0`."""
     return key.decode(errors="backslashreplace").replace("\0", "\\0")
 
 
 def _same_but_for_the_ledgers_own(row: bytes, value: bytes) -> bool:
-    """Compare a remembered command without what the audit cannot know or need not: see the comments."""
+    """Compare a remembered command without the fields that the model does not have; see the comments."""
     expected, found = read_row(row), read_row(value)
     if len(expected) != _OF_COMMAND + 1 or not isinstance(found, list) or len(found) != len(expected):
         return False
@@ -132,7 +132,7 @@ def _same_but_for_the_ledgers_own(row: bytes, value: bytes) -> bool:
 
 
 def _is_over(key: bytes, value: bytes, now_ms: int) -> bool:
-    """Whether the row's time is over by the ledger's clock: it may still be there, and is none of the state."""
+    """Return whether a row's time is over by the ledger's clock: it may still exist, but does not count."""
     row = read_row(value)
     try:
         if key[:1] == b"C":
@@ -140,7 +140,7 @@ def _is_over(key: bytes, value: bytes, now_ms: int) -> bool:
         if key[:1] == b"R":
             return bool(row[_CLOSED_AT] is not None and row[_CLOSED_AT] + CLOSED_MS <= now_ms)
     except (TypeError, LookupError):
-        return False  # not laid out as documented: let it be reported
+        return False  # not laid out as documented: report it
     return False
 
 

@@ -1,4 +1,4 @@
-"""Owns the comparison, in order, of what should have been published to a topic with what was."""
+"""Owns the comparison, in order, of the expected records of a topic with the published ones."""
 
 from collections.abc import Callable, Hashable, Iterable
 from itertools import islice
@@ -11,16 +11,16 @@ from audit.comparison.digest import Digest
 from audit.model.documents import Json
 from audit.report.report import Difference, Kind, PartitionReport, What
 
-# Where expected and found differ, this many records ahead are searched for the next one in which they agree.
+# At a difference, how many records ahead are searched for the next one in which both sides agree.
 LOOK_AHEAD = 2000
-# After this many differences it is a different topic altogether; going on would take minutes and show nothing new.
+# After this many places that differ, the rest would take minutes and show nothing new.
 MAX_PARTINGS = 10_000
-# This many missing and this many surplus records are remembered, to see whether they only changed places.
+# How many missing and how many surplus records are kept, to see whether they only changed places.
 MAX_STRAYS = 100_000
 
 
 class Record(Protocol):
-    """What is used of a record read from Kafka; aiokafka's ConsumerRecord is one."""
+    """The used fields of a record read from Kafka, such as aiokafka's ConsumerRecord."""
 
     offset: int
     timestamp: int
@@ -30,19 +30,19 @@ class Record(Protocol):
 
 
 class Format(NamedTuple):
-    """How the documents of one kind are told apart, found again and shown.
+    """How the documents of one kind are compared, identified and shown.
 
     Args:
-        kind: as in the report.
-        same: whether a record is exactly what the expected document demands.
-        wanted_id: what tells an expected document from all others of its topic.
-        found_id: the same of a record.
-        alike: whether a record that stands where the document should stand is that one with other content, be it in
-            what it is known by; else one is lost and the other does not belong here.
+        kind: its name in the report.
+        same: whether a record equals the expected document.
+        wanted_id: the identity of an expected document in its topic.
+        found_id: the identity of a record.
+        alike: whether a record in the document's place is the same document with other content, perhaps with another
+            identity. If not, one is lost and the other does not belong there.
         key: the key that the record must have.
         show: the record's document, for the report.
-        offset: of the command that a record says it answers, or None.
-        repeats: whether several records of the topic may be exactly like this one, so that it tells no place.
+        offset: the offset of the command that a record answers, by its own words, or None.
+        repeats: whether the topic may have several equal records of this kind, so that an equal one shows no position.
     """
 
     kind: Kind
@@ -63,13 +63,13 @@ _KEY_AND_VALUE, _FOUND_KEY_AND_VALUE, _VALUE = itemgetter(1, 2), attrgetter("key
 
 
 class Stream:
-    """Matches one topic's records with those expected; both come in piece by piece, in order.
+    """Matches one topic's records with the expected ones; both come in pieces, in order.
 
     Args:
-        format_: of the topic's documents.
-        report: where differences are added.
-        position: the ledger's; what later commands would bring about is not lost as long as nothing follows it.
-        head_missing: the topic has lost its beginning; the first record that is still there says where to begin.
+        format_: the format of the topic's documents.
+        report: gets the differences.
+        position: the ledger's position. Missing records of later commands count as lost only if a record follows them.
+        head_missing: whether the topic has lost its beginning; the first record left then says where to begin.
         digest: goes on over what is expected of the commands before the position, with what was found in its place
             where that differs.
         next_offset: of the topic; goes on to behind the last record that belongs to a command before the position.
@@ -103,15 +103,15 @@ class Stream:
 
     @property
     def hungry(self) -> bool:
-        """Whether more records should be read before `match` goes on."""
+        """Return whether `match` needs more records."""
         return not self.found_done and (self.wanted_done or len(self.found) <= len(self.wanted) + LOOK_AHEAD)
 
     def add(self, records: Iterable[Record]) -> None:
-        """Take records that were read from the topic."""
+        """Add records that were read from the topic."""
         self.found.extend(records)
 
     def match(self) -> None:
-        """Compare as far as can be decided with what is there; what was compared is forgotten."""
+        """Compare as much as can be decided, and drop what was compared."""
         wanted, found = self.wanted, self.found
         if self._partings >= MAX_PARTINGS:
             wanted.clear()
@@ -123,7 +123,7 @@ class Stream:
         while wanted and found:
             offset, key, value = wanted[0]
             record = found[0]
-            # Equal bytes are quicker to see than to read them.
+            # Comparing bytes is faster than decoding them.
             if (record.value == value and record.key == key) or same(document_of(value), record):
                 if offset < position:
                     # A dead letter is expected as a document.
@@ -139,7 +139,7 @@ class Stream:
         self._pass_over_rest()
 
     def _pass_over_equal(self) -> None:
-        """Compare all that both sides have at once: almost always it is the same, and that is seen quicker."""
+        """Compare everything that both sides have at once: almost always it is equal, and this is faster."""
         wanted, found = self.wanted, self.found
         count = min(len(wanted), len(found))
         if count == 0 or wanted[count - 1][0] >= self.position:
@@ -154,7 +154,7 @@ class Stream:
         self._all_matched(keys_and_values)
 
     def finish(self) -> None:
-        """Say what is left over; both sides have come to their end."""
+        """Report what is left; both sides are complete."""
         self.wanted_done = self.found_done = True
         self.match()
         self._pass_over_rest()
@@ -164,7 +164,7 @@ class Stream:
             self.report.note(f"{self.format.kind}s: the topic has lost the {self.unchecked} first of those expected")
 
     def _pass_over_rest(self) -> None:
-        """Judge what one side has left when the other has come to its end."""
+        """Report what one side has left when the other is complete."""
         while self.found_done and self.wanted:
             entry = self.wanted.pop(0)
             if entry[0] < self.position:
@@ -173,13 +173,13 @@ class Stream:
             self._double(self.found.pop(0))
 
     def _matched(self, key: bytes) -> None:
-        """Take note that what is expected under a key was there."""
+        """Note that an expected record was found."""
 
     def _all_matched(self, keys_and_values: list[tuple[bytes, bytes]]) -> None:
-        """Take note of many at once."""
+        """Note that many expected records were found."""
 
     def _find_beginning(self) -> bool:
-        """Drop what was expected before the first record that is still there; true when both sides meet."""
+        """Drop expected records before the first record left; return True when both sides meet."""
         while self.found and self.format.repeats(self.found[0]):
             self.found.pop(0)
         if self.found:
@@ -204,7 +204,7 @@ class Stream:
         return self.format.wanted_id(document_of(entry[2]))
 
     def _part(self) -> bool:
-        """Settle the first difference; false when more must be read first."""
+        """Report the first difference; return False when more records must be read first."""
         if self._wanted_id(self.wanted[0]) == self._id_of(self.found[0]):
             self._alter(self.wanted.pop(0), self.found.pop(0))
             return True
@@ -222,7 +222,7 @@ class Stream:
         return True
 
     def _meeting(self) -> tuple[int, int]:
-        """Find how many expected and how many found records must be passed over until both agree again."""
+        """Return how many expected and how many found records to skip until both agree again."""
         ahead = list(islice(self.found, LOOK_AHEAD))
         self._ids = {record.offset: self._id_of(record) for record in ahead}
         places: dict[Hashable, int] = {}
@@ -291,7 +291,7 @@ def document_of(value: Any) -> Any:
 
 
 def _move(difference: Difference | None, **known: Any) -> None:
-    """Make one of two differences: what was missing in one place stood in another."""
+    """Join two differences into one: the missing record is in another place."""
     if difference is not None:
         difference.what = "reordered"
         for field, value in known.items():
@@ -303,12 +303,12 @@ def _text(key: bytes | None) -> str | None:
 
 
 def canonical(document: Any) -> bytes:
-    """Return JSON in one form, so that 1, 1.0 and true stay apart and the order of keys does not matter."""
+    """Return JSON in a canonical form: 1, 1.0 and true differ, and the order of keys does not count."""
     return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 
 
 def parse(value: bytes | None) -> Any:
-    """Read a record's JSON; None when it is none."""
+    """Return a record's decoded JSON; None when it is no JSON."""
     try:
         return orjson.loads(value or b"")
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Owns what can be checked of a partition whose log has lost its beginning: its state cannot be rebuilt any more."""
+"""Owns the checks of a partition whose log has lost its beginning, so that its state cannot be rebuilt."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -41,12 +41,12 @@ def _found_id(record: Record) -> tuple[Any, Any]:
         return "unreadable", record.offset
 
 
-# A result is known by the command that it answers; what it says cannot be computed without the state.
+# A result is identified by its command; its content cannot be computed without the state.
 _ANSWER = RESULT._replace(same=_same, wanted_id=_wanted_id, found_id=_found_id)
 
 
 class _Results(Stream):
-    """Matches results with commands one to one; leaves out those of lost commands, and expiries."""
+    """Matches results with commands one to one, without results of lost commands and of expiries."""
 
     def add(self, records: Iterable[Record]) -> None:
         start = self.report.log_start
@@ -62,7 +62,7 @@ class _Results(Stream):
 
 
 class _Letters(Stream):
-    """Matches dead letters; leaves out those of lost commands."""
+    """Matches dead letters, without those of lost commands."""
 
     def add(self, records: Iterable[Record]) -> None:
         for record in records:
@@ -72,13 +72,13 @@ class _Letters(Stream):
 
 
 class TrimmedComparison:
-    """Checks results and dead letters against the commands that are left, and stock changes among themselves.
+    """Compares results and dead letters with the remaining commands, and checks stock changes among themselves.
 
     Args:
-        report: of the partition; completed by `finish`.
+        report: the partition's report; `finish` completes it.
         ledger: the changelog's last values.
-        heads_missing: the output topics that have lost their beginning.
-        now_ms: the time of day, to know what may have been compacted away.
+        heads_missing: the output topics that lost their beginning.
+        now_ms: the time of day, to know what compaction may have removed.
     """
 
     def __init__(
@@ -88,7 +88,8 @@ class TrimmedComparison:
         self.position = ledger.next_offset or 0
         self._commands = 0
         missing = frozenset(heads_missing)
-        # A replayed result near the new beginning may answer a command before it; the first other one is sure.
+        # A replayed result near the new beginning may answer an earlier command; the first other result shows the
+        # place.
         self._results = _Results(_ANSWER, report, self.position, head_missing=True)
         self._letters = _Letters(DEAD_LETTER, report, self.position, head_missing=DEAD_LETTERS in missing)
         self._changes = ChangeChecks(
@@ -108,7 +109,7 @@ class TrimmedComparison:
         )
 
     def apply(self, commands: Sequence[Record]) -> int | None:
-        """Take commands; which result each must have waits in the streams."""
+        """Add commands; the streams wait for the result of each."""
         offset = None
         for record in commands:
             offset = record.offset
@@ -131,7 +132,7 @@ class TrimmedComparison:
         return offset
 
     def finish(self) -> None:
-        """Write down the counts."""
+        """Set the counts."""
         self.report.lost += self._results.lost
         self.report.doubled += self._results.doubled
         self.report.compared = Compared(
@@ -143,7 +144,7 @@ class TrimmedComparison:
         )
 
     def _expect_letter_of_batch(self, batch: UnreadBatch) -> None:
-        # The letter of a batch that the log has lost the beginning of is left out as well: it bears the first offset.
+        # The letter of a batch whose beginning is lost is left out too: it has the batch's first offset.
         if batch.offset >= self.report.log_start:
             letter = DeadLetter.of_batch(batch.reason, batch.offset, batch.last_offset, partition=self.report.partition)
             self._letters.wanted.append((batch.offset, None, msgspec.structs.asdict(letter)))

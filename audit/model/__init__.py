@@ -1,1 +1,1 @@
-"""The oracle: what every record of the log must bring about, from the contract alone."""
+"""The oracle: what must be published for every record of the log, from the contract alone."""

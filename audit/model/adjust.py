@@ -8,11 +8,11 @@ from schemas.codes import Code
 from schemas.commands import Adjust
 
 MAX_WAREHOUSES = 1_000
-MAX_UNITS = (1 << 53) - 1  # the largest integer of which every JSON reader has the exact value
+MAX_UNITS = (1 << 53) - 1  # the largest integer that every JSON reader can represent
 
 
 def adjust(state: PartitionState, command: Adjust) -> Effect:
-    """Set or shift a bucket of a row, which is made when it is missing."""
+    """Set a bucket of a row, or change it by a difference; make the row when it is missing."""
     sku, warehouse, bucket = command.sku, command.warehouse, command.bucket or "on_hand"
     item = state.items.get(sku)
     row = None if item is None else item.rows.get(warehouse)

@@ -9,7 +9,7 @@ from schemas.commands import Commit
 
 
 def commit(state: PartitionState, command: Commit) -> Effect:
-    """Take what is held out of stock, from the first allocation on."""
+    """Take held units out of stock, from the first allocation on."""
     sku = command.sku
     item, key, hold, quantity = state.find_hold(command, command.quantity)
     taken = draw_from(hold.allocations, quantity)

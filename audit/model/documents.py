@@ -1,7 +1,7 @@
-"""Owns the shapes of what the model keeps and expects: commands' content, causes, views, and the ledger's rows.
+"""Owns the model's types: the ledger's rows, and their views in results and causes in stock changes.
 
-Rows are laid out as `docs/semantics.md` says (msgpack arrays that begin with their version), so that what the model
-keeps is, byte for byte, what the ledger should have. Collections in them are never part of a cycle: `gc=False`.
+Rows have the layout of `docs/semantics.md` (msgpack arrays that begin with their version), so they must equal the
+ledger's rows byte for byte. Their collections have no cycles, so `gc=False`.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ encode_row = msgspec.msgpack.Encoder().encode
 
 
 class StockRow(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VERSION, gc=False):
-    """One SKU in one warehouse, in units; `seq` is the SKU's at the row's last change."""
+    """One SKU in one warehouse, in units. `seq` is the SKU's sequence number at the row's last change."""
 
     seq: int = 0
     on_hand: int = 0
@@ -34,7 +34,7 @@ class StockRow(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VER
 
     @property
     def available(self) -> int:
-        """What may still be reserved; negative when physical truth fell below what is promised."""
+        """The units that may still be reserved; negative when fewer are there than are promised."""
         return self.on_hand - self.reserved - self.safety_stock
 
     def view(self, warehouse: str) -> StockView:
@@ -44,7 +44,7 @@ class StockRow(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VER
 
 
 class Hold(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VERSION, gc=False):
-    """A reservation; `allocations` are what it still holds, `closed_at` is None while it is held (times in ms)."""
+    """A reservation. `allocations` has the units still held; `closed_at` is None while it is held. Times in ms."""
 
     state: State
     quantity: int
@@ -72,7 +72,7 @@ class Hold(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VERSION
 
 
 class SeenRow(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VERSION, gc=False):
-    """A remembered command: its content as msgpack, and its result without what the command repeats."""
+    """A remembered command: its content as msgpack, and the parts of its result that do not follow from the command."""
 
     content: bytes
     type: str
@@ -88,7 +88,7 @@ class SeenRow(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VERS
     of_command: bytes | None
 
     def result(self, sku: str, command_id: str, partition: int, *, replayed: bool) -> Result:
-        """Return the result that the command got."""
+        """Return the command's result."""
         stock = [row.view(warehouse) for warehouse, row in self.stock]
         hold, reservation_id = self.reservation, self.reservation_id
         result = Result(
@@ -120,18 +120,18 @@ decode_seen = msgspec.msgpack.Decoder(SeenRow).decode
 
 
 def as_written(result: bytes) -> Any:
-    """Return a result that is JSON already, to be put into another as it is."""
+    """Return a result that is JSON already, for use inside another result."""
     return msgspec.Raw(result)
 
 
 def cause_of(command: Any, type_: str, reason: str | None = None, reference: str | None = None) -> Cause:
-    """Return the `cause` of the stock changes that a command brings about."""
+    """Return the `cause` of a command's stock changes."""
     reservation_id = getattr(command, "reservation_id", None)
     return Cause(type_, command.command_id, reservation_id, reason, reference, command.actor, command.source)
 
 
 def draw_from(holdings: Iterable[Holding], quantity: int) -> list[Holding]:
-    """Take a quantity from holdings, each as far as it goes, in the order given."""
+    """Take a quantity from holdings in the given order, as much as each has."""
     taken = []
     for warehouse, holds in holdings:
         if quantity == 0:

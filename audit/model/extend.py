@@ -6,7 +6,7 @@ from schemas.commands import Extend
 
 
 def extend(state: PartitionState, command: Extend) -> Effect:
-    """Let a hold expire at another time."""
+    """Give a hold another expiry."""
     _, key, hold, _ = state.find_hold(command, None)
     hold.expires_at = state.expires_at(command.ttl_ms, key)
     state.touch(f"R{key}")

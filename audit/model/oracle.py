@@ -1,4 +1,4 @@
-"""Owns the oracle: a plain model of one partition that says what the ledger must publish for every record of the log.
+"""Owns the oracle: a plain model of one partition that computes what must be published for every record.
 
 It is written from the contract and `docs/semantics.md` alone and shares no code with `tables/core`: where the two
 disagree, one of them is wrong. No storage, no I/O; its clock is that of the records.
@@ -40,10 +40,10 @@ CLOSED_MS = 7 * 24 * 60 * 60 * 1000
 
 
 class Model(PartitionState):
-    """The oracle of one partition; `fold` takes its records one by one, in the order of the log."""
+    """The oracle of one partition. Call `fold` with its records one by one, in the order of the log."""
 
     def apply(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> Expected:
-        """Apply one record of `inventory.commands`; the answer is what must be published for it, as documents."""
+        """Apply one record of `inventory.commands`, and return what must be published for it, as documents."""
         kept = self.out
         self.publish_to(Outputs([], [], []))
         try:
@@ -54,7 +54,7 @@ class Model(PartitionState):
             self.publish_to(kept)
 
     def fold(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> None:
-        """Apply one record of `inventory.commands`; what must be published for it goes to `out`."""
+        """Apply one record of `inventory.commands`, and write what must be published for it to `out`."""
         self.offset = offset
         if timestamp_ms > self.now:
             self.now = timestamp_ms
@@ -72,10 +72,10 @@ class Model(PartitionState):
         """Apply a record batch of `inventory.commands` of which no record is read.
 
         Args:
-            reason: of its dead letter.
-            offset: of the first record.
-            last_offset: of the last one.
-            timestamp_ms: the largest of its records.
+            reason: the reason of its dead letter.
+            offset: the offset of its first record.
+            last_offset: the offset of its last record.
+            timestamp_ms: the largest timestamp of its records.
         """
         self.offset = offset
         if timestamp_ms > self.now:
@@ -85,7 +85,7 @@ class Model(PartitionState):
         self.out.dead_letters.append((offset, None, msgspec.structs.asdict(letter)))
 
     def rows(self) -> Iterator[tuple[bytes, bytes]]:
-        """Return the ledger's live rows as (key, value), without the position, in the order in which they were made."""
+        """Yield the ledger's live rows but the position as (key, value), in the order in which they were made."""
         for sku, item in self.items.items():
             for warehouse, row in item.rows.items():
                 yield f"S{sku}\0{warehouse}".encode(), encode_row(row)
@@ -95,7 +95,7 @@ class Model(PartitionState):
             yield f"C{key}".encode(), seen
 
     def row(self, key: bytes) -> bytes | None:
-        """Return one row; None where there is none."""
+        """Return one row; None when there is none."""
         try:
             kind, name = key[:1], key[1:].decode()
         except UnicodeDecodeError:
@@ -110,7 +110,7 @@ class Model(PartitionState):
             return encode_row(hold) if isinstance(hold, Hold) else hold
         return self.seen.get(name) if kind == b"C" else None
 
-    # The clock: what falls due before the record itself.
+    # The clock: everything that falls due before the record itself.
 
     def _advance(self) -> None:
         now, runs, closed, expiries = self.now, self.seen_runs, self.closed, self.expiries
@@ -125,7 +125,7 @@ class Model(PartitionState):
             hold = self.holds.get(key)
             if isinstance(hold, Hold) and hold.expires_at == expires_at:
                 expire(self, key, hold)
-        # What is remembered or closed from now on is dropped later than this; a new expiry may come before it.
+        # Rows that are remembered or closed from now on are forgotten after this time; a new expiry may be before it.
         self.due = now + SEEN_MS
         if runs:
             self.due = min(self.due, runs[0][0] + SEEN_MS)
@@ -191,7 +191,7 @@ class Model(PartitionState):
             result.of_command = as_written(of_command)
         key = sku.encode() if item is None else item.key
         self.add_result((self.offset, key, encode(result)))
-        # Laid out as `SeenRow`, which would cost its making.
+        # With the layout of `SeenRow`; making one would cost time.
         row = (ROW_VERSION, content, type_, code, result.seq, now, self.offset, reservation_id, hold, rows)
         self.seen[seen] = encode_row((*row, requested, available, of_command))
         self.seen_order.append(seen)
@@ -203,7 +203,7 @@ class Model(PartitionState):
             runs.append([now, 1])
 
     def _result_of(self, sku: str, command_id: str) -> bytes:
-        """Return the result of a remembered command, without what that one itself asked for; JSON null for none."""
+        """Return the result of a remembered command, without its own `of_command`; JSON null when there is none."""
         seen = self.seen.get(f"{sku}\0{command_id}")
         if seen is None:
             return b"null"

@@ -1,4 +1,4 @@
-"""Owns what the model is made of beside its rules: a SKU with its rows, a refusal, and where outputs go."""
+"""Owns the parts of the model that are no rules: a SKU with its rows, a refusal, and the outputs."""
 
 from collections.abc import MutableSequence
 from typing import NamedTuple
@@ -6,16 +6,16 @@ from typing import NamedTuple
 from audit.model.documents import Holding, Json, StockRow, draw_from
 from schemas.codes import Code
 
-# What one record must bring about: (its offset, the published record's key, its value).
+# What must be published for a record: (the record's offset, the published record's key, its value).
 Wanted = tuple[int, bytes, bytes]
 WantedLetter = tuple[int, bytes | None, Json]
 
 
 class Outputs(NamedTuple):
-    """Where `Model.fold` puts what must be published, in the order of publishing.
+    """The records that must be published, in the order of publishing; `Model.fold` adds to them.
 
-    The values of results and stock changes are JSON; of a dead letter it is a dict of `key`, `value` (bytes or None),
-    `reason`, `partition`, `offset`, and what else `DeadLetter` has.
+    Values of results and stock changes are JSON. A dead letter is a dict of `key`, `value` (bytes or None), `reason`,
+    `partition`, `offset`, and the other fields of `DeadLetter`.
     """
 
     results: MutableSequence[Wanted]
@@ -24,7 +24,7 @@ class Outputs(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What one record must bring about, as documents."""
+    """What must be published for one record, as documents."""
 
     results: list[Json]
     stock_changes: list[Json]
@@ -32,7 +32,7 @@ class Expected(NamedTuple):
 
 
 class CommandRefused(Exception):
-    """A rule refuses the command; `requested` and `available` are what the result then carries besides the code."""
+    """A rule refuses the command. The result then has the code, `requested` and `available`."""
 
     def __init__(self, code: Code, requested: int | None = None, available: int | None = None) -> None:
         super().__init__(code.value)
@@ -42,7 +42,7 @@ class CommandRefused(Exception):
 
 
 class Item:
-    """A SKU that has a stock row: its sequence number, its rows by warehouse id, and its records' keys."""
+    """A SKU with stock rows: its sequence number, its rows by warehouse id, and its records' keys."""
 
     __slots__ = ("change_keys", "key", "rows", "seq")
 
@@ -60,10 +60,10 @@ class Item:
 
 
 def allocate(candidates: dict[str, StockRow], quantity: int) -> list[Holding]:
-    """Find where a quantity comes from: the first row that has it all, else several in order.
+    """Return the holdings that give a quantity: the first row that has it all, else several in order.
 
     Raises:
-        CommandRefused: there is not enough in all of them.
+        CommandRefused: all rows together have too little.
     """
     free = []
     total = 0

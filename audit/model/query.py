@@ -9,7 +9,7 @@ from schemas.commands import Query
 
 
 def query(state: PartitionState, command: Query) -> Effect:
-    """Show a SKU's rows, and a reservation when one is named."""
+    """Show a SKU's rows, and a reservation if one is named."""
     item = state.items.get(command.sku)
     if item is None:
         raise CommandRefused(Code.UNKNOWN_SKU)

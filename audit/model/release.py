@@ -9,10 +9,10 @@ from schemas.stock_changes import Cause
 
 
 def release(state: PartitionState, command: Release) -> Effect:
-    """Give back what is held, from the last allocation on."""
+    """Give held units back, from the last allocation on."""
     sku = command.sku
     item, key, hold, quantity = state.find_hold(command, command.quantity)
-    # Taken from the last allocation first, told in the order of the allocations.
+    # Units are taken from the last allocation first; stock changes are in the order of the allocations.
     taken = draw_from(reversed(hold.allocations), quantity)[::-1]
     cause = cause_of(command, "release", command.reason)
     rows = []
@@ -27,7 +27,7 @@ def release(state: PartitionState, command: Release) -> Effect:
 
 
 def expire(state: PartitionState, key: str, hold: Hold) -> None:
-    """End a reservation whose time is over, with a result that nobody asked for."""
+    """End a reservation whose time is over, with an unsolicited result."""
     sku, _, reservation_id = key.partition("\0")
     item, held = state.items[sku], hold.allocations
     cause = Cause("expire", None, reservation_id)

@@ -1,4 +1,4 @@
-"""Owns what a rule of the model is: one command type, what it does, and what is its content."""
+"""Owns the type of the model's rules: a command type, its effect, and its content."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,8 +17,8 @@ class Rule:
         command: its type.
         decide: changes the state and returns what to show, or raises `CommandRefused`; guards are in the order of the
             codes.
-        fields: the command's content without its type, in the order of `docs/semantics.md`: defaults are filled in. A
-            default that is no constant ("all that is left") stays open, for that it was left open is the content.
+        fields: returns the command's content without its type, in the order of `docs/semantics.md`, with defaults
+            filled in. A default that is no constant ("all that is left") stays None.
     """
 
     def __init__(
@@ -33,5 +33,5 @@ class Rule:
         self._fields = fields
 
     def encode_content(self, command: Any) -> bytes:
-        """Return what a second command with the same id must repeat to be the same, as msgpack; the type first."""
+        """Return a command's content as msgpack, the type first: a repetition has the same bytes."""
         return encode_row((self.name, *self._fields(command)))

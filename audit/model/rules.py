@@ -1,4 +1,4 @@
-"""Owns the list of the model's rules: one for each command that has a SKU."""
+"""Owns the list of the model's rules, one for each command of a SKU."""
 
 from typing import get_args
 

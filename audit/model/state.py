@@ -1,4 +1,4 @@
-"""Owns the state of a partition in the model, and what its rules are made of."""
+"""Owns the state of a partition in the model, and the operations that its rules use."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from schemas.codes import Code
 from schemas.results import Result, State, StockView
 from schemas.stock_changes import Cause, Quantities, StockChange
 
-# Up to this many stale expiries stay in the queue until their time comes; with more, they are removed.
+# Stale expiries stay in the queue until their time; when there are more than this, they are removed.
 _STALE_EXPIRIES = 10_000
 
 
@@ -24,16 +24,16 @@ class OfHold(Protocol):
 
 
 class PartitionState:
-    """What a partition holds after the records folded so far, and how rules read and change it.
+    """The state of a partition after the records so far, with the operations of the rules.
 
     Args:
         partition: its number.
         partitions: how many there are.
-        out: where what must be published goes.
+        out: gets what must be published.
 
-    Reservations and remembered commands are known as SKU, a zero character and their id, which sorts as the two do.
-    What is closed or remembered is kept as its row's bytes: a third of the memory, and the garbage collector has
-    nothing to walk through.
+    The key of a reservation or remembered command is the SKU, a zero character and the id, which sorts like the two.
+    Closed reservations and remembered commands are kept as their row's bytes: this takes a third of the memory, and the
+    garbage collector need not walk through them.
     """
 
     def __init__(self, partition: int, partitions: int, out: Outputs | None = None) -> None:
@@ -49,25 +49,25 @@ class PartitionState:
         self.seen_order: deque[str] = deque()
         self.seen_runs: deque[list[int]] = deque()  # [time, how many entries of `seen_order` have it]
         self.closed: deque[tuple[int, str]] = deque()
-        self.expiries: list[tuple[int, str]] = []  # some are stale: since extended, or ended
-        # Keys of the rows that were changed, for a later audit to compare. Collected only when set to a set.
+        self.expiries: list[tuple[int, str]] = []  # some are stale: their reservation was extended or ended
+        # Keys of changed rows, for a later audit to compare; None while they are not collected.
         self.touched: set[str] | None = None
         self.offset = 0
-        self.due = 0  # when something falls due, at the earliest
+        self.due = 0  # the earliest time at which something falls due
 
     def publish_to(self, out: Outputs) -> None:
-        """Say where `fold` puts what must be published."""
+        """Set the receiver of what must be published."""
         self.out = out
         self.add_result = out.results.append
         self._add_change = out.stock_changes.append
 
     def touch(self, key: str) -> None:
-        """Note the key of a row that was changed, for who looks at it."""
+        """Note the key of a changed row."""
         if self.touched is not None:
             self.touched.add(key)
 
     def find_hold(self, command: OfHold, wanted: int | None) -> tuple[Item, str, Hold, int]:
-        """Return the SKU, the reservation's key, the reservation and the quantity that it is about, or refuse."""
+        """Return the SKU, the reservation's key, the reservation and the command's quantity, or refuse."""
         item = self.items.get(command.sku)
         if item is None:
             raise CommandRefused(Code.UNKNOWN_SKU)
@@ -83,7 +83,7 @@ class PartitionState:
         return item, key, hold, left if wanted is None else wanted
 
     def take_from(self, key: str, hold: Hold, taken: list[Holding], ends_as: State) -> None:
-        """Take from what a reservation holds; when nothing is left it ends, and is dropped after its time."""
+        """Take units from a reservation; when none is left, it ends and is forgotten after its time."""
         self.touch(f"R{key}")
         if taken == hold.allocations:
             hold.allocations = []
@@ -95,7 +95,7 @@ class PartitionState:
             self.close(key, hold, ends_as)
 
     def close(self, key: str, hold: Hold, state: State) -> None:
-        """End a reservation; its row is dropped after its time."""
+        """End a reservation; its row is forgotten after its time."""
         self.touch(f"R{key}")
         hold.state = state
         hold.closed_at = self.now
@@ -104,7 +104,7 @@ class PartitionState:
         self.open -= 1
 
     def expires_at(self, ttl_ms: int, key: str) -> int | None:
-        """Return when a reservation expires that lives `ttl_ms` from now, and note it; None for never."""
+        """Return and note the expiry of a reservation with a `ttl_ms` from now; None for never."""
         if ttl_ms == 0:
             return None
         if len(self.expiries) > 2 * self.open + _STALE_EXPIRIES:
@@ -123,7 +123,7 @@ class PartitionState:
         heapify(self.expiries)
 
     def change(self, sku: str, item: Item, warehouse: str, row: StockRow, cause: Cause, delta: dict[str, int]) -> None:
-        """Publish a change that was made to a row."""
+        """Publish a change of a row."""
         item.seq += 1
         row.seq = item.seq
         self.changes += 1
@@ -162,7 +162,7 @@ class PartitionState:
             sku,
             "rejected" if code else "accepted",
             code,
-            False,  # by position, all of them: by name it takes twice the time
+            False,  # all arguments by position: by name it takes twice as long
             None if hold is None else hold[1].view(hold[0]),
             stock,
             shortfall,

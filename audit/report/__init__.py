@@ -1,1 +1,1 @@
-"""What an audit says, for people and for programs."""
+"""The report of an audit, for people and for programs."""

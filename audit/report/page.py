@@ -1,4 +1,4 @@
-"""Owns the audit's report as one HTML page: nothing from elsewhere in it, so it can be kept, sent and printed."""
+"""Owns the audit's report as one HTML page without external parts, so it can be kept, sent and printed."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -47,17 +47,17 @@ pre { background: var(--tint); border-radius: 4px; padding: .6rem .8rem; margin:
 """
 
 _PARTITIONS_NOTE = (
-    '<p class="soft">Offsets are those of inventory.commands. What was compared begins where the log does, or '
-    "where the checkpoint of an earlier audit stood, and ends where the ledger stood.</p>"
+    '<p class="soft">Offsets are those of inventory.commands. The comparison begins at the start of the log, '
+    "or at an earlier audit's checkpoint, and ends at the ledger's position.</p>"
 )
 _DIGESTS_NOTE = (
-    '<p class="soft">SHA-256 from the beginning of the log to where the ledger stood, earlier audits included. Two '
-    "audits without differences have the same digests exactly when all was the same.</p>"
+    '<p class="soft">SHA-256 from the start of the log to the position of the ledger, earlier audits included. Two '
+    "audits without differences have the same digests exactly when everything was equal.</p>"
 )
 
 
 def to_html(report: Report) -> str:
-    """Return the report as a page."""
+    """Return the report as an HTML page."""
     made = datetime.fromtimestamp(report.made_at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     title = "Holdfast audit"
     cluster = f"cluster {report.cluster}" if report.cluster else "cluster without an id"
@@ -195,7 +195,7 @@ def _pretty(document: Any) -> str:
 
 
 class _Markup(str):
-    """Text that is HTML already."""
+    """A text that is HTML already."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Owns what an audit says: the report, its text for people and its JSON for programs."""
+"""Owns the report of an audit: its text for people and its JSON for programs."""
 
 from typing import Any, Literal
 
@@ -11,26 +11,26 @@ from rich.text import Text
 Kind = Literal["command", "result", "stock_change", "dead_letter", "row"]
 What = Literal["lost", "doubled", "reordered", "altered", "oversold"]
 
-# Enough to see the pattern; the counts go on.
+# Enough to see the pattern; further differences are only counted.
 MAX_DIFFERENCES = 100
 MAX_SHOWN = 400  # characters of a document in the text for people
 _UNBOUNDED = 10_000  # columns: wider than any table
 
 
 class Difference(msgspec.Struct, kw_only=True):
-    """One place where what was published is not what the log demands.
+    """One difference between a published record or row and the expected one.
 
     Args:
         kind: what kind of record differs.
         what: `lost` (expected, not published), `doubled` (published, not expected), `reordered` (published, but not in
             its place), `altered` (published with other content), `oversold` (a reserve made available negative).
-        partition: of all topics alike.
+        partition: the partition, the same in all topics.
         offset: of the command in `inventory.commands`, where it is known.
         record_offset: of the published record in its own topic, where there is one.
-        key: the record's key, for a row with its prefix.
-        expected: the document or row that should be there, or None.
-        found: the one that is there, or None.
-        command: the command's own record, where it is known and still there.
+        key: the record's key; for a row with its letter.
+        expected: the expected document or row, or None.
+        found: the found one, or None.
+        command: the command's record, if it is known and still exists.
     """
 
     kind: Kind
@@ -45,7 +45,7 @@ class Difference(msgspec.Struct, kw_only=True):
 
 
 class Compared(msgspec.Struct):
-    """How many records of each kind were compared; `commands` were applied by the model."""
+    """How many records of each kind were compared; `commands` counts those that the model applied."""
 
     commands: int = 0
     results: int = 0
@@ -55,17 +55,17 @@ class Compared(msgspec.Struct):
 
 
 class Digested(msgspec.Struct):
-    """A SHA-256 (hexadecimal, see `audit/comparison/digest.py`) over so many records."""
+    """A SHA-256 (hexadecimal, see `audit/comparison/digest.py`), and over how many records."""
 
     count: int = 0
     sha256: str = ""
 
 
 class Digests(msgspec.Struct):
-    """The digests of a partition from the log's beginning to the ledger's position, those of earlier audits included.
+    """The digests of a partition from the log's beginning to the ledger's position, earlier audits included.
 
-    Results and stock changes are taken as the log demands them, with what was found in place of one that differs; rows
-    as they should be. So two audits that found no difference have the same digests exactly when all was the same.
+    They are over the expected results and stock changes, with the found record in place of one that differs, and over
+    the expected rows. So two audits without differences have equal digests exactly when everything was equal.
     """
 
     results: Digested = msgspec.field(default_factory=Digested)
@@ -74,7 +74,7 @@ class Digests(msgspec.Struct):
 
 
 class Invariant(msgspec.Struct):
-    """Something that must be true whatever the commands were; `checked` is of how many rows, SKUs or changes."""
+    """A statement that must be true after any commands; `checked` is the number of rows, SKUs or changes."""
 
     name: str
     holds: bool
@@ -85,10 +85,10 @@ class Invariant(msgspec.Struct):
 class PartitionReport(msgspec.Struct, kw_only=True):
     """One partition: offsets of `inventory.commands` from `log_start` to `log_end` (at the audit's start).
 
-    The comparison began at `begin`: the log's start, or where the checkpoint stood that it went on from.
-    Commands below `position` are applied, the `pending` ones are not yet. `lost` are commands applied without their
-    result, `doubled` results that no command accounts for, `oversold` reserves that made available negative. Not
-    `complete`: something could not be checked, and `notes` says what and why.
+    The comparison began at `begin`: the log's start, or the offset of the checkpoint.
+    Commands below `position` are applied; `pending` counts those after it. `lost` counts applied commands without a
+    result, `doubled` results without a command, `oversold` reserves that made available negative. When `complete` is
+    false, something could not be checked, and `notes` says what and why.
     """
 
     partition: int
@@ -114,7 +114,7 @@ class PartitionReport(msgspec.Struct, kw_only=True):
         return self.difference_count == 0 and all(invariant.holds for invariant in self.invariants)
 
     def add(self, difference: Difference) -> bool:
-        """Count a difference; it is kept, and true returned, if there is room."""
+        """Count a difference, and keep it if there is room; return whether it is kept."""
         self.difference_count += 1
         if len(self.differences) < MAX_DIFFERENCES:
             self.differences.append(difference)
@@ -122,13 +122,13 @@ class PartitionReport(msgspec.Struct, kw_only=True):
         return False
 
     def note(self, sentence: str) -> None:
-        """Say that, and why, something could not be checked."""
+        """Note what could not be checked, and why."""
         self.complete = False
         self.notes.append(sentence)
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """The whole audit. `equal` is the verdict on all that could be compared, `complete` says whether that was all."""
+    """The whole audit. `equal`: all that could be compared is equal. `complete`: everything could be compared."""
 
     equal: bool
     complete: bool
@@ -143,7 +143,7 @@ class Report(msgspec.Struct, kw_only=True):
     partitions: list[PartitionReport]
     seconds: float
     commands_per_s: float
-    cpu_seconds: float = 0.0  # of all its processes: unlike `seconds` it does not depend on what else the machine does
+    cpu_seconds: float = 0.0  # of all its processes; unlike `seconds` it does not depend on the machine's other work
     made_at: int = 0  # ms
     bootstrap: str | None = None
     cluster: str | None = None
@@ -151,7 +151,7 @@ class Report(msgspec.Struct, kw_only=True):
 
 
 def sum_up(partitions: list[PartitionReport], seconds: float) -> Report:
-    """Make one report of all partitions' reports."""
+    """Return one report from the partitions' reports."""
     compared = Compared(
         **{name: sum(getattr(part.compared, name) for part in partitions) for name in Compared.__struct_fields__}
     )
@@ -178,7 +178,7 @@ def to_json(report: Report) -> bytes:
 
 
 def render(report: Report) -> RenderableType:
-    """Return the report as a person reads it: the verdict, the partitions, what could not be checked, what differs."""
+    """Return the report as text for people: the verdict, the partitions, what could not be checked, what differs."""
     parts: list[RenderableType] = [_verdict(report), _PartitionsTable(report.partitions)]
     parts += [Text(f"note: {note}", style="yellow") for note in report.notes]
     parts += [
@@ -209,7 +209,7 @@ def _verdict(report: Report) -> Text:
     return Text(f"EQUAL: {everything} what the log demands; {counts}{pending}. {what}", style="bold green")
 
 
-# The columns of the partitions' table, in the groups into which it is parted where it is too wide for one.
+# The columns of the partitions' table, in groups: a narrow window gets one table per group.
 _GROUPS = (
     ("commands", "position", "pending"),
     ("results", "changes", "dead letters", "rows"),
@@ -218,7 +218,7 @@ _GROUPS = (
 
 
 class _PartitionsTable:
-    """A line per partition in one table, or in several below each other: no number is ever cut."""
+    """A row per partition, in one table or in several below each other; no number is ever cut."""
 
     def __init__(self, partitions: list[PartitionReport]) -> None:
         self._partitions = partitions
@@ -268,7 +268,7 @@ def _differences_table(report: Report) -> Table:
         documents = (it.command, it.expected, it.found)
         both = Text("\n".join(_short(document) for document in documents))
         places = (str(it.partition), _number(it.offset), _number(it.record_offset))
-        # As texts: a key or a document may hold what rich takes for markup.
+        # As `Text`: a key or a document may have characters that rich takes for markup.
         table.add_row(it.kind, it.what, *places, Text(it.key or ""), both)
     return table
 

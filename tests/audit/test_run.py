@@ -168,7 +168,7 @@ async def test_an_output_without_its_beginning_is_named(kafka, topic):
     kafka.begins[topic] = 1
     report = await audit("b")
     assert (report.equal, report.complete) == (True, False)
-    assert f"partition 0: {topic} begins at offset 1: what came before is not compared" in report.notes
+    assert f"partition 0: {topic} begins at offset 1: earlier records are not compared" in report.notes
 
 
 async def test_a_transaction_that_stays_open_is_named(kafka):
