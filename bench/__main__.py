@@ -30,26 +30,29 @@ class Benchmark(StrEnum):
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + signal.SIGTERM)  # an exit that unwinds, so that broker and children end too
+    sys.exit(128 + signal.SIGTERM)  # an exit through `finally`, so that broker and children end too
 
 
 def bench(
     names: Annotated[list[Benchmark] | None, typer.Argument(help="What to measure; everything by default.")] = None,
-    runs: Annotated[int, typer.Option(min=1, help="How often each measurement is made.")] = 3,
+    runs: Annotated[int, typer.Option(min=1, help="How often to repeat each measurement.")] = 3,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A small run that proves that everything works; keeps no figures.")
+        bool,
+        typer.Option(
+            "--quick", help="A small run to check that everything works; its figures mean nothing and are not kept."
+        ),
     ] = False,
     out: Annotated[
         Path | None, typer.Option(file_okay=False, help="Where NAME.json is written. [default: bench/results]")
     ] = None,
 ) -> None:
-    """Measure Holdfast on a Kafka of its own, beside what it is to be compared with; nothing else should be running."""
+    """Measure Holdfast on its own Kafka, beside the systems to compare it with; nothing else should be running."""
     signal.signal(signal.SIGTERM, _terminate)
     wanted = [name for name in _BENCHMARKS if not names or Benchmark.ALL in names or name in names]
     folder = out or (None if quick else report.RESULTS_DIR)
     options = report.Options(quick=quick, runs=1 if quick else runs)
     with ExitStack() as shared:
-        # A quick run spares itself a broker for every benchmark.
+        # A quick run uses one broker for all benchmarks.
         stage = shared.enter_context(Stage()) if quick else None
         for name in wanted:
             _run(name, options, stage, folder)

@@ -1,4 +1,4 @@
-"""Owns the benchmark of the audit: all that a worker wrote, audited from the beginning, beside a bare read of it."""
+"""Owns the benchmark of the audit: it audits all that a worker wrote, beside a bare read of the same topics."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ _TIMEOUT_S = 600.0
 
 
 def measure(stage: Stage, options: Options, watcher: Watcher) -> Document:
-    """Let a worker apply the mix, then audit it and read the same topics in turn."""
+    """Let a worker apply the mix, then run the audit and the bare read in turn."""
     commands, skus = (_QUICK_COMMANDS, _QUICK_SKUS) if options.quick else (_COMMANDS, _SKUS)
     watcher.steps(1 + 2 * options.runs)
     watcher.step(f"a worker applies {commands:,} commands")
@@ -53,7 +53,7 @@ def _audit(stage: Stage, commands: int) -> dict[str, Any]:
     """Run `holdfast audit` as a user would.
 
     Raises:
-        RuntimeError: it found something, or not everything.
+        RuntimeError: it found a difference, or did not compare everything.
     """
     command = [sys.executable, "-m", "ops.cli", "audit", "--bootstrap", stage.bootstrap, "--json"]
     child = stage.run("audit", command)

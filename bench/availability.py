@@ -1,4 +1,4 @@
-"""Owns the benchmark of availability: what each partition's callers notice when one of two workers is killed."""
+"""Owns the benchmark of availability: how long each partition does not answer when one of two workers is killed."""
 
 import asyncio
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ NAME = "availability"
 RESTART, AWAY = "killed and restarted at once", "killed and left away"
 # Seconds within which the killed worker's partitions answer again: the session (6 s) and 2 s when it stays away.
 _AIMS_S = {RESTART: 3.0, AWAY: 8.0}
-# How long everything is watched before the kill, and how long every partition must answer promptly after it.
+# How long to watch before the kill, and how long every partition must answer promptly after it.
 _STEADY_S, _QUICK_STEADY_S = 2.0, 0.5
-# A quick run is allowed more, because it must pass on a machine that is busy with other things.
+# A quick run is allowed more, because it must pass on a busy machine.
 _QUICK_PROMPT_S = 2.0
 _PATIENCE_S = 40.0
 
 
 def measure(stage: Stage, options: Options, watcher: Watcher) -> Document:
-    """Kill one of two workers, again and again: first to come back at once, then to stay away."""
+    """Kill one of two workers several times: first restart it at once, then let it stay away."""
     stage.renew_all_topics()
     scenarios = (RESTART,) if options.quick else (RESTART, AWAY)
     watcher.steps(options.runs * len(scenarios))
@@ -41,7 +41,7 @@ def measure(stage: Stage, options: Options, watcher: Watcher) -> Document:
 
 
 def _summary(runs: list[dict[str, Any]], aim_s: float) -> dict[str, Any]:
-    """Return the medians over the runs, each run counting with its worst partition."""
+    """Return the medians over the runs; of each run the worst partition counts."""
     killed = [[found for found in run["partitions"].values() if found["killed"]] for run in runs]
     others = [[found for found in run["partitions"].values() if not found["killed"]] for run in runs]
     return {
@@ -54,18 +54,18 @@ def _summary(runs: list[dict[str, Any]], aim_s: float) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Wait:
-    """When all is well: every partition has answered promptly for some time."""
+    """Waits until every partition has answered promptly for some time."""
 
     steady_s: float
     prompt_s: float
 
     async def until_all_is_well(self, prober: Prober) -> bool:
-        """Wait for it; False when it does not come."""
+        """Wait, and return False when the time is over."""
         return await prober.until_prompt(for_s=self.steady_s, prompt_s=self.prompt_s, timeout_s=_PATIENCE_S)
 
 
 class _Pair:
-    """Two workers, A and B; A is the one that is killed."""
+    """Two workers, A and B; A is killed."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -136,7 +136,7 @@ async def _kill(pair: _Pair, prober: Prober, scenario: str, wait: _Wait) -> dict
     pair.a.kill_at_once()
     if scenario == RESTART:
         pair.restart()
-    # Not sooner: the partitions of the killed worker answer what was already on its way.
+    # Not sooner: answers of the killed worker may still be on their way.
     await asyncio.sleep(wait.prompt_s + wait.steady_s)
     recovered = await wait.until_all_is_well(prober)
     pair.b.check()

@@ -1,4 +1,4 @@
-"""Owns the changelogs that are recovered: rows in transactions as a worker writes them, each with the position."""
+"""Owns the changelogs to recover: rows in transactions like a worker's, each with the position."""
 
 import asyncio
 import itertools
@@ -30,9 +30,9 @@ from tables.core.rules import encode_content
 
 WAREHOUSES = 20
 
-# About what a worker under load puts into one transaction.
+# About the size of a transaction of a worker under load.
 _ROWS_PER_TRANSACTION = 2_000
-# The rows are of now: nothing in them may fall due while a worker holds them, or it would begin to write.
+# The rows are as of now: if one fell due, the worker would begin to write.
 _NOW_MS = time.time_ns() // 1_000_000
 _INCARNATION = "0" * 32
 _DAY_MS = 24 * 60 * 60 * 1000
@@ -103,7 +103,7 @@ def _seen(command: Reserve, offset: int) -> Seen:
 
 
 def write(bootstrap: str, rows: Iterable[KeyedRow]) -> int:
-    """Write rows to the changelog, each to its SKU's partition, as a ledger that stands at the first command.
+    """Write rows to the changelog, each to its SKU's partition, for a ledger whose position is the first command.
 
     Returns:
         How many records, positions included.

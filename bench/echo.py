@@ -1,4 +1,4 @@
-"""Owns the floor of latency: a process that answers every command with a plain record, outside any transaction.
+"""Owns the echo: a process that answers every command with a plain record, outside any transaction.
 
 The answer is the command itself. Run as `python -m bench.echo --bootstrap HOST:PORT`.
 """
@@ -35,7 +35,7 @@ async def run(bootstrap: str) -> None:
 
 def _check(loop: asyncio.AbstractEventLoop, sent: "asyncio.Future[object]") -> None:
     if sent.exception() is not None:
-        loop.stop()  # figures of an echo that missed commands would be wrong, so it ends; the caller sees that
+        loop.stop()  # an echo that missed commands would give wrong figures, so it ends, which the caller notices
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
-"""Owns the floor of throughput: reads the commands and writes as much as Holdfast would, deciding nothing.
+"""Owns the floor of throughput: it reads the commands, decides nothing, and writes as much as Holdfast would.
 
-As lean as Python and aiokafka allow: no group, no decoding, no store; whole batches in, whole batches out, one
-transaction (version 2) at a time per partition, the partitions side by side in one uvloop loop. Run as
-`python -m bench.floor --bootstrap HOST:PORT --shape JSON`.
+It does as little as Python and aiokafka allow: no group, no decoding, no store; it reads and writes whole batches, one
+transaction (version 2) at a time per partition, all partitions in one uvloop loop. Run as `python -m bench.floor
+--bootstrap HOST:PORT --shape JSON`.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def _builder() -> DefaultRecordBatchBuilder:
 
 
 class FloorPartition:
-    """One partition: takes batches of commands and writes transactions."""
+    """One partition: it reads batches of commands and writes transactions."""
 
     def __init__(self, number: int, bootstrap: str, shape: Shape) -> None:
         self.number = number
@@ -44,7 +44,7 @@ class FloorPartition:
         self._transactions = TransactionClient(bootstrap, f"floor-{number}", timeout_ms=10_000)
 
     async def run(self) -> None:
-        """Write a transaction for every so many commands, for ever."""
+        """Write a transaction for each group of commands, for ever."""
         await self._transactions.start((CHANGELOG, RESULTS, STOCK_CHANGES))
         await self._transactions.begin()
         limit = self._shape.commands_per_transaction

@@ -1,4 +1,4 @@
-"""Owns the stage of a benchmark: a Kafka of its own in a temporary directory, and the processes measured on it."""
+"""Owns the setting of a benchmark: its own Kafka in a temporary directory, and the measured processes."""
 
 import asyncio
 import contextlib
@@ -30,10 +30,10 @@ def _cpu_s(pid: int) -> float:
 
 
 class Child:
-    """A process under measurement, its output in files, its life bound to ours.
+    """A measured process; its output goes to files, and it ends with this process.
 
     Args:
-        name: names it in errors, and its files.
+        name: its name in errors and of its files.
         folder: where its output goes.
         command: its command line.
     """
@@ -58,15 +58,15 @@ class Child:
         return self._process.pid
 
     def line(self, start: str) -> str | None:
-        """Return the first complete line of its output that begins so, None when there is none yet."""
+        """Return the first complete line of its output that begins with a text; None when there is none yet."""
         lines = self._out.read_text().splitlines(keepends=True)
         return next((line.strip() for line in lines if line.startswith(start) and line.endswith("\n")), None)
 
     def await_line(self, start: str, timeout_s: float = 60.0) -> str:
-        """Wait for a line of its output that begins so.
+        """Wait for a line of its output that begins with a text.
 
         Raises:
-            RuntimeError: it ended, or the time is over; carries the end of what it logged.
+            RuntimeError: it ended, or the time is over; has the end of its log.
         """
         deadline = time.monotonic() + timeout_s
         while (line := self.line(start)) is None:
@@ -77,7 +77,7 @@ class Child:
         return line
 
     def check(self) -> None:
-        """Make sure that it runs.
+        """Check that it runs.
 
         Raises:
             RuntimeError: it ended.
@@ -106,16 +106,16 @@ class Child:
         self._process.wait()
 
     def kill_at_once(self) -> None:
-        """Send SIGKILL, without waiting for what comes of it."""
+        """Send SIGKILL, without waiting for its end."""
         self._process.kill()
 
     @property
     def cpu_s(self) -> float:
-        """Return the processor time that it has used, in seconds: what a busy machine distorts least."""
+        """Return the processor time that it has used, in seconds; a busy machine changes it least."""
         return _cpu_s(self.pid)
 
     def memory_mb(self, field: str) -> float:
-        """Return a size out of its `/proc/PID/status`, in MB (10^6 bytes): `VmRSS` now, `VmHWM` at its highest."""
+        """Return a size from its `/proc/PID/status`, in MB (10^6 bytes): `VmRSS` is current, `VmHWM` the peak."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith(f"{field}:"):
                 return int(line.split()[1]) * 1024 / 1e6
@@ -135,7 +135,7 @@ class ChildGroup:
         self._children = children
 
     def check(self) -> None:
-        """Make sure that all of them run.
+        """Check that all of them run.
 
         Raises:
             RuntimeError: one ended.
@@ -160,7 +160,7 @@ class ChildGroup:
 
 
 class Stage:
-    """A broker with Holdfast's topics, and everything that runs on it; all of it is gone at the end of the block."""
+    """A broker with Holdfast's topics and the processes on it; the end of the block stops and removes everything."""
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
@@ -242,11 +242,11 @@ class Stage:
             child.stop()
 
     def renew_all_topics(self) -> None:
-        """Empty all of Holdfast's topics: what an earlier benchmark left in them is gone."""
+        """Empty all of Holdfast's topics of earlier benchmarks' records."""
         self.renew_topics(*TOPICS)
 
     def renew_topics(self, *names: str) -> None:
-        """Delete these of Holdfast's topics and make them anew, empty."""
+        """Delete some of Holdfast's topics and make them again, empty."""
         asyncio.run(self._renew(names))
 
     async def _renew(self, names: Sequence[str]) -> None:

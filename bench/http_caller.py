@@ -105,7 +105,7 @@ class HttpCaller:
         """Send as many requests as the pace asks for.
 
         Returns:
-            Seconds from the intended time of sending to the last byte of the answer, per request; and how often each
+            Per request, the seconds from the intended send time to the last byte of the answer; and how often each
             status came.
         """
         encoded = [self._encoded(request.fields) for request in requests]

@@ -1,4 +1,4 @@
-"""Owns the calling over Kafka: commands sent as an order service would, their results read as they are committed."""
+"""Owns the Kafka client of the benchmarks: it sends commands like an order service and reads committed results."""
 
 import asyncio
 import contextlib
@@ -38,10 +38,10 @@ class KafkaCaller:
         self._sends: set[asyncio.Task[object]] = set()
 
     async def run(self, pace: Pace, requests: Sequence[Request]) -> list[float]:
-        """Send as many requests as the pace asks for.
+        """Send the requests of a pace.
 
         Returns:
-            Seconds from the intended time of sending to the reading of the result, per request.
+            Per request, the seconds from the intended send time to the reading of the result.
         """
         records = [(partition_of(item.sku, PARTITIONS), item.sku.encode(), item.value) for item in requests]
         self._numbers = {str(item.fields["command_id"]): number for number, item in enumerate(requests)}
@@ -66,7 +66,7 @@ class KafkaCaller:
 
 @contextlib.asynccontextmanager
 async def connect(bootstrap: str, commands: str, results: str) -> AsyncIterator[KafkaCaller]:
-    """Connect to a pair of topics for the time of the block; results from before are not read."""
+    """Connect to a pair of topics during the block; earlier results are not read."""
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,

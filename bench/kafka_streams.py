@@ -1,6 +1,6 @@
-"""Owns the rival on the JVM: the jars of Kafka Streams, `StreamsRival.java` compiled, and the command that runs it.
+"""Owns the rival on the JVM: it compiles `StreamsRival.java` with Kafka Streams and returns its command line.
 
-The compiler is Eclipse's, a jar among jars: the Java runtime that comes as a Python package has none.
+The compiler is Eclipse's, a jar like the others: the Java runtime from the Python package has no compiler.
 """
 
 import hashlib

@@ -43,7 +43,7 @@ class _Measured:
 
 
 def measure(stage: Stage, options: Options, watcher: Watcher) -> Document:
-    """Run every rate over Kafka, echo and HTTP, in turn; the time per rate is shared among the runs."""
+    """Run every rate over Kafka, echo and HTTP in turn; the runs share the time of a rate."""
     paces = _paces(options)
     found = {pace.rate: {target: _Measured() for target in _TARGETS} for pace in paces}
     watcher.steps(1 + options.runs * len(paces) * len(_TARGETS))
@@ -105,7 +105,7 @@ def _counting_cpu(stage: Stage, pace: Pace, found: _Measured, **children: Child)
 
 
 def _requests(pace: Pace, prefix: str) -> list[Request]:
-    # A reservation is a second old before it is ended: over HTTP its commit may not overtake it.
+    # A reservation is a second old before its commit or release, so that over HTTP these cannot overtake it.
     mix = load.mix(load.sku_names(_SKUS), pace.count, prefix=f"{prefix}-{pace.rate}", maturity=pace.rate)
     return list(mix)
 
@@ -154,7 +154,7 @@ def _document(options: Options, paces: list[Pace], found: dict[int, dict[str, _M
 
 
 def _figures(measured: _Measured) -> dict[str, Any]:
-    """Return the percentiles of all runs taken together, the medians of the runs', and every run's."""
+    """Return the percentiles over all runs together, the medians of the runs' percentiles, and every run's."""
     runs = [summary(taken) for taken in measured.runs]
     medians = {
         name: median([run[name] for run in runs]) if all(run[name] is not None for run in runs) else None

@@ -1,4 +1,4 @@
-"""Owns the commands that the benchmarks send: the same every time, made of a seed, and sent in whole batches."""
+"""Owns the commands of the benchmarks: made from a seed, so always the same, and sent in whole batches."""
 
 import asyncio
 import itertools
@@ -17,9 +17,9 @@ from schemas.topics import COMMANDS
 _SEED = 20_260_101
 _BATCH_BYTES = 64 * 1024
 _PATIENCE_S = 60.0
-# Longer than any benchmark takes: an expiry would add results of its own to those that are counted.
+# Longer than any benchmark: an expiry would add results to the counted ones.
 _TTL_MS = 6 * 60 * 60 * 1000
-# No SKU runs out: 10^6 units a row, and reservations of 3 units at most.
+# Enough for every reservation: 10^6 units a row, and 3 units a reservation at most.
 _ON_HAND = 1_000_000
 _RESERVE_SHARE, _COMMIT_SHARE = 0.6, 0.3
 
@@ -61,10 +61,10 @@ def mix(skus: list[str], count: int, *, prefix: str = "m", maturity: int = 0) ->
     """Return 60 % reserve, 30 % commit, 10 % release; each commit or release ends one of the reservations.
 
     Args:
-        skus: what is reserved, at random.
+        skus: the SKUs to reserve, chosen at random.
         count: how many commands.
-        prefix: starts every id: loads on one ledger need different ones.
-        maturity: so many commands after its reserve a reservation may be ended at the earliest.
+        prefix: the begin of every id; loads on one ledger need different ones.
+        maturity: the least number of commands between a reserve and its commit or release.
     """
     rand = random.Random(_SEED)
     held: list[tuple[str, str]] = []
@@ -112,7 +112,7 @@ def produce(bootstrap: str, requests: Iterable[Request], *, topic: str = COMMAND
 
 
 def produce_mix(bootstrap: str, skus: int, commands: int, *, topic: str = COMMANDS) -> int:
-    """Write so many commands: an adjust for each SKU, which gives it a row, and the mix over them.
+    """Write so many commands: first an adjust for each SKU, which makes its row, then the mix.
 
     Returns:
         How many.

@@ -1,4 +1,4 @@
-"""Owns the watching of topics: how fast one fills, and what was written in the end."""
+"""Owns the measuring of topics: how fast one fills, and what it holds in the end."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from bench.harness import Child, ChildGroup
 from bench.topics import PARTITIONS, LogEnds, ends_of
 
-# One ListOffsets takes the broker and us about 0.5 ms together: 2 % of a core, and an error of 20 ms at either end.
+# One ListOffsets costs broker and client about 0.5 ms together: 2 % of a core, with an error of 20 ms at either end.
 _POLL_S = 0.02
 _SETTLED_S = 0.5
 _STUCK_S = 60.0
@@ -20,10 +20,10 @@ _FETCH_BYTES = 4 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Filled:
-    """How a topic was filled between the first look that saw any record and the first that saw all.
+    """How a topic was filled between the first check that found a record and the first that found all.
 
-    `cpu_us` is the processor time of the process that filled it, in microseconds a record: what a busy machine distorts
-    least. `second_half_per_second` leaves out the first half, in which a JVM compiles.
+    `cpu_us` is the processor time of the filling process, in microseconds a record; a busy machine changes it least.
+    `second_half_per_second` leaves out the first half, in which a JVM compiles.
     """
 
     per_second: float
@@ -34,7 +34,7 @@ class Filled:
 
 
 class _Track:
-    """Notes when the sum of the ends moved, the first time and the last, and what the child had used by then."""
+    """Notes the first and the last time at which the sum of the ends grew, and the child's processor time then."""
 
     def __init__(self, base: int, child: Child | ChildGroup) -> None:
         self._child = child
@@ -62,7 +62,7 @@ class _Track:
     def filled(self, records: int) -> Filled:
         seconds, share = self.moved_at - self.first_at, 1.0
         if seconds > 0:
-            # Markers are spread like the records, so that the share of offsets is the share of records.
+            # Markers are spread like the records, so the share of offsets equals the share of records.
             share = (self.total - self.first_total) / (self.total - self.base)
         else:
             seconds = self.moved_at - self.began
@@ -84,14 +84,14 @@ class _Track:
 
 
 async def watch(bootstrap: str, topic: str, starts: list[int], expected: int, child: Child | ChildGroup) -> Filled:
-    """Wait until a topic holds as many committed records as expected behind `starts`, and time it.
+    """Wait until a topic has the expected number of committed records behind `starts`, and measure the time.
 
-    What was there at the first look that saw any counts neither as work nor as time: starting, joining a group and the
-    first transaction are not throughput. Offsets count the markers of transactions too, so only reading tells whether
-    all is there; that is done once the topic rests, when it disturbs nobody, and the times are known from the looks.
+    Records of the first check that found any count neither as work nor as time: starting, joining a group and the first
+    transaction are not throughput. Offsets also count markers, so only a read shows whether all records are there. It
+    is done when the topic does not grow any more, so it disturbs nothing; the times come from the checks.
 
     Raises:
-        RuntimeError: the child ended, or nothing moves any more.
+        RuntimeError: the child ended, or the topic does not grow any more.
     """
     async with LogEnds(bootstrap) as ends:
         track = _Track(sum(starts), child)

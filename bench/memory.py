@@ -18,7 +18,7 @@ _QUICK_ROWS, _QUICK_COMMANDS = 4_000, 1_000
 
 
 def measure(stage: Stage, options: Options, watcher: Watcher) -> Document:
-    """Recover a worker from a changelog of stock rows, load it, and look at its memory; each run starts empty."""
+    """Recover a worker from a changelog of stock rows, send it commands, and measure its memory; runs start empty."""
     rows, commands = (_QUICK_ROWS, _QUICK_COMMANDS) if options.quick else (_ROWS, _COMMANDS)
     watcher.steps(3 * options.runs)
     runs = [_run(stage, rows, commands, f"run {run + 1} of {options.runs}", watcher) for run in range(options.runs)]

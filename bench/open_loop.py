@@ -1,4 +1,4 @@
-"""Owns the open loop: requests at times fixed beforehand, whatever became of the earlier ones, and what they took."""
+"""Owns the open loop: it sends requests at fixed times, answered or not, and measures how long they take."""
 
 import asyncio
 import ctypes
@@ -23,7 +23,7 @@ _OWN_SECONDS, _OWN_TRIES = 1.0, 5
 
 
 class VoidError(Exception):
-    """The load generator itself is late, so latencies that it measures say nothing."""
+    """The load generator itself is late, so its latencies mean nothing."""
 
 
 class _Timespec(ctypes.Structure):
@@ -82,7 +82,7 @@ class Metronome:
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How fast and how long: requests per second, the seconds that count, and those before them for warming up."""
+    """Requests per second, the seconds that count, and the seconds before them for warming up."""
 
     rate: int
     seconds: float
@@ -100,7 +100,7 @@ class Pace:
 
 
 class Trial:
-    """One stretch of requests: when each was to be sent, and when its answer was there.
+    """A series of requests: the intended send time of each, and the time of its answer.
 
     Args:
         pace: how many requests, and when.
@@ -124,7 +124,7 @@ class Trial:
         """
         metronome = Metronome(self._pace.rate, self._send_due)
         with _no_garbage_collection():
-            # The beat and the latencies count from one origin, taken once everything that takes time is done.
+            # Beat and latencies count from the same origin, taken after everything slow is done.
             self._started = clock() + 1 / self._pace.rate
             metronome.start(self._started)
             try:
@@ -162,10 +162,10 @@ async def own_p50_ms(rate: int, seconds: float = _OWN_SECONDS) -> float:
 
 
 async def check_own_p50(rate: int) -> float:
-    """See that the load generator keeps its beat on this machine now, and return its own median latency (ms).
+    """Check that the load generator is on time on this machine now, and return its own median latency (ms).
 
     Raises:
-        VoidError: it does not, however often it is tried.
+        VoidError: it is late in every try.
     """
     found = []
     for _ in range(_OWN_TRIES):

@@ -1,4 +1,4 @@
-"""Owns the rival: the same job as a straightforward app of plain Faust, as its documentation would have one write it.
+"""Owns the rival: the same job as a simple app of plain Faust, written as its documentation recommends.
 
 One agent, one table of stock rows and one of reservations in RocksDB, results and stock changes sent to topics; JSON by
 orjson, uvloop as the loop. It does less than Holdfast: it neither remembers commands nor lets reservations expire, and

@@ -1,4 +1,4 @@
-"""Owns the probing of availability: a query to every partition 20 times a second, and when its answer came."""
+"""Owns the probing of availability: 20 queries a second to every partition, and the times of their answers."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ class Probes:
     answered_at: dict[int, float] = field(default_factory=dict)
 
     def silence(self, since: float, until: float) -> tuple[float, float]:
-        """Return the longest stretch without an answer between two times, as (its begin, its end)."""
+        """Return the longest time without an answer between two times, as (begin, end)."""
         arrivals = sorted(at for at in self.answered_at.values() if since < at < until)
         return max(itertools.pairwise([since, *arrivals, until]), key=lambda pair: pair[1] - pair[0])
 

@@ -1,4 +1,4 @@
-"""Owns the processes whose reading is timed: a worker's RECOVER of all partitions, and a bare read of whole topics.
+"""Owns the processes whose reading is measured: a worker's RECOVER of all partitions, and a bare read of whole topics.
 
 Run as `python -m bench.recover --bootstrap HOST:PORT ledger --data-dir DIR` or `... bare --topic NAME`, with `--topic`
 for each of them; prints one line of JSON.
@@ -23,7 +23,7 @@ from bench.topics import PARTITIONS
 
 
 async def recover_ledger(bootstrap: str, data_dir: Path) -> dict[str, float]:
-    """Time RECOVER of all partitions at once, as a worker does it after an assignment; the store is what it finds."""
+    """Measure RECOVER of all partitions at once, as after an assignment, with the stores that are there."""
     config = WorkerConfig(bootstrap=bootstrap, data_dir=data_dir, partitions=PARTITIONS)
     partitions = [Partition(number, config, lambda: True) for number in range(PARTITIONS)]
     started, cpu = time.perf_counter(), time.process_time()

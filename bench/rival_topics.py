@@ -1,4 +1,4 @@
-"""Owns the names of the topics of the plain Faust app; apart from the app, because to import Faust changes the loop."""
+"""Owns the names of the plain Faust app's topics; not in the app, because an import of Faust changes the loop."""
 
 
 def topic_names(name: str) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""Owns the shape of what Holdfast writes, records and bytes per command, so that the floor can write the same."""
+"""Owns the shape of Holdfast's outputs, in records and bytes per command, so that the floor can write as much."""
 
 import msgspec
 
@@ -16,14 +16,14 @@ class TopicShape(msgspec.Struct):
 
 
 class Shape(msgspec.Struct):
-    """The records of each topic, and how many commands there were to a transaction (each writes one position row)."""
+    """The records of each topic, and the commands per transaction (each transaction writes one position row)."""
 
     topics: dict[str, TopicShape]
     commands_per_transaction: int
 
 
 async def measure(bootstrap: str, commands: int) -> Shape:
-    """Read what a worker wrote for so many commands."""
+    """Return the shape of a worker's outputs for so many commands."""
     topics, transactions = {}, 0
     for topic in (RESULTS, STOCK_CHANGES, CHANGELOG):
         records = key_bytes = value_bytes = 0

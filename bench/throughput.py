@@ -18,7 +18,7 @@ NAME = "throughput"
 
 _OUTPUTS = (RESULTS, STOCK_CHANGES, CHANGELOG, DEAD_LETTERS)
 _NONE = [0, 0, 0, 0]
-# How a table says it -> where the document has it.
+# Name in a table -> key in the document.
 _KAFKA_STREAMS_RATIOS = {
     "": "ratio_to_kafka_streams_exactly_once",
     ", second half of each run": "ratio_to_kafka_streams_in_second_half",
@@ -66,7 +66,7 @@ QUICK = Scale(
 
 
 def measure(stage: Stage, options: Options, watcher: Watcher) -> Document:
-    """Run everything, the systems in turn, so that what disturbs the machine disturbs all of them."""
+    """Run everything, the systems in turn, so that a disturbance of the machine affects all of them."""
     scale = QUICK if options.quick else FULL
     # The mix: one run to warm up, then all systems in turn; one SKU; many rows in two steps.
     watcher.steps(1 + options.runs * 9)
@@ -103,7 +103,7 @@ def _ratios_to_kafka_streams(medians: dict[str, Any]) -> dict[str, float | None]
 
 
 def _timed(stage: Stage, child: Child | ChildGroup, topic: str, starts: list[int], expected: int) -> dict[str, Any]:
-    """Time a child until it has answered everything, and end it: a worker politely, so that it leaves its group."""
+    """Measure a child until it has answered everything, and stop it; a worker leaves its group."""
     try:
         filled = asyncio.run(logs.watch(stage.bootstrap, topic, starts, expected, child))
     finally:
@@ -199,7 +199,7 @@ def _one_sku(stage: Stage, scale: Scale, runs: int, watcher: Watcher) -> dict[st
 
 
 def _spread(stage: Stage, scale: Scale, runs: int, watcher: Watcher) -> dict[str, Any]:
-    """Return every SKU a row in each of many warehouses, then run the mix on them: two steps, timed apart."""
+    """Give every SKU a row in each of many warehouses, then run the mix on them; measure both steps."""
     skus, warehouses = load.sku_names(scale.spread_skus), load.warehouse_names(scale.spread_warehouses)
     adjusted, mixed = [], []
     for run in range(1, runs + 1):

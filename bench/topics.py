@@ -1,4 +1,4 @@
-"""Owns the topics of a benchmark: making them, emptying them, and asking how far they are written."""
+"""Owns the topics of a benchmark: making them, emptying them, and reading their ends."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _NO_LEADER_YET = frozenset({3, 5, 6})
 
 
 class LogEnds:
-    """Asks one broker for the last stable offsets of topics: up to there a read_committed reader sees everything."""
+    """Asks one broker for the last stable offsets of topics, up to which a read_committed reader sees everything."""
 
     def __init__(self, bootstrap: str) -> None:
         self._client = AIOKafkaClient(bootstrap_servers=bootstrap)
