@@ -1,4 +1,4 @@
-"""What end-to-end tests stand on: workers as processes, traffic of every kind, and the audit at the end."""
+"""Helpers of the end-to-end tests: workers as processes, traffic of every kind, and the audit at the end."""
 
 import asyncio
 import contextlib
@@ -207,7 +207,7 @@ async def send(bootstrap, traffic, *, pause_s=0.0):
 
 
 class CommittedReader:
-    """Reads the results with read_committed from before the faults to after them: it was there all along."""
+    """Reads the results with read_committed from before the faults until after them."""
 
     def __init__(self, bootstrap):
         self._bootstrap = bootstrap
@@ -235,7 +235,7 @@ class CommittedReader:
         await self._consumer.stop()
 
     async def assert_saw_what_stands(self):
-        """What was read live is what the log holds now: nothing that was seen was taken back, nothing was missed."""
+        """The results that were read live equal those in the log now: none was taken back or missed."""
         seen, stands = await self.seen_and_standing()
         assert seen == stands, "what was read live is not what stands"
 

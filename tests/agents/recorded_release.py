@@ -1,4 +1,4 @@
-"""Owns the recording of what a release makes of a log: `python -m tests.agents.recorded_release FILE` writes one.
+"""Owns the recording of a release's outputs for a log: `python -m tests.agents.recorded_release FILE` writes one.
 
 A recording is made once, by the release it is named after, and never made anew: later releases have to agree with it.
 """

@@ -1,4 +1,4 @@
-"""What serves the partitions that the group assigns: readers, RECOVER, and the agent's way to its commands."""
+"""The partitions that the group assigns: their readers, their RECOVER, and how an agent gets its commands."""
 
 import asyncio
 from types import SimpleNamespace

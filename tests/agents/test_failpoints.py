@@ -1,4 +1,4 @@
-"""Failpoints do what they are told where they are told, and nothing anywhere else."""
+"""A failpoint does its action at its step, and nothing elsewhere."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""The fold takes the records of a log: each once, in order. Anything else is a bug in the reading, and ends it."""
+"""The fold applies each record once, in order. A record that comes twice or too early is a bug and raises."""
 
 from types import SimpleNamespace
 

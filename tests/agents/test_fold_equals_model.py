@@ -1,4 +1,4 @@
-"""The ledger's fold and the audit's model, which share no rule, say the same of every log.
+"""The ledger's fold and the audit's model share no rule and give equal outputs for every log.
 
 Whatever the commands, wherever a transaction ends, and whenever the store is closed, opened or built anew from its
 changelog: results, stock changes, dead letters and rows are equal.

@@ -1,4 +1,4 @@
-"""Whom the settling of hanging transactions believes."""
+"""Which brokers' answers the settling of hanging transactions accepts."""
 
 import asyncio
 from types import SimpleNamespace

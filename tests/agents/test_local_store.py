@@ -1,4 +1,4 @@
-"""A local store is used only if it is a prefix of the changelog; whatever else it is, it is rebuilt."""
+"""A local store is used only if it equals the changelog up to its checkpoint; otherwise it is rebuilt."""
 
 import asyncio
 import uuid

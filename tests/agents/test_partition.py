@@ -1,4 +1,4 @@
-"""A partition that is given up is closed, whatever goes wrong on the way."""
+"""A revoked partition is closed, even after an error."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The order in which a partition does things is what makes it exactly-once; here it is held, step by step.
+"""Exactly-once depends on the order of a partition's steps; these tests check it, step by step.
 
 The broker is a list of what was asked of it, and a changelog that knows what is committed. The store is a real one.
 """
@@ -101,7 +101,7 @@ class Kafka:
 
 
 class Worker:
-    """A partition on its disk; `start` is a new life of it."""
+    """A partition on its disk; `start` starts it again."""
 
     def __init__(self, kafka, data_dir):
         self.kafka = kafka

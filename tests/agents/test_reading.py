@@ -1,4 +1,4 @@
-"""A batch says where it was read from, so that what was read before a RECOVER is never taken for what comes next."""
+"""A batch says where it was read from, so that a batch from before a RECOVER is never applied after it."""
 
 import asyncio
 from types import SimpleNamespace

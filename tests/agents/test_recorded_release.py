@@ -1,4 +1,4 @@
-"""A log and a changelog that an earlier release wrote are read by this one: the same bytes come out.
+"""This release reads a log and a changelog of an earlier one, and writes the same bytes.
 
 What may differ is named here, one rule each: a result with `invalid_field` has gained `problem`.
 """

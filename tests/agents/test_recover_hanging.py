@@ -1,4 +1,4 @@
-"""It is asked how what was committed a while ago has ended, and a partition in which it hangs recovers."""
+"""The worker asks whether committed transactions have their markers, and recovers a partition in which one hangs."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What the transaction client makes of a broker's answers; the broker here keeps nothing but epochs and ends."""
+"""How the transaction client handles a broker's answers; this fake broker keeps only epochs and ends."""
 
 import asyncio
 from types import SimpleNamespace

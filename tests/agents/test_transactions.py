@@ -1,4 +1,4 @@
-"""The transaction client against a real broker: what commits is seen, what is fenced is refused, nothing is guessed."""
+"""The transaction client on a real broker: readers see what is committed, and a fenced client is refused."""
 
 import asyncio
 import uuid
@@ -50,7 +50,7 @@ def batch(value=b"v"):
 
 
 async def committed(broker, topic):
-    """Read all that a read_committed consumer sees."""
+    """Return everything that a read_committed consumer sees."""
     partition = TopicPartition(topic, 0)
     async with AIOKafkaConsumer(
         bootstrap_servers=broker.bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"

@@ -1,4 +1,4 @@
-"""What a caller compressed is unpacked up to 16 MiB; a larger batch is never read and stands for its records."""
+"""A caller's compressed batch is unpacked up to 16 MiB; of a larger batch no record is read."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""A process whose event loop stands still is ended, and says where it stood."""
+"""A process whose event loop is blocked is ended, and says where it was blocked."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Owns what the audit's tests are made of: a log of commands, and what a faultless ledger publishes for it."""
+"""Owns the data of the audit's tests: a log of commands, and the records that a correct ledger publishes for it."""
 
 import json
 from typing import NamedTuple
@@ -98,7 +98,7 @@ def _record(records, key, value, headers=()):
 
 
 class Published:
-    """What a faultless ledger publishes for a log, as records that a test may then spoil."""
+    """The records that a correct ledger publishes for a log; a test may then spoil them."""
 
     def __init__(self, log):
         self.commands = list(log.commands)

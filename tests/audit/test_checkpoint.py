@@ -1,4 +1,4 @@
-"""An audit goes on from where the last one ended, finds what came after, and comes to the same digests."""
+"""An audit continues where the last one ended, finds later differences, and gets the same digests."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What was published is compared with what the log demands; each way to differ is named, with its offset."""
+"""Published records are compared with the expected ones; each kind of difference is named, with its offset."""
 
 import json
 

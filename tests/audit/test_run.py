@@ -1,4 +1,4 @@
-"""The audit of a cluster: what is read, what is waited for, what is pending, and what cannot be done."""
+"""The audit of a cluster: what it reads, what it waits for, what is pending, and when it cannot run."""
 
 from concurrent.futures import ThreadPoolExecutor
 

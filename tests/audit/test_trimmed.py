@@ -1,4 +1,4 @@
-"""Of a partition whose log has lost its beginning, all is checked that can be without the state."""
+"""If a log has lost its beginning, everything is checked that can be checked without the state."""
 
 import json
 

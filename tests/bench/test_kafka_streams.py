@@ -1,4 +1,4 @@
-"""The rival does the same job: it answers and publishes what Holdfast does, command by command."""
+"""The rival does the same job: it publishes the same results and stock changes as Holdfast."""
 
 import asyncio
 import itertools

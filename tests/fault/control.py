@@ -1,4 +1,4 @@
-"""Owns the control: the same worker with another transaction client, to see that the fault tests can fail.
+"""Owns the control: a worker with another transaction client, to show that the fault tests can fail.
 
 `python -m tests.fault.control worker ...` is `holdfast worker` with the client that the variable CONTROL names.
 """

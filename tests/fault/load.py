@@ -1,4 +1,4 @@
-"""Owns the load of a soak: commands without end, good and bad; what was acknowledged has to be in the log."""
+"""Owns the load of a soak: endless commands, valid and invalid; every acknowledged one must be in the log."""
 
 import asyncio
 import contextlib

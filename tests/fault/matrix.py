@@ -48,7 +48,7 @@ _CELLS_PER_BROKER = 40
 
 
 class Cell(NamedTuple):
-    """One fault: what happens at which step, and who goes on with which disk."""
+    """One fault: the action, the step, and which worker continues with which disk."""
 
     action: str
     step: str
@@ -126,7 +126,7 @@ class Stage:
         self._workers = []
 
     async def run(self, cell, seed):
-        """Run a cell; give its outcome, whatever it is."""
+        """Run a cell and return its outcome, also after a failure."""
         started = time.monotonic()
         try:
             happened, report = await self._run(cell, seed)

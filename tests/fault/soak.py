@@ -284,7 +284,7 @@ class Soak:
         self._say(f"          readers of results {fault.slot} stood still for {stalled_s:.1f} s")
 
     async def _fence(self, fault):
-        """Somebody else takes the partition's transactional id, as a second owner would."""
+        """Another program takes the partition's transactional id, like a second owner."""
         client = TransactionClient(self._broker.bootstrap, f"holdfast-{fault.slot}", timeout_ms=5_000)
 
         async def take_over():

@@ -1,4 +1,4 @@
-"""A worker's disk that is damaged, old, foreign or full: detected, then rebuilt or refused; never wrong stock."""
+"""A damaged, old, foreign or full disk is detected, then rebuilt or refused; stock is never wrong."""
 
 import resource
 import shutil

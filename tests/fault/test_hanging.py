@@ -1,4 +1,4 @@
-"""Transactions whose marker is missing in one partition, on a real broker: settled as they were decided, or refused.
+"""A transaction without its marker in one partition, on a real broker, is settled as decided, or refused.
 
 A broker that restarts leaves such transactions by chance (KAFKA-20734). Here they are made on purpose: with Produce v11
 the broker does not add the partition to the transaction, and does not even ask the coordinator while its setting says

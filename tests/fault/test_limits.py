@@ -1,4 +1,4 @@
-"""Where the protocol ends: numbers that run out, time that runs out, logs that are not what they were."""
+"""The limits of the protocol: numbers and times that run out, and logs that were changed."""
 
 import asyncio
 import itertools

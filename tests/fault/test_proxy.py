@@ -1,4 +1,4 @@
-"""Requests and answers that are lost, late or doubled on the way: nothing of the ledger is lost or doubled."""
+"""Requests and answers are lost, late or doubled; nothing in the ledger is lost or doubled."""
 
 import asyncio
 import itertools

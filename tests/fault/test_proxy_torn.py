@@ -1,4 +1,4 @@
-"""An EndTxn that arrives late, in the midst of the next transaction: Holdfast survives it, transactions v1 do not."""
+"""A late EndTxn arrives during the next transaction: Holdfast loses nothing, transactions v1 do."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""Two minutes of random faults under load: nothing is lost, doubled, out of order, altered or taken back."""
+"""Two minutes of random faults under load: nothing is lost, doubled, reordered, altered or undone."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""Workers that sleep and wake, change places, lose their disk; a broker that is killed: nothing lost or doubled."""
+"""Workers are stopped and wake up, are replaced, or lose their disk; a broker is killed: nothing is lost or doubled."""
 
 import asyncio
 import signal

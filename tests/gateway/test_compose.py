@@ -1,4 +1,4 @@
-"""Commands from requests: what the body says, what the route and the header say, and what is refused."""
+"""Commands from requests: the fields of body, route and header, and what is refused."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""Every route of a command sends its examples as they are: the path, the header and the body together make them."""
+"""Every route of a command sends its examples unchanged, made from path, header and body."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which result answers which request."""
+"""Each request gets the result of its own record."""
 
 import json
 

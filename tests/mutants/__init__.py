@@ -1,1 +1,1 @@
-"""Mutants: each takes one rule out of the source, and a few tests have to notice; `python -m tests.mutants`."""
+"""Mutants: each removes one rule from the source, and a test has to fail; `python -m tests.mutants`."""

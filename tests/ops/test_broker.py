@@ -1,4 +1,4 @@
-"""The embedded broker is a real Kafka: it starts, is killed, and comes back with what it held."""
+"""The embedded broker is a real Kafka: after a kill it starts again with all its records."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Services that another process starts are ready when they say so, explain why they are not, and end with it."""
+"""Child services print when they are ready, explain why they are not, and end with their starter."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Commands are read strictly: what is wrong is named by its path, and whoever can be answered is."""
+"""Commands are decoded strictly: a wrong field is named by its path, and a record with ids gets an answer."""
 
 import contextlib
 import json

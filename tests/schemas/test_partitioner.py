@@ -1,4 +1,4 @@
-"""SKUs are placed where every Kafka client would place them."""
+"""A SKU's partition is the one that every Kafka client would choose."""
 
 import string
 
