@@ -4,9 +4,6 @@ import json
 from collections import Counter
 from itertools import islice
 
-import pytest
-
-from ops.demo.http_times import HttpTimes
 from ops.demo.load import SKUS, WAREHOUSES, DemoLoad
 from schemas.codec import decode_command
 
@@ -33,10 +30,3 @@ def test_every_command_is_valid_and_new_unless_it_is_sent_again():
 def test_the_mix_holds_every_kind():
     kinds = Counter(json.loads(sent.step.value)["type"] for sent in DemoLoad(1).commands(20_000))
     assert kinds["reserve"] > kinds["commit"] > kinds["release"] > kinds["adjust"] > 500
-
-
-@pytest.mark.parametrize(("share", "ms"), [(0.5, 51.0), (0.99, 100.0), (1.0, 100.0)])
-def test_percentiles_are_those_of_the_times(share, ms):
-    times = HttpTimes(seconds=[number / 1000 for number in range(100, 0, -1)])
-    assert times.percentile_ms(share) == pytest.approx(ms)
-    assert HttpTimes().percentile_ms(share) is None

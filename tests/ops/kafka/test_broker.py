@@ -3,19 +3,14 @@
 import asyncio
 import contextlib
 import socket
-import threading
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from ops.kafka.broker import Broker, free_port
-from ops.kafka.cluster import connect
-from ops.kafka.doctor import check_runtime
-from ops.kafka.probe import cluster_at
 from ops.kafka.topics import ensure_topics
-from schemas.topics import COMMANDS, RESULTS, TOPICS
+from schemas.topics import COMMANDS
 
 
 async def write(bootstrap, value):
@@ -46,34 +41,6 @@ def test_a_killed_broker_comes_back_at_the_same_address_with_its_records(tmp_pat
     finally:
         broker.stop()
     assert broker.pid is None
-
-
-async def test_topics_are_made_once_and_another_partition_count_is_refused(tmp_path):
-    broker = Broker(tmp_path)
-    broker.start()
-    try:
-        assert await ensure_topics(broker.bootstrap, 2) == list(TOPICS)
-        assert await ensure_topics(broker.bootstrap, 2) == []
-        async with connect(broker.bootstrap) as cluster:
-            assert await cluster.partition_counts() == dict.fromkeys(TOPICS, 2)
-        with pytest.raises(RuntimeError, match="set HOLDFAST_PARTITIONS to 2"):
-            await ensure_topics(broker.bootstrap, 3)
-    finally:
-        broker.stop()
-
-
-async def test_a_topic_that_takes_too_little_is_refused_with_what_to_do(tmp_path):
-    broker = Broker(tmp_path)
-    broker.start()
-    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
-    try:
-        await admin.start()
-        await admin.create_topics([NewTopic(RESULTS, num_partitions=2, replication_factor=1)])
-        with pytest.raises(RuntimeError, match=r"inventory.results has max.message.bytes=1048588.*kafka-configs"):
-            await ensure_topics(broker.bootstrap, 2)
-    finally:
-        await admin.close()
-        broker.stop()
 
 
 def test_a_port_or_a_directory_of_somebody_else_is_refused_before_anything_is_touched(tmp_path):
@@ -115,39 +82,3 @@ def test_a_broker_whose_port_another_kafka_takes_while_it_starts_is_not_ready_bu
     assert (result.exit_code, result.stdout) == (2, "")
     assert f"did not start: at 127.0.0.1:{port} another Kafka answers, of cluster" in result.stderr
     assert list(processes_on(tmp_path)) == []
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"",
-        b"HTTP/1.1 400 Bad Request\r\n\r\n",
-        b"\0\0\0\x08\0\0\0\x02\0\0\0\0",  # an answer to somebody else's question
-        b"\0\0\0\x01\0\0\0\x01",  # shorter than its own header
-        b"\0\0\0\x0c\0\0\0\x01\0\0\0\x01\0\0",  # it ends in the midst
-        b"\0\0\0\x0a\0\0\0\x01\0\0\0\0\0\x03",
-    ],
-)
-def test_what_is_no_kafka_has_no_cluster(answer):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve():
-            link, _ = server.accept()
-            with link:
-                link.recv(100)
-                link.sendall(answer)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        assert cluster_at(*server.getsockname()) is None
-        thread.join()
-
-
-def test_a_broker_tells_its_cluster(broker):
-    host, _, port = broker.bootstrap.rpartition(":")
-    assert len(cluster_at(host, int(port))) == 22
-
-
-def test_the_doctor_knows_that_the_embedded_kafka_is_there(broker):
-    assert broker
-    assert "is in" in check_runtime().found

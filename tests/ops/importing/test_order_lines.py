@@ -24,7 +24,7 @@ from schemas.commands import Adjust, Reserve
 
 SAMPLE = Path(__file__).parent / "data/orders.csv"
 # The data that comes with the workshop, next to the checkout; elsewhere the sample stands in for it.
-WHOLE = Path(__file__).resolve().parents[3] / "shared/data/online-retail-2010-12--2011-08.csv.gz"
+WHOLE = Path(__file__).resolve().parents[4] / "shared/data/online-retail-2010-12--2011-08.csv.gz"
 AT = 1_291_191_960_000  # 2010-12-01 08:26:00 UTC
 
 
