@@ -6,7 +6,7 @@ ORDER = "tests/agents/test_partition_order.py"
 ANSWERS = "tests/agents/test_transaction_answers.py"
 HANGING = "tests/fault/test_hanging.py"
 FUZZ = "tests/schemas/test_decoder_fuzz.py"
-UNPACKING = "tests/agents/test_unpacking.py"
+UNPACKING = "tests/agents/kafka/test_unpacking.py"
 PROPERTIES = "tests/tables/test_ledger_properties.py"
 
 PARTITION = "agents/partition.py"

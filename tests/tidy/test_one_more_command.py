@@ -178,7 +178,7 @@ TESTS = (
     "tests/tables/core/test_decide.py",
     "tests/audit/test_model.py",
     "tests/agents/test_fold_equals_model.py",
-    "tests/gateway/test_every_command_route.py",
+    "tests/gateway/test_command_routes.py",
     "tests/gateway/test_openapi.py",
     "tests/tidy/test_contract.py",
 )

@@ -1,0 +1,1 @@
+"""Tests of the comparison: every kind of difference is found and named."""
