@@ -53,13 +53,19 @@ def functions_of(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]
 
 def imports_of(path: Path) -> Iterator[tuple[int, str]]:
     """Return line and module of every import of a file, wherever in it the import stands."""
-    for node in ast.walk(tree_of(path)):
+    for line, module in imports_in(tree_of(path)):
+        assert module is not None, f"{location(path, line)}: imports are absolute"
+        yield line, module
+
+
+def imports_in(tree: ast.Module) -> Iterator[tuple[int, str | None]]:
+    """Return line and module of every import of a program; no module for an import relative to the program."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{location(path, node.lineno)}: imports are absolute"
             # `from tables import core` imports `tables.core`, whatever else it may mean.
-            yield node.lineno, node.module or ""
+            yield node.lineno, None if node.level else node.module
             yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
