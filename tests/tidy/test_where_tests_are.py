@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from repository import ROOT, imports_in, imports_of, python_files, tree_of
 
-# What each test covers beside the module of its name. A folder stands for its modules that have no test of their own and
-# are not listed by themselves, those to come too: one more rule or benchmark is tested by what tests all of them.
+# What each test covers beside the module of its name. A folder stands for those of its modules that have no test of
+# their own and are not listed by themselves, and for those to come: one more rule is tested by what tests all rules.
 COVERS = {
     "agents/test_fold.py": ["agents/batches.py"],
     "agents/test_local_store.py": ["agents/changelog.py", "agents/kafka/fetching.py", "agents/kafka/leaders.py"],
