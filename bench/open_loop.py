@@ -2,14 +2,14 @@
 
 import asyncio
 import ctypes
-import gc
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from ops.collector import no_garbage_collection
 
 clock = time.perf_counter
 
@@ -123,7 +123,7 @@ class Trial:
             Seconds from the intended time to the answer, per request; infinite for those that got none.
         """
         metronome = Metronome(self._pace.rate, self._send_due)
-        with _no_garbage_collection():
+        with no_garbage_collection():
             # Beat and latencies count from the same origin, taken after everything slow is done.
             self._started = clock() + 1 / self._pace.rate
             metronome.start(self._started)
@@ -176,16 +176,6 @@ async def check_own_p50(rate: int) -> float:
         f"at {rate} requests/s the load generator is {min(found)} ms late by itself (at the median; allowed are "
         f"{MAX_OWN_P50_MS}): this machine is too busy to measure latencies on"
     )
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def summary(taken: Sequence[float]) -> dict[str, Any]:

@@ -123,9 +123,11 @@ def _asked_for(body: bytes, sku_field: str, max_skus: int) -> AvailabilityBody:
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise RequestRefused(Code.MALFORMED) from None
     if not 1 <= len(asked.skus) <= max_skus:
-        raise _invalid(sku_field, f"1 to {max_skus} SKUs are allowed per request, not {len(asked.skus)}.")
+        problem = Problem.TOO_LONG if asked.skus else Problem.TOO_SMALL
+        raise _invalid(sku_field, f"1 to {max_skus} SKUs are allowed per request, not {len(asked.skus)}.", problem)
     if asked.min_seq is not None and len(asked.skus) != 1:
-        raise _invalid("min_seq", "min_seq is allowed with one SKU only: each SKU has its own sequence numbers.")
+        detail = "min_seq is allowed with one SKU only: each SKU has its own sequence numbers."
+        raise _invalid("min_seq", detail, Problem.NOT_ALLOWED)
     for i, sku in enumerate(asked.skus):
         if (bad := first_bad_field(_One(sku=sku, channel=asked.channel))) is not None:
             raise _wrong(f"skus[{i}]" if bad == "sku" else bad, body, sku_field, Problem.BAD_CHARACTERS)
@@ -149,8 +151,8 @@ def _problem_of(error: msgspec.ValidationError, field: str, body: bytes) -> Prob
 
 def _wrong(field: str, body: bytes, sku_field: str, problem: Problem | None) -> RequestRefused:
     name = field.replace("skus", sku_field, 1)
-    return _invalid(name, explain(field, problem, body, kind=AvailabilityBody, name=name))
+    return _invalid(name, explain(field, problem, body, kind=AvailabilityBody, name=name), problem)
 
 
-def _invalid(field: str, detail: str) -> RequestRefused:
-    return RequestRefused(Code.INVALID_FIELD, detail=detail, field=field)
+def _invalid(field: str, detail: str, problem: Problem | None) -> RequestRefused:
+    return RequestRefused(Code.INVALID_FIELD, detail=detail, field=field, problem=problem)

@@ -116,5 +116,6 @@ def _reply(answer: Answer, accepted_status: int, command: Composed) -> Reply:
     field = None if head.field is msgspec.UNSET else head.field
     if head.code is Code.INVALID_FIELD and field is not None:
         detail = explain(field, head.problem or None, command.value)
-    body = problem_body(head.code, detail=detail, field=field, result=answer.document)
+    wrong = head.problem or None
+    body = problem_body(head.code, detail=detail, field=field, problem=wrong, result=answer.document)
     return problem(REFUSALS[head.code].status, body, command.command_id)

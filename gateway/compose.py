@@ -15,13 +15,14 @@ from msgspec import Raw
 
 from gateway.problems import RequestRefused
 from schemas.codec import Unreadable, decode_command, encode
-from schemas.codes import Code
+from schemas.codes import Code, Problem
 from schemas.commands import IDENTIFIER_PATTERN, Reserve, Tick, tag_of
 from schemas.explain import explain
 
 _NOTHING: Mapping[str, str] = {}
 _MADE = {tag_of(Reserve): ("reservation_id",)}
 _fields_of = msgspec.json.Decoder(dict[str, Raw]).decode
+_MAX_KEY = 64  # characters
 _is_identifier = re.compile(IDENTIFIER_PATTERN).fullmatch
 
 
@@ -56,8 +57,15 @@ def idempotency_key(header: bytes | None) -> str | None:
             Code.INVALID_FIELD,
             detail="The header Idempotency-Key must be 1 to 64 characters of [A-Za-z0-9._:-].",
             field="command_id",
+            problem=_problem_of_key(key),
         )
     return key
+
+
+def _problem_of_key(key: str) -> Problem:
+    if not key:
+        return Problem.TOO_SMALL
+    return Problem.TOO_LONG if len(key) > _MAX_KEY else Problem.BAD_CHARACTERS
 
 
 def compose(type_: str, body: bytes, *, key: str | None, in_path: Mapping[str, str] = _NOTHING) -> Composed:
@@ -77,7 +85,8 @@ def compose(type_: str, body: bytes, *, key: str | None, in_path: Mapping[str, s
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise RequestRefused(Code.MALFORMED, command_id=key) from None
     if _given(fields, "type"):
-        raise RequestRefused(Code.INVALID_FIELD, detail="The route gives the type.", field="type", command_id=key)
+        detail, wrong = "The route gives the type.", Problem.NOT_ALLOWED
+        raise RequestRefused(Code.INVALID_FIELD, detail=detail, field="type", problem=wrong, command_id=key)
     if key is not None:
         _set(fields, "command_id", key, key)
     elif not _given(fields, "command_id"):
@@ -123,6 +132,7 @@ def _set(fields: dict[str, Raw], name: str, value: str, key: str | None) -> None
             Code.INVALID_FIELD,
             detail=f"The body's {name} differs from that of the path or header.",
             field=name,
+            problem=Problem.NOT_ALLOWED,
             command_id=key,
         )
     fields[name] = Raw(encode(value))
@@ -140,7 +150,10 @@ def _checked(value: bytes, key: str | None) -> Composed:
         command = decode_command(value)
     except Unreadable as error:
         named = explain(error.field, error.problem, value) if error.field else None
-        raise RequestRefused(error.code, detail=named, field=error.field, command_id=key or error.command_id) from None
+        known_as = key or error.command_id
+        raise RequestRefused(
+            error.code, detail=named, field=error.field, problem=error.problem, command_id=known_as
+        ) from None
     if isinstance(command, Tick):  # no route makes one
-        raise RequestRefused(Code.INVALID_FIELD, field="type")
+        raise RequestRefused(Code.INVALID_FIELD, field="type", problem=Problem.NOT_ALLOWED)
     return Composed(command.command_id, command.sku, value)

@@ -8,7 +8,7 @@ from litestar import Request
 
 from gateway.problems import BodyTooLarge, RequestRefused
 from schemas.codec import MAX_ECHO
-from schemas.codes import Code
+from schemas.codes import Code, Problem
 
 HttpRequest = Request[Any, Any, Any]
 
@@ -73,7 +73,8 @@ class Query:
         for name, _ in self._pairs:
             if name not in known:
                 shown = name[:MAX_ECHO]  # a caller's parameter name may be very long
-                raise RequestRefused(Code.INVALID_FIELD, detail=f"The route has no parameter {shown}.", field=shown)
+                detail = f"The route has no parameter {shown}."
+                raise _wrong(shown, detail, Problem.UNKNOWN_FIELD)
 
     def all(self, name: str) -> list[str]:
         """Return all values of a parameter."""
@@ -83,12 +84,16 @@ class Query:
         """Return the value of a parameter that may be given once at most; None when absent."""
         values = self.all(name)
         if len(values) > 1:
-            raise RequestRefused(Code.INVALID_FIELD, detail=f"The parameter {name} may be given only once.", field=name)
+            raise _wrong(name, f"The parameter {name} may be given only once.", Problem.NOT_ALLOWED)
         return values[0] if values else None
 
     def needed(self, name: str) -> str:
         """Return the value of a parameter that must be given exactly once."""
         value = self.one(name)
         if value is None:
-            raise RequestRefused(Code.INVALID_FIELD, detail=f"The parameter {name} is missing.", field=name)
+            raise _wrong(name, f"The parameter {name} is missing.", Problem.MISSING)
         return value
+
+
+def _wrong(name: str, detail: str, problem: Problem) -> RequestRefused:
+    return RequestRefused(Code.INVALID_FIELD, detail=detail, field=name, problem=problem)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from schemas.codes import Code
+from schemas.codes import Code, Problem
 
 MEDIA_TYPE = b"application/problem+json"
 # The `Link` header of every problem (RFC 8288): its `type` is a name, not an address that could be opened.
@@ -82,7 +82,9 @@ REFUSALS: dict[AnyCode, Refusal] = {
     GatewayCode.KAFKA_UNAVAILABLE: Refusal(
         503, "Kafka cannot be reached. Try again later; with the same key that is safe."
     ),
-    GatewayCode.STOPPING: Refusal(503, "The gateway is stopping. Try again with the same key: that is safe."),
+    GatewayCode.STOPPING: Refusal(
+        503, "The gateway is stopping. Try again; for a command with the same key, which is safe."
+    ),
     GatewayCode.VIEW_NOT_READY: Refusal(503, "The availability view is not complete yet; try again a little later."),
     GatewayCode.RESULT_TIMEOUT: Refusal(
         504, "The result did not come in time. Try again with the same key: that is safe."
@@ -106,7 +108,11 @@ check_refusals(REFUSALS)
 
 
 class ProblemDocument(msgspec.Struct, kw_only=True):
-    """A problem document (RFC 9457). `field` is set with `invalid_field`, `result` when the ledger gave one."""
+    """A problem document (RFC 9457).
+
+    `field` is set with `invalid_field`, and `problem` beside it where it is known, as in results; `result` when the
+    ledger gave one.
+    """
 
     type: str
     title: str
@@ -114,6 +120,7 @@ class ProblemDocument(msgspec.Struct, kw_only=True):
     detail: str
     code: str
     field: str | UnsetType = UNSET
+    problem: Problem | UnsetType = UNSET
     result: Raw | UnsetType = UNSET
 
 
@@ -121,7 +128,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 def problem_body(
-    code: AnyCode, *, detail: str | None = None, field: str | None = None, result: bytes | None = None
+    code: AnyCode,
+    *,
+    detail: str | None = None,
+    field: str | None = None,
+    problem: Problem | None = None,
+    result: bytes | None = None,
 ) -> bytes:
     """Return the problem document of a code as JSON.
 
@@ -129,6 +141,7 @@ def problem_body(
         code: the reason; it determines status, title and the default detail.
         detail: what was wrong with this very request.
         field: the path of the wrong field.
+        problem: what is wrong with it.
         result: the ledger's result, unchanged, JSON.
     """
     return _encode(
@@ -139,6 +152,7 @@ def problem_body(
             detail=detail or REFUSALS[code].text,
             code=code,
             field=UNSET if field is None else field,
+            problem=UNSET if problem is None else problem,
             result=UNSET if result is None else Raw(result),
         )
     )
@@ -151,6 +165,7 @@ class RequestRefused(Exception):
         code: the reason.
         detail: what was wrong with this very request; the code's own sentence when None.
         field: the path of the wrong field.
+        problem: what is wrong with it.
         command_id: the idempotency key with which the caller may try again.
     """
 
@@ -160,11 +175,13 @@ class RequestRefused(Exception):
         *,
         detail: str | None = None,
         field: str | None = None,
+        problem: Problem | None = None,
         command_id: str | None = None,
     ) -> None:
         self.code = code
         self.detail = detail
         self.field = field
+        self.problem = problem
         self.command_id = command_id
         super().__init__(f"{code}: {detail or REFUSALS[code].text}")
 
@@ -175,7 +192,7 @@ class RequestRefused(Exception):
 
     def body(self) -> bytes:
         """Return the problem document as JSON."""
-        return problem_body(self.code, detail=self.detail, field=self.field)
+        return problem_body(self.code, detail=self.detail, field=self.field, problem=self.problem)
 
 
 class BodyTooLarge(RequestRefused):

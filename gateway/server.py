@@ -52,17 +52,22 @@ def run(config: GatewayConfig) -> None:
 
     Raises:
         CannotListenError: the gateway cannot listen on the address.
+        SystemExit: with 1, when a part of the gateway ended by itself.
     """
     try:
         ended = uvloop.run(serve(config))
     except KeyboardInterrupt:  # the signal came before `serve` handled signals: nothing was started yet
         _log.info("stopped")
         return
+    if not ended.on_a_signal:
+        _log.error("a part of the gateway ended by itself; start it again")
     if not ended.with_all_threads:
         # Nothing else is left to do, and a granian thread that wakes up while the interpreter ends would abort it.
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(0)
+        os._exit(0 if ended.on_a_signal else 1)
+    if not ended.on_a_signal:
+        raise SystemExit(1)
 
 
 async def serve(config: GatewayConfig) -> Ended:
@@ -88,8 +93,6 @@ async def serve(config: GatewayConfig) -> Ended:
         finally:
             beside.cancel()
             await asyncio.gather(beside, return_exceptions=True)
-    if not ended.on_a_signal:
-        raise RuntimeError("a part of the gateway ended by itself; start it again")
     _log.info("stopped")
     return ended
 

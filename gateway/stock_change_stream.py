@@ -18,7 +18,7 @@ from gateway.problems import KafkaUnavailable, RequestRefused, TooManyRequests
 from gateway.reader import Positions, close_reader, open_reader
 from gateway.replies import Reply
 from gateway.requests import LedgerClient
-from schemas.codes import Code
+from schemas.codes import Code, Problem
 from schemas.topics import STOCK_CHANGES
 
 _HEADERS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
@@ -146,5 +146,5 @@ def _positions_in(event_id: bytes | None, partitions: int) -> Positions:
     pairs = [pair.split(":") for pair in text.split(",")] if _is_event_id(text) else []
     if not pairs or any(int(partition) >= partitions for partition, _ in pairs):
         detail = "The header Last-Event-ID is not an event id of this gateway's streams."
-        raise RequestRefused(Code.INVALID_FIELD, detail=detail, field="Last-Event-ID")
+        raise RequestRefused(Code.INVALID_FIELD, detail=detail, field="Last-Event-ID", problem=Problem.NOT_ALLOWED)
     return {TopicPartition(STOCK_CHANGES, int(partition)): int(offset) for partition, offset in pairs}

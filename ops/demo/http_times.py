@@ -1,16 +1,14 @@
 """Owns the load of the demo over HTTP: requests at a steady rate, each repeated until it is answered."""
 
 import asyncio
-import gc
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
 
+from ops.collector import no_garbage_collection
 from ops.demo.load import SKUS, sku_of
 
 # Final answers for a shop: accepted, or refused because of the stock. After any other answer it tries again.
@@ -53,7 +51,7 @@ class HttpLoad:
         """Send requests at a steady rate, without waiting for earlier answers, and then wait for all answers."""
         times = HttpTimes()
         connector = aiohttp.TCPConnector(limit=0)
-        with _no_garbage_collection():
+        with no_garbage_collection():
             await self._run(per_second, seconds, times, connector)
         return times
 
@@ -93,14 +91,3 @@ class HttpLoad:
             times.asked_again += 1
             await asyncio.sleep(_ASK_AGAIN_S)
         return None
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Keep the garbage collector of the demo's own process, which remembers every command, out of the times."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

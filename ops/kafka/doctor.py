@@ -172,7 +172,7 @@ def check_open_transactions(found: list[OpenTransaction], *, now_ms: int) -> Che
         found: the open transactions.
         now_ms: the time, in ms since 1970.
     """
-    wrong = [it for it in found if it.is_hanging or now_ms - it.since_ms > MAX_OPEN_S * 1000]
+    wrong = [it for it in found if _is_long(it, now_ms)]
     return Check(
         name="open transactions",
         ok=not wrong,
@@ -185,10 +185,15 @@ def check_open_transactions(found: list[OpenTransaction], *, now_ms: int) -> Che
 def _told(it: OpenTransaction, now_ms: int) -> str:
     since = datetime.fromtimestamp(it.since_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     hangs = ", hangs" if it.is_hanging else ""
+    stands = "stands still at" if _is_long(it, now_ms) else "has an open transaction from"
     return (
-        f"partition {it.partition} stands still at offset {it.first_offset} since {since} "
+        f"partition {it.partition} {stands} offset {it.first_offset} since {since} "
         f"({max(now_ms - it.since_ms, 0) // 1000} s): {_who(it)}{hangs}"
     )
+
+
+def _is_long(it: OpenTransaction, now_ms: int) -> bool:
+    return it.is_hanging or now_ms - it.since_ms > MAX_OPEN_S * 1000
 
 
 def _who(it: OpenTransaction) -> str:

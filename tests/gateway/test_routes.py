@@ -427,3 +427,36 @@ async def test_availability_explains_what_it_calls_the_field_itself(client):
     assert by_post.json()["detail"].startswith("skus[1]" + sentence)
     missing = await client.post("/v1/availability", json={})
     assert missing.json()["detail"].startswith("skus is missing; it must be a list, each a string")
+
+
+BAD_KEY, LONG_KEY = {"Idempotency-Key": "a b"}, {"Idempotency-Key": "a" * 65}
+OTHER_ID = {"sku": "a", "reservation_id": "s"}
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "given", "field", "problem"),
+    [
+        ("GET", "/v1/stock", {}, "sku", "missing"),
+        ("GET", "/v1/stock?sku=a&colour=red", {}, "colour", "unknown_field"),
+        ("GET", "/v1/stock?sku=a&sku=b", {}, "sku", "not_allowed"),
+        ("GET", "/v1/stock?sku=", {}, "sku", "too_small"),
+        ("GET", "/v1/availability?sku=a&min_seq=x", {}, "min_seq", "wrong_type"),
+        ("GET", "/v1/availability?sku=a&sku=b&min_seq=1", {}, "min_seq", "not_allowed"),
+        ("GET", "/v1/stock-changes", {"headers": {"Last-Event-ID": "x"}}, "Last-Event-ID", "not_allowed"),
+        ("POST", "/v1/availability", {"json": {"skus": []}}, "skus", "too_small"),
+        ("POST", "/v1/availability", {"json": {"skus": ["a"] * 1_001}}, "skus", "too_long"),
+        ("POST", "/v1/adjustments", {"json": ADJUST, "headers": BAD_KEY}, "command_id", "bad_characters"),
+        ("POST", "/v1/adjustments", {"json": ADJUST, "headers": LONG_KEY}, "command_id", "too_long"),
+        ("POST", "/v1/adjustments", {"json": ADJUST | {"type": "adjust"}}, "type", "not_allowed"),
+        ("POST", "/v1/adjustments", {"json": ADJUST | {"delta": "1"}}, "delta", "wrong_type"),
+        ("POST", "/v1/reservations/r/commit", {"json": OTHER_ID}, "reservation_id", "not_allowed"),
+    ],
+)  # fmt: skip
+async def test_a_request_that_is_refused_for_a_field_says_what_is_wrong_with_it(
+    client, method, url, given, field, problem
+):
+    answer = await client.request(method, url, **given)
+    said = answer.json()
+    assert (answer.status_code, said["code"], said["field"], said.get("problem")) == (
+        422, "invalid_field", field, problem,
+    )  # fmt: skip

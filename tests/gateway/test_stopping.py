@@ -34,6 +34,8 @@ class GatewayWithoutKafka(Gateway):
     def __init__(self, config, *, stopping):
         super().__init__(config, SlowLedger(), stopping=stopping)
         self.reader.complete.set()
+        if len(sys.argv) > 2:
+            asyncio.get_running_loop().call_later(float(sys.argv[2]), self.failed.set)
 
 server.Gateway = GatewayWithoutKafka
 log_to_stderr()
@@ -43,11 +45,16 @@ RESERVE = b'{"sku":"50","quantity":1,"ttl_ms":1000}'
 
 
 @contextlib.asynccontextmanager
-async def running_gateway():
-    """Run a gateway and a client of it; it must have ended cleanly at the end of the block."""
+async def running_gateway(fails_after_s=None):
+    """Run a gateway and a client of it; it must have ended cleanly at the end of the block.
+
+    Args:
+        fails_after_s: when a part of it ends by itself; None: never.
+    """
     port = free_port()
+    failing = [] if fails_after_s is None else [str(fails_after_s)]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", CODE, str(port), stderr=asyncio.subprocess.PIPE
+        sys.executable, "-c", CODE, str(port), *failing, stderr=asyncio.subprocess.PIPE
     )
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
@@ -60,7 +67,7 @@ async def running_gateway():
         if process.returncode is None:
             process.kill()
             await process.communicate()
-    assert process.returncode == 0, process.errors
+    assert process.returncode == (0 if fails_after_s is None else 1), process.errors
     assert "Traceback" not in process.errors
     assert "panicked" not in process.errors
     assert "stopped" in process.errors
@@ -145,3 +152,14 @@ async def test_a_client_that_sends_half_a_request_keeps_no_gateway_from_its_end(
         assert await asyncio.wait_for(reader.read(), 10) == b""
         writer.close()
     assert "unfinished request" in gateway.errors
+
+
+@pytest.mark.parametrize("half", [b"", b"GET /v1/sto"], ids=["with all threads", "with a thread that still waits"])
+async def test_a_gateway_of_which_a_part_fails_says_so_and_ends_with_1(half):
+    async with running_gateway(fails_after_s=1.5) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(half)
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+    assert "a part of the gateway ended by itself" in gateway.errors
+    assert ("unfinished request" in gateway.errors) is bool(half)

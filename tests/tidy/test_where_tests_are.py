@@ -62,6 +62,7 @@ COVERS = {
     ],
     "gateway/test_stopping.py": ["gateway/in_hand.py", "gateway/server.py"],
     "e2e/test_demo.py": ["ops/demo/drive.py", "ops/demo/report.py", "ops/demo/run.py"],
+    "ops/demo/test_http_times.py": ["ops/collector.py"],
     "ops/test_audit_command.py": ["ops/past_stock.py"],
     "ops/test_cli.py": ["ops/options.py", "ops/problems.py"],
     "ops/test_processes.py": ["ops/child.py"],

@@ -50,6 +50,7 @@ async def test_the_doctor_shows_who_keeps_a_transaction_open_on_the_commands(hol
     assert (shown["transactional_id"], shown["state"], shown["timeout_ms"]) == ("shop-7", "Ongoing", 30_000)
     assert abs(shown["since_ms"] - before) < 5_000
     assert young["ok"]
+    assert f"partition 1 has an open transaction from offset {record.offset} since 20" in young["found"]
     assert not old["ok"]
     assert f"partition 1 stands still at offset {record.offset} since 20" in old["found"]
     assert f"transactional id shop-7 (producer {shown['producer_id']}, epoch {shown['epoch']})" in old["found"]
