@@ -12,6 +12,7 @@ from bench.http_caller import HttpCaller
 from bench.open_loop import Pace, Trial, VoidError, check_own_p50, summary
 from bench.prober import Probes
 from bench.report import median, ratio
+from ops import collector
 from schemas.codec import decode_command
 from tables.core.rows import KINDS, encode_row
 
@@ -99,7 +100,7 @@ async def test_the_beat_begins_at_the_very_origin_that_latencies_count_from(monk
     begun = []
     monkeypatch.setattr(open_loop.Metronome, "start", lambda _self, first_at: begun.append(first_at))
     monkeypatch.setattr(open_loop.Metronome, "stop", lambda _self: None)
-    monkeypatch.setattr(open_loop.gc, "collect", lambda: time.sleep(0.2))
+    monkeypatch.setattr(collector.gc, "collect", lambda: time.sleep(0.2))
     trial = Trial(Pace(rate=10, seconds=0.1, warm_up_s=0.1), answer_nothing)
     monkeypatch.setattr(open_loop, "_LATE_S", 0.0)
     before = open_loop.clock()
