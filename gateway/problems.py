@@ -8,7 +8,8 @@ RequestRefused            a request that gets no result document
   ResultTimeout           504: what became of the command is not known, asking again with the same key is safe
   ViewBehind              504: the availability view did not reach `min_seq` in time
 
-Every answer of 400 and above is a problem document (RFC 9457) with the extension members `code`, `field` and `result`.
+Every answer of 400 and above is a problem document (RFC 9457) with the extension members `code`, `field`, `problem` and
+`result`.
 """
 
 from collections.abc import Mapping

@@ -12,7 +12,7 @@ from tables.core.rows import KINDS, POSITION_KEY, STOCK, Position, Row, Stock, d
 from tables.due import Expiries, Forgetting
 from tables.store import Item, Store
 
-# A row takes about 400 bytes, so two generations of SKUs and two of reservations take at most 160 MB a partition.
+# A row takes about 400 bytes, so two full generations of SKUs and two of reservations take about 160 MB a partition.
 CACHED_ROWS = 100_000
 _CHECKPOINT_KEY = b"L"
 # Kinds by the first byte of their keys, by how the ledger holds their rows in memory.
