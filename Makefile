@@ -51,7 +51,7 @@ check: $(STAMP) ## Check style, types and the repository's own rules (tests/tidy
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest tests/tidy
 
-docs: $(STAMP) ## Write the tables of docs/contract.md from the types.
+docs: $(STAMP) ## Write the tables of docs/contract.md and the Avro schemas from the types.
 	@$(BIN)/python -m tests.tidy.contract
 
 SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')

@@ -22,7 +22,7 @@ from audit.model.oracle import Model
 from audit.model.parts import Item
 from audit.problems import CannotAudit
 
-LAYOUT = 1
+LAYOUT = 2
 MANIFEST = "checkpoint.json"
 _CHUNK = 5000  # entries: some hundred KiB
 _LENGTH = 4

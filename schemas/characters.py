@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -25,12 +25,18 @@ def _finder_for(hint: object) -> Finder | None:
     return next((finder for arm in get_args(hint) if (finder := _finder_for(arm))), None)
 
 
+def _is_list(hint: object) -> bool:
+    return get_origin(hint) is list or any(_is_list(arm) for arm in get_args(hint))
+
+
 class Checker:
     """Checks the strings of one type of message."""
 
     def __init__(self, kind: type[msgspec.Struct]) -> None:
         hints = get_type_hints(kind, include_extras=True)
-        self._finders = {field: finder for field, hint in hints.items() if (finder := _finder_for(hint))}
+        finders = {field: finder for field, hint in hints.items() if (finder := _finder_for(hint))}
+        self._lists = {field: finder for field, finder in finders.items() if _is_list(hints[field])}
+        self._finders = {field: finder for field, finder in finders.items() if field not in self._lists}
         fields = list(self._finders)
         self._strings_of: Callable[[Any], tuple[str | None, ...]] = (
             attrgetter(*fields) if len(fields) > 1 else lambda message: (getattr(message, fields[0]),)
@@ -39,12 +45,15 @@ class Checker:
     def first_bad_field(self, message: msgspec.Struct) -> str | None:
         """Return the first field with a character that its type's pattern does not allow; None when there is none."""
         # All strings in one search: most are plain, and searching each one would take three times as long.
-        if find_special("".join(filter(None, self._strings_of(message)))) is None:
-            return None
-        for field, find_bad_character in self._finders.items():
-            text = getattr(message, field)
-            if text is not None and find_bad_character(text):
-                return field
+        if find_special("".join(filter(None, self._strings_of(message)))) is not None:
+            for field, find_bad_character in self._finders.items():
+                text = getattr(message, field)
+                if text is not None and find_bad_character(text):
+                    return field
+        for field, find_bad_character in self._lists.items():
+            for number, text in enumerate(getattr(message, field) or ()):
+                if find_bad_character(text):
+                    return f"{field}[{number}]"
         return None
 
 

@@ -32,10 +32,15 @@ Quantity = Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
 Count = Annotated[int, Meta(ge=0, le=MAX_QUANTITY)]
 Delta = Annotated[int, Meta(ge=-MAX_QUANTITY, le=MAX_QUANTITY)]
 TtlMs = Annotated[int, Meta(ge=0, le=MAX_TTL_MS)]
+Channels = Annotated[list[Place], Meta(min_length=1, max_length=1_000)]
 TimeMs = Annotated[int, Meta(ge=0, le=MAX_TIME_MS)]
 
 # A field that several commands have says here what it means; all others say it where they stand.
 OfReservation = Annotated[Identifier, Meta(description="Which reservation of the SKU.")]
+OfChannels = Annotated[
+    Channels,
+    Meta(description="A reservation of any other channel is unknown to this command. Default: all channels."),
+]
 IssuedAt = Annotated[TimeMs, Meta(description="When the caller made the command; no rule looks at it.")]
 Actor = Annotated[Text, Meta(description="Who caused it: the caller's own word, repeated in stock changes.")]
 Source = Annotated[Text, Meta(description="Which program sent it, repeated in stock changes.")]
@@ -123,6 +128,7 @@ class Commit(_Command, tag="commit"):
         Annotated[Quantity, Meta(description="How many units left. Default: all that the reservation still holds.")]
         | None
     ) = None
+    channels: OfChannels | None = None
 
 
 class Release(_Command, tag="release"):
@@ -136,6 +142,7 @@ class Release(_Command, tag="release"):
         | None
     ) = None
     reason: Annotated[Text, Meta(description="Why, in the caller's words; repeated in stock changes.")] | None = None
+    channels: OfChannels | None = None
 
 
 class Extend(_Command, tag="extend"):
@@ -145,15 +152,24 @@ class Extend(_Command, tag="extend"):
     ttl_ms: Annotated[
         TtlMs, Meta(description="How long the hold lives, from the time this command is applied; 0: for ever.")
     ]
+    channels: OfChannels | None = None
 
 
 class Query(_Command, tag="query"):
-    """Read a SKU (and one of its reservations, or the result of an earlier command) in the order of the log."""
+    """Read a SKU (its reservations, or the result of an earlier command) in the order of the log; never remembered."""
 
     reservation_id: Annotated[Identifier, Meta(description="Also read this reservation.")] | None = None
     of_command_id: (
         Annotated[Identifier, Meta(description="Also read the result that this command of the SKU got.")] | None
     ) = None
+    reservations: (
+        Annotated[int, Meta(ge=1, le=100, description="Also list so many of the SKU's held reservations, by id.")]
+        | None
+    ) = None
+    after: Annotated[Identifier, Meta(description="List those whose id is greater, in the order of bytes.")] | None = (
+        None
+    )
+    channels: OfChannels | None = None
 
 
 @final

@@ -98,6 +98,8 @@ def _hint_at(kind: type[msgspec.Struct], path: str) -> Any:
     for step, index in _STEP.findall(path):
         hint = _without_none(hint)
         if index:
+            if get_origin(hint) is Annotated:
+                hint = get_args(hint)[0]
             hint = (get_args(hint) or (None,))[0]
         elif isinstance(hint, type) and issubclass(hint, msgspec.Struct):
             hint = get_type_hints(hint, include_extras=True).get(step)
@@ -124,7 +126,13 @@ def allowed(hint: Any) -> str | None:
     if get_origin(hint) is not Annotated:
         return {bool: "true or false", int: "an integer", str: "a string"}.get(hint)
     base, *metas = get_args(hint)
-    meta = next((meta for meta in metas if isinstance(meta, Meta)), Meta())
+    return _within(base, next((meta for meta in metas if isinstance(meta, Meta)), Meta()))
+
+
+def _within(base: Any, meta: Meta) -> str:
+    """Return what a type with limits allows, in words."""
+    if get_origin(base) is list:
+        return f"a list of {meta.min_length:,} to {meta.max_length:,} entries, each {allowed(get_args(base)[0])}"
     if base is int:
         if meta.le is None:
             return f"an integer from {meta.ge:,}" if meta.ge is not None else "an integer"

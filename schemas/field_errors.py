@@ -24,6 +24,8 @@ _PROBLEMS = tuple(
         (r"Expected `[^`]+`, got `\w+`$", Problem.WRONG_TYPE),
         (r"Expected `str` of length >= \d+$", Problem.TOO_SMALL),
         (r"Expected `str` of length <= \d+$", Problem.TOO_LONG),
+        (r"Expected `array` of length >= \d+$", Problem.TOO_SMALL),
+        (r"Expected `array` of length <= \d+$", Problem.TOO_LONG),
         (r"Expected `int` >= -?\d+$", Problem.TOO_SMALL),
         (r"Expected `int` <= -?\d+$", Problem.TOO_LARGE),
     )

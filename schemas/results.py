@@ -103,3 +103,12 @@ class Result(msgspec.Struct, gc=False):
         | None
         | UnsetType
     ) = UNSET
+    reservations: (
+        Annotated[list[ReservationView], Meta(description="With `reservations` of a query: held reservations, by id.")]
+        | UnsetType
+    ) = UNSET
+    next: (
+        Annotated[str, Meta(description="With `reservations`: `after` of the query that goes on; null at the end.")]
+        | None
+        | UnsetType
+    ) = UNSET

@@ -1,7 +1,8 @@
 """Owns the ledger of one partition: committed rows in a store, a bounded cache, and the overlay of one transaction."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -99,6 +100,22 @@ class Ledger:
                 found = kind.decode(value)
                 self._rows.put(key, found)
         return found  # type: ignore[no-any-return]
+
+    def scan(self, kind: RowKind[R], sku: str, after: str) -> Iterator[tuple[str, R]]:
+        """Yield (id, row) of a SKU's rows of a kind whose ids come after one. Only for kinds that are kept decoded."""
+        prefix = len(kind.key(sku, ""))
+        start, stop = kind.key(sku, after) + b"\0", kind.key(sku, "")[:-1] + b"\x01"
+        changed = {key: row for key, row in self._overlay.items() if start <= key < stop}
+        fresh = deque(sorted(changed))
+        for key, value in self._store.scan(start, stop):
+            while fresh and fresh[0] < key:
+                yield from _named(prefix, fresh[0], changed[fresh.popleft()])
+            if key in changed:
+                yield from _named(prefix, key, changed[fresh.popleft()])
+            else:
+                yield key[prefix:].decode(), kind.decode(value)
+        for key in fresh:
+            yield from _named(prefix, key, changed[key])
 
     # What a transaction does.
 
@@ -231,6 +248,12 @@ def _note_due_times(rows: Mapping[bytes, bytes | None], expiries: Expiries, forg
 def wall_clock_ms() -> int:
     """Return the time of day (ms), for the age of a checkpoint only, never for a decision."""
     return time.time_ns() // 1_000_000
+
+
+def _named(prefix: int, key: bytes, row: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the id and the row; nothing for a row that was removed."""
+    if row is not None:
+        yield key[prefix:].decode(), row
 
 
 class _Cache(Generic[Key, Value]):

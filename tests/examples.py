@@ -11,10 +11,14 @@ EXAMPLES = [
      "bucket": "damaged", "expected_on_hand": 0, "reference": "note"},
     {"type": "reserve", "command_id": "c", "sku": "S", "reservation_id": "r", "quantity": 3, "channel": "web",
      "warehouse": "w", "ttl_ms": 7, "order_id": "o"},
-    {"type": "commit", "command_id": "c", "sku": "S", "reservation_id": "r", "quantity": 1},
-    {"type": "release", "command_id": "c", "sku": "S", "reservation_id": "r", "quantity": 1, "reason": "changed"},
-    {"type": "extend", "command_id": "c", "sku": "S", "reservation_id": "r", "ttl_ms": 9},
-    {"type": "query", "command_id": "c", "sku": "S", "reservation_id": "r", "of_command_id": "b"},
+    {"type": "commit", "command_id": "c", "sku": "S", "reservation_id": "r", "quantity": 1,
+     "channels": ["default", "web"]},
+    {"type": "release", "command_id": "c", "sku": "S", "reservation_id": "r", "quantity": 1, "reason": "changed",
+     "channels": ["default"]},
+    {"type": "extend", "command_id": "c", "sku": "S", "reservation_id": "r", "ttl_ms": 9, "channels": ["default"]},
+    {"type": "query", "command_id": "c", "sku": "S", "reservation_id": "r", "of_command_id": "b",
+     "channels": ["default"]},
+    {"type": "query", "command_id": "c", "sku": "S", "reservations": 2, "after": "a"},
     {"type": "tick", "issued_at": 1, "actor": "anna", "source": "pos"},
 ]  # fmt: skip
 _SENDER = {"issued_at", "actor", "source"}

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from audit.comparison.digest import Digest
-from audit.comparison.streams import canonical, parse
 from audit.model.documents import ROW_VERSION, encode_row
 from audit.model.oracle import CLOSED_MS, SEEN_MS, Model
 from audit.report.report import Difference, PartitionReport
@@ -121,13 +120,6 @@ def _same_but_for_the_ledgers_own(row: bytes, value: bytes) -> bool:
     expected[_FINGERPRINT] = found[_FINGERPRINT] = None  # made by the core alone; the model has none
     if found[_RESERVATION] is None:
         found[_RESERVATION_ID] = None  # of the reservation shown; without one it has no meaning
-    of_command, found[_OF_COMMAND] = found[_OF_COMMAND], None
-    expected_of_command, expected[_OF_COMMAND] = expected[_OF_COMMAND], None
-    if of_command or expected_of_command:
-        if not (of_command and expected_of_command):
-            return False
-        if canonical(parse(of_command)) != canonical(parse(expected_of_command)):
-            return False
     return encode_row(found) == encode_row(expected)
 
 

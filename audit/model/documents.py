@@ -110,18 +110,11 @@ class SeenRow(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VERS
             result.requested = self.requested
         if self.available is not None:
             result.available = self.available
-        if self.of_command is not None:
-            result.of_command = as_written(self.of_command)
         return result
 
 
 decode_hold = msgspec.msgpack.Decoder(Hold).decode
 decode_seen = msgspec.msgpack.Decoder(SeenRow).decode
-
-
-def as_written(result: bytes) -> Any:
-    """Return a result that is JSON already, for use inside another result."""
-    return msgspec.Raw(result)
 
 
 def cause_of(command: Any, type_: str, reason: str | None = None, reference: str | None = None) -> Cause:

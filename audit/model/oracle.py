@@ -10,27 +10,23 @@ from typing import Any
 
 import msgspec
 import orjson
-from msgspec import UNSET
 
 from audit.model.documents import (
     ROW_VERSION,
     Hold,
     StockRow,
-    as_written,
     decode_seen,
     encode_row,
 )
-from audit.model.parts import CommandRefused, Expected, Outputs
+from audit.model.parts import CommandRefused, Expected, Item, Outputs
+from audit.model.query import list_held
 from audit.model.release import expire
 from audit.model.rule import Rule
 from audit.model.rules import RULES
 from audit.model.state import PartitionState
 from schemas.codec import Unreadable, decode_command, encode
 from schemas.codes import Code
-from schemas.commands import (
-    SkuCommand,
-    Tick,
-)
+from schemas.commands import Query, SkuCommand, Tick
 from schemas.dead_letters import DeadLetter
 from schemas.partitioner import partition_of
 
@@ -158,6 +154,9 @@ class Model(PartitionState):
         if item is None and partition_of(sku, self.partitions) != self.partition:
             self.publish(sku, encode(self.result(command_id, type_, sku, None, code=Code.WRONG_PARTITION)))
             return
+        if isinstance(command, Query):
+            self._read(command, rule, item)
+            return
         content = rule.encode_content(command)
         key = f"{sku}\0{command_id}"
         seen = self.seen.get(key)
@@ -185,15 +184,11 @@ class Model(PartitionState):
         result = self.result(command_id, type_, sku, item, code=code, hold=shown, rows=rows)
         if requested is not None and available is not None:
             result.requested, result.available = requested, available
-        of_command: bytes | None = None
-        if type_ == "query" and command.of_command_id is not None:
-            of_command = self._result_of(sku, command.of_command_id)
-            result.of_command = as_written(of_command)
         key = sku.encode() if item is None else item.key
         self.add_result((self.offset, key, encode(result)))
         # With the layout of `SeenRow`; making one would cost time.
         row = (ROW_VERSION, content, type_, code, result.seq, now, self.offset, reservation_id, hold, rows)
-        self.seen[seen] = encode_row((*row, requested, available, of_command))
+        self.seen[seen] = encode_row((*row, requested, available, None))
         self.seen_order.append(seen)
         self.touch(f"C{seen}")
         runs = self.seen_runs
@@ -202,11 +197,19 @@ class Model(PartitionState):
         else:
             runs.append([now, 1])
 
-    def _result_of(self, sku: str, command_id: str) -> bytes:
-        """Return the result of a remembered command, without its own `of_command`; JSON null when there is none."""
-        seen = self.seen.get(f"{sku}\0{command_id}")
-        if seen is None:
-            return b"null"
-        result = decode_seen(seen).result(sku, command_id, self.partition, replayed=False)
-        result.of_command = UNSET
-        return encode(result)
+    def _read(self, command: Query, rule: Rule, item: Item | None) -> None:
+        """Answer a query. It is not remembered, and its id is not looked up."""
+        sku, asked = command.sku, command.of_command_id
+        try:
+            hold, rows = rule.decide(self, command)
+        except CommandRefused as refused:
+            result = self.result(command.command_id, rule.name, sku, item, code=refused.code)
+        else:
+            shown = None if hold is None else (command.reservation_id, hold)
+            result = self.result(command.command_id, rule.name, sku, item, hold=shown, rows=rows)
+            list_held(self, command, result)
+        if asked is not None:
+            seen = self.seen.get(f"{sku}\0{asked}")
+            found = None if seen is None else decode_seen(seen).result(sku, asked, self.partition, replayed=False)
+            result.of_command = found
+        self.publish(sku, encode(result))

@@ -3,13 +3,18 @@
 from audit.model.documents import Hold, decode_hold
 from audit.model.parts import CommandRefused
 from audit.model.rule import Effect, Rule
-from audit.model.state import PartitionState
+from audit.model.state import PartitionState, is_of
 from schemas.codes import Code
 from schemas.commands import Query
+from schemas.results import ReservationView, Result
+
+# How many reservations a list looks at, and after how many allocations in it no other reservation is shown.
+LOOKED_AT = 1_000
+ALLOCATIONS = 2_000
 
 
 def query(state: PartitionState, command: Query) -> Effect:
-    """Show a SKU's rows, and a reservation if one is named."""
+    """Show a SKU's rows, and a reservation when one is named."""
     item = state.items.get(command.sku)
     if item is None:
         raise CommandRefused(Code.UNKNOWN_SKU)
@@ -17,13 +22,38 @@ def query(state: PartitionState, command: Query) -> Effect:
     if command.reservation_id is None:
         return None, rows
     hold = state.holds.get(f"{command.sku}\0{command.reservation_id}")
-    if hold is None:
+    if hold is None or not is_of(command.channels, hold):
         raise CommandRefused(Code.UNKNOWN_RESERVATION)
     return hold if isinstance(hold, Hold) else decode_hold(hold), rows
 
 
+def list_held(state: PartitionState, command: Query, result: Result) -> None:
+    """Put the SKU's held reservations into the result, when they are asked for."""
+    if command.reservations is None:
+        return
+    prefix = f"{command.sku}\0"
+    after = prefix + (command.after or "")
+    later = sorted(key for key in state.holds if key.startswith(prefix) and key > after)
+    result.reservations = []
+    result.next = None
+    allocations = 0
+    for number, key in enumerate(later):
+        hold = state.holds[key]
+        if isinstance(hold, Hold) and is_of(command.channels, hold):
+            result.reservations.append(_view(key, prefix, hold))
+            allocations += len(hold.allocations)
+        is_full = len(result.reservations) == command.reservations or allocations >= ALLOCATIONS
+        if is_full or number + 1 == LOOKED_AT:
+            result.next = key.removeprefix(prefix) if number + 1 < len(later) else None
+            return
+
+
+def _view(key: str, prefix: str, hold: Hold) -> ReservationView:
+    return hold.view(key.removeprefix(prefix))
+
+
 def _content(command: Query) -> tuple[object, ...]:
-    return (command.reservation_id, command.of_command_id)
+    return (command.reservation_id, command.of_command_id, command.reservations, command.after)
 
 
 RULE = Rule(Query, query, _content)

@@ -21,6 +21,14 @@ class OfHold(Protocol):
 
     sku: str
     reservation_id: str
+    channels: list[str] | None
+
+
+def is_of(channels: list[str] | None, hold: Hold | bytes) -> bool:
+    """Return whether a reservation is of one of these channels; of None, all are."""
+    if channels is None:
+        return True
+    return (hold if isinstance(hold, Hold) else decode_hold(hold)).channel in channels
 
 
 class PartitionState:
@@ -73,7 +81,7 @@ class PartitionState:
             raise CommandRefused(Code.UNKNOWN_SKU)
         key = f"{command.sku}\0{command.reservation_id}"
         hold = self.holds.get(key)
-        if hold is None:
+        if hold is None or not is_of(command.channels, hold):
             raise CommandRefused(Code.UNKNOWN_RESERVATION)
         if not isinstance(hold, Hold):
             raise CommandRefused(Code(f"reservation_{decode_hold(hold).state}"))

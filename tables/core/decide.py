@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from msgspec import UNSET
-
-from schemas.codec import Unreadable, encode
+from schemas.codec import Unreadable
 from schemas.codes import Code
 from schemas.commands import SkuCommand
 from schemas.partitioner import partition_of
@@ -16,7 +14,10 @@ from tables.core.retention import find_seen
 from tables.core.rows import Seen, encode_row, seen_key, stock_key
 from tables.core.rule import Rule
 from tables.core.rules import RULES
-from tables.core.views import decode_of_command, reservation_view, result_of, write_out
+from tables.core.views import reservation_view, result_of, write_out
+
+# An earlier release remembered queries: their rows are as if they were not there.
+_QUERY = "query"
 
 
 def decide(rows: Rows, command: SkuCommand, record: Record) -> Decision:
@@ -28,7 +29,7 @@ def decide(rows: Rows, command: SkuCommand, record: Record) -> Decision:
         record: the command's place and the clock.
 
     Returns:
-        The decision. A decision without rows to write is not remembered.
+        The decision. A decision without rows to write is not remembered: a read, or a refusal before the rule.
     """
     sku_id = command.sku
     command_id = command.command_id
@@ -37,24 +38,25 @@ def decide(rows: Rows, command: SkuCommand, record: Record) -> Decision:
     # A SKU with rows here is in the right partition: a SKU never gets its first row in another one.
     if sku is None and partition_of(sku_id, record.partitions) != record.partition:
         return _refused(command_id, rule.type, sku_id, Code.WRONG_PARTITION, 0, record)
+    if not rule.remembered:
+        return _read(rows, sku, rule, command, record)
     seq = 0 if sku is None else sku.seq
     content_fields = rule.content
     content = encode_row(content_fields(command))
     key = seen_key(sku_id, command_id)
     seen = find_seen(rows, key, record.now_ms)
-    if seen is not None:
+    if seen is not None and seen.type != _QUERY:
         if seen.content != content:
             return _refused(command_id, rule.type, sku_id, Code.IDEMPOTENCY_MISMATCH, seq, record)
         return Decision(sku_id, result_of(seen, command_id, sku_id, record.partition, replayed=True))
 
     apply = rule.decide
     outcome = apply(rows, sku, command, record.now_ms)
-    of_command = None if rule.asks_for is None else _of_command(rows, command, rule.asks_for, record)
     if type(outcome) is Refusal:
-        seen = _seen_refusal(outcome, content, rule.type, seq, record, of_command)
+        seen = _seen_refusal(outcome, content, rule.type, seq, record)
         result = result_of(seen, command_id, sku_id, record.partition)
         return Decision(sku_id, result, None, (), [(key, seen)])
-    return _accepted(rule, sku, command, content, key, outcome, of_command, record)
+    return _accepted(rule, sku, command, content, key, outcome, record)
 
 
 def refuse_unreadable(rows: Rows, unreadable: Unreadable, record: Record) -> Decision | None:
@@ -112,7 +114,6 @@ def _accepted(
     content: bytes,
     key: bytes,
     outcome: Outcome,
-    of_command: bytes | None,
     record: Record,
 ) -> Decision:
     sku_id, command_id, type_ = command.sku, command.command_id, rule.type
@@ -127,7 +128,7 @@ def _accepted(
         changed, seq = stock, published[-1].seq
     else:
         changed, seq = (), 0 if sku is None else sku.seq
-    seen = Seen(content, type_, None, seq, now_ms, offset, reservation_id, reservation, stock, None, None, of_command)
+    seen = Seen(content, type_, None, seq, now_ms, offset, reservation_id, reservation, stock, None, None, None)
     result = Result(
         command_id,
         type_,
@@ -143,8 +144,6 @@ def _accepted(
         record.partition,
         offset,
     )
-    if of_command is not None:
-        result.of_command = decode_of_command(of_command)
     writes: list[KeyedRow] = []
     for warehouse, row in changed:
         writes.append((stock_key(sku_id, warehouse), row))
@@ -153,17 +152,27 @@ def _accepted(
     return Decision(sku_id, result, sku, changed, writes, published)
 
 
-def _of_command(rows: Rows, command: SkuCommand, field: str, record: Record) -> bytes | None:
-    """Return the JSON of the result that a command asks for; `null` when the named command is not remembered."""
-    asked = getattr(command, field)
-    if asked is None:
-        return None
-    seen = find_seen(rows, seen_key(command.sku, asked), record.now_ms)
-    if seen is None:
-        return b"null"
-    result = result_of(seen, asked, command.sku, record.partition)
-    result.of_command = UNSET  # a query about a query about a query would grow without end
-    return encode(result)
+def _read(rows: Rows, sku: Sku | None, rule: Rule[Any], command: SkuCommand, record: Record) -> Decision:
+    """Return the decision of a command that only reads; nothing is remembered of it."""
+    sku_id, seq = command.sku, 0 if sku is None else sku.seq
+    outcome = rule.decide(rows, sku, command, record.now_ms)
+    if type(outcome) is Refusal:
+        decision = _refused(command.command_id, rule.type, sku_id, outcome.code, seq, record)
+    else:
+        views, _, shortfall = write_out(sku_id, outcome.stock, (), record.now_ms, Cause(rule.type))
+        shown = reservation_view(outcome.reservation_id, outcome.reservation)
+        place = (record.now_ms, record.partition, record.offset)
+        result = Result(
+            command.command_id, rule.type, sku_id, "accepted", None, False, shown, views, shortfall, seq, *place
+        )
+        decision = Decision(sku_id, result)
+        for name, value in outcome.extra.items():
+            setattr(result, name, value)
+    if rule.asks_for is not None and (asked := getattr(command, rule.asks_for)) is not None:
+        seen = find_seen(rows, seen_key(sku_id, asked), record.now_ms)
+        known = seen is not None and seen.type != _QUERY
+        decision.result.of_command = result_of(seen, asked, sku_id, record.partition) if seen and known else None
+    return decision
 
 
 def _seq(rows: Rows, sku_id: str) -> int:
@@ -171,12 +180,10 @@ def _seq(rows: Rows, sku_id: str) -> int:
     return sku.seq if sku else 0
 
 
-def _seen_refusal(
-    refusal: Refusal, content: bytes, type_: str, seq: int, record: Record, of_command: bytes | None
-) -> Seen:
+def _seen_refusal(refusal: Refusal, content: bytes, type_: str, seq: int, record: Record) -> Seen:
     return Seen(
         content, type_, refusal.code.value, seq, record.now_ms, record.offset,
-        None, None, (), refusal.requested, refusal.available, of_command,
+        None, None, (), refusal.requested, refusal.available, None,
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 A rule returns a `Refusal` or an `Outcome`; `decide` (in `decide.py`) turns either into a `Decision`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, final
 
@@ -35,6 +35,9 @@ class Rows(Protocol):
     def row(self, kind: RowKind[R], key: bytes) -> R | None:
         """Return a row by its kind and key, also after its time is over. Not for kinds that are kept with their SKU."""
 
+    def scan(self, kind: RowKind[R], sku: str, after: str) -> Iterator[tuple[str, R]]:
+        """Yield (id, row) of a SKU's rows of a kind whose ids come after one, in the order of their bytes."""
+
 
 @dataclass(slots=True)
 class Record:
@@ -64,7 +67,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
     `stock` is a tuple of (warehouse, row) that the result shows, in order. If the command changes the rows, they are
     those after the change, each with the sequence number of its change as `seq`, and `deltas` has the changed
-    quantities of each. The result shows `reservation`. `writes` has all other rows to write, with their keys.
+    quantities of each. The result shows `reservation`, and further fields that `extra` names. `writes` has all other
+    rows to write, with their keys.
     """
 
     stock: StockRows = ()
@@ -72,6 +76,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     reservation_id: str | None = None
     reservation: Reservation | None = None
     writes: tuple[KeyedRow, ...] = ()
+    extra: Mapping[str, object] = {}
 
 
 class Decision(msgspec.Struct, gc=False):

@@ -22,6 +22,7 @@ class HoldCommand(Protocol):
 
     sku: str
     reservation_id: str
+    channels: list[str] | None
 
 
 def find_hold(
@@ -32,7 +33,7 @@ def find_hold(
         return Refusal(Code.UNKNOWN_SKU)
     key = reservation_key(command.sku, command.reservation_id)
     reservation = find_reservation(rows, key, now_ms)
-    if reservation is None:
+    if reservation is None or (command.channels is not None and reservation.channel not in command.channels):
         return Refusal(Code.UNKNOWN_RESERVATION)
     if reservation.state != "held":
         return Refusal(_CLOSED[reservation.state])

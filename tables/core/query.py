@@ -1,23 +1,63 @@
 """Owns the rule for `query`: a read in the order of the log."""
 
+from collections.abc import Mapping
+
 from schemas.codes import Code
 from schemas.commands import Query
+from schemas.results import ReservationView
 from tables.core.decision import Outcome, Refusal, Rows, Sku
-from tables.core.retention import find_reservation
-from tables.core.rows import reservation_key
+from tables.core.retention import find_reservation, is_forgotten
+from tables.core.rows import RESERVATION, reservation_key
 from tables.core.rule import Rule
+from tables.core.views import reservation_view
+
+# A list ends after so many reservations in any state were looked at, or so many allocations were shown: a query has to
+# end in time, and its result has to fit into a record batch.
+MAX_LOOKED_AT = 1_000
+MAX_SHOWN_ALLOCATIONS = 2_000
 
 
 def query(rows: Rows, sku: Sku | None, command: Query, now_ms: int) -> Outcome | Refusal:
-    """Show all rows of a SKU, and one of its reservations when asked. Nothing changes."""
+    """Show all rows of a SKU, and its reservations as far as they are asked for. Nothing changes."""
     if sku is None:
         return Refusal(Code.UNKNOWN_SKU)
     reservation = None
     if command.reservation_id is not None:
         reservation = find_reservation(rows, reservation_key(command.sku, command.reservation_id), now_ms)
-        if reservation is None:
+        if reservation is None or not _is_shown(reservation.channel, command):
             return Refusal(Code.UNKNOWN_RESERVATION)
-    return Outcome(tuple(sku.stock.items()), (), command.reservation_id, reservation)
+    extra = {} if command.reservations is None else _list_held(rows, command, command.reservations, now_ms)
+    return Outcome(tuple(sku.stock.items()), (), command.reservation_id, reservation, (), extra)
 
 
-RULE = Rule(Query, query, content=lambda c: ("query", c.reservation_id, c.of_command_id), asks_for="of_command_id")
+def _is_shown(channel: str, command: Query) -> bool:
+    return command.channels is None or channel in command.channels
+
+
+def _list_held(rows: Rows, command: Query, wanted: int, now_ms: int) -> Mapping[str, object]:
+    """Return `reservations` and `next`: the id of the last one that was looked at, None when no other one follows."""
+    shown: list[ReservationView] = []
+    looked_at = allocations = 0
+    last = None
+    for reservation_id, row in rows.scan(RESERVATION, command.sku, command.after or ""):
+        if is_forgotten(row, now_ms):
+            continue
+        if looked_at == MAX_LOOKED_AT or len(shown) == wanted or allocations >= MAX_SHOWN_ALLOCATIONS:
+            return {"reservations": shown, "next": last}
+        looked_at += 1
+        last = reservation_id
+        if row.state == "held" and _is_shown(row.channel, command):
+            view = reservation_view(reservation_id, row)
+            assert view is not None  # noqa: S101 - there is a row
+            shown.append(view)
+            allocations += len(row.allocations)
+    return {"reservations": shown, "next": None}
+
+
+RULE = Rule(
+    Query,
+    query,
+    content=lambda c: ("query", c.reservation_id, c.of_command_id, c.reservations, c.after),
+    asks_for="of_command_id",
+    remembered=False,
+)

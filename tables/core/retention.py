@@ -15,6 +15,9 @@ def find_seen(rows: Rows, key: bytes, now_ms: int) -> Seen | None:
 def find_reservation(rows: Rows, key: bytes, now_ms: int) -> Reservation | None:
     """Return a reservation in any state; None when it is unknown or forgotten."""
     reservation = rows.row(RESERVATION, key)
-    if reservation is None or reservation.closed_at is None:
-        return reservation
-    return reservation if reservation.closed_at + CLOSED_RESERVATION_MS > now_ms else None
+    return None if reservation is None or is_forgotten(reservation, now_ms) else reservation
+
+
+def is_forgotten(reservation: Reservation, now_ms: int) -> bool:
+    """Return whether a reservation closed so long ago that its id may be used again."""
+    return reservation.closed_at is not None and reservation.closed_at + CLOSED_RESERVATION_MS <= now_ms

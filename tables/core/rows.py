@@ -64,7 +64,7 @@ class Reservation(msgspec.Struct, array_like=True, tag_field="layout", tag=1, fr
 class Seen(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
     """A decided command: its content, and the parts of its result that do not follow from the command.
 
-    `of_command` is the JSON of the result that a query asked for.
+    `of_command` is null: it was the JSON of the result that a query asked for, when queries were remembered.
     """
 
     content: bytes

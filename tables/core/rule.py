@@ -8,8 +8,8 @@ from schemas.commands import SkuCommand, tag_of
 from schemas.stock_changes import Cause
 from tables.core.decision import Outcome, Refusal, Rows, Sku
 
-# Fields that are no content: what identifies the command, and who sent it when.
-_NOT_CONTENT = frozenset({"command_id", "sku", "issued_at", "actor", "source"})
+# Fields that are no content: what identifies the command, who sent it when, and on behalf of which channels.
+_NOT_CONTENT = frozenset({"command_id", "sku", "issued_at", "actor", "source", "channels"})
 
 C = TypeVar("C", bound=SkuCommand)
 
@@ -26,6 +26,7 @@ class Rule(Generic[C]):
             and compared byte for byte when the id is used again. Add a new field at the end.
         cause: further fields of the command that its stock changes carry.
         asks_for: the field that names an earlier command whose result is shown.
+        remembered: whether a command with a used id gets the first one's result. A read is answered anew.
 
     Attributes:
         type: the value of the command's field `type`.
@@ -39,6 +40,7 @@ class Rule(Generic[C]):
     content: Callable[[C], tuple[object, ...]]
     cause: tuple[str, ...] = ()
     asks_for: str | None = None
+    remembered: bool = True
     type: str = field(init=False)
 
     def __post_init__(self) -> None:

@@ -2,7 +2,6 @@
 
 from msgspec import UNSET
 
-from schemas.codec import result_decoder
 from schemas.codes import Code
 from schemas.results import Allocation, ReservationView, Result, StockView
 from schemas.stock_changes import Cause, Quantities, StockChange
@@ -30,7 +29,6 @@ def result_of(seen: Seen, command_id: str, sku: str, partition: int, *, replayed
         UNSET,
         UNSET if seen.requested is None else seen.requested,
         UNSET if seen.available is None else seen.available,
-        UNSET if seen.of_command is None else decode_of_command(seen.of_command),
     )
 
 
@@ -86,8 +84,3 @@ def reservation_view(reservation_id: str | None, row: Reservation | None) -> Res
         row.order_id,
         row.expires_at,
     )
-
-
-def decode_of_command(document: bytes) -> Result | None:
-    """Return the result that a query asked for, from its JSON; None when that command is not remembered."""
-    return None if document == b"null" else result_decoder.decode(document)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from audit import CannotAudit, audit
-from audit.checkpoint import MANIFEST, Mark, Writer, fingerprint, read_manifest, read_state
+from audit.checkpoint import LAYOUT, MANIFEST, Mark, Writer, fingerprint, read_manifest, read_state
 from audit.comparison.digest import Digest
 from audit.comparison.rows import POSITION
 from schemas.topics import COMMANDS, RESULTS, STOCK_CHANGES
@@ -224,9 +224,8 @@ async def test_a_damaged_checkpoint_is_refused(two_visits, damage):
     elif damage == "remove":
         path.unlink()
     else:
-        manifest.write_bytes(
-            b"{" if damage == "manifest" else manifest.read_bytes().replace(b'"layout": 1', b'"layout": 9')
-        )
+        known = f'"layout": {LAYOUT}'.encode()
+        manifest.write_bytes(b"{" if damage == "manifest" else manifest.read_bytes().replace(known, b'"layout": 9'))
     with pytest.raises(CannotAudit, match="remove"):
         await audit("b", checkpoint=visit.directory)
 

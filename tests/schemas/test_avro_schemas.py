@@ -9,19 +9,11 @@ import msgspec
 import pytest
 from msgspec import inspect as shape
 
-from schemas.commands import COMMAND_TYPES, tag_of
-from schemas.dead_letters import DeadLetter
-from schemas.results import Result
-from schemas.stock_changes import StockChange
+from tests.tidy.avro_files import MESSAGES, written
 
 AVRO = Path(__file__).parents[2] / "schemas" / "avro"
 # Symbols that were added to enums since `released/`.
 NEW_SYMBOLS = {"result": ["limit_exceeded"]}
-MESSAGES = {tag_of(kind): kind for kind in COMMAND_TYPES} | {
-    "result": Result,
-    "stock_change": StockChange,
-    "dead_letter": DeadLetter,
-}
 
 
 def avro_shape(schema, seen=()):
@@ -87,6 +79,11 @@ def read_schema(path):
 @pytest.mark.parametrize("name", MESSAGES)
 def test_each_type_mirrors_its_avro_schema_field_by_field(name):
     assert avro_shape(read_schema(AVRO / f"{name}.avsc")) == type_shape(shape.type_info(MESSAGES[name]))
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_each_schema_file_is_as_make_docs_writes_it(name):
+    assert written(MESSAGES[name]) == (AVRO / f"{name}.avsc").read_text(), "run `make docs` and look at what changed"
 
 
 def test_there_is_a_schema_for_every_message_and_no_other():

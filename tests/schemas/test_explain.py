@@ -51,7 +51,19 @@ SENTENCES = [
         {**RESERVE, "type": "extend", "colour": 1},
         "colour",
         "unknown_field",
-        "extend has no field colour; its fields are reservation_id, ttl_ms, command_id, sku, issued_at, actor, source.",
+        (
+            "extend has no field colour; its fields are reservation_id, ttl_ms, channels, command_id, sku, issued_at, "
+            "actor, source."
+        ),
+    ),
+    (
+        {"type": "commit", "channels": ["a", "b c"]},
+        "channels[1]",
+        "bad_characters",
+        (
+            "channels[1] must be a string of 1 to 32 characters (letters (a-z, A-Z), digits and . _ -): "
+            '"b c" has characters that are not allowed.'
+        ),
     ),
     ({**ADJUST, "delta": 0}, "delta", None, "delta must not be 0."),
     (ADJUST, "quantity", None, "quantity is missing."),

@@ -48,6 +48,11 @@ def metas(hint):
 def wrong_values(kind, field, hint):
     """List (JSON text, problem) for one field: each way in which it may be wrong."""
     plain, meta = metas(hint)
+    if get_origin(plain) is list:
+        yield from ((text, "wrong_type") for text in ("true", "{}", "3.0", '"a"', *HUGE))
+        yield "[]", "too_small"
+        yield json.dumps(["x"] * (meta.max_length + 1)), "too_long"
+        return
     yield from ((text, "wrong_type") for text in ("true", "[]", "{}", "[1e400]", "3.0", "1e2", "0.5", "1e-400"))
     if field in {name.name for name in msgspec.structs.fields(kind) if name.required}:
         yield "null", "missing"
@@ -93,6 +98,17 @@ def test_every_way_in_which_a_field_may_be_wrong_has_its_problem(type_):
                 continue
             assert (found.field, found.problem) == (field, Problem(problem)), text[:40]
             assert (found.command_id is None) == (field in {"command_id", "sku"} or type_ == "tick")
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [("7", "wrong_type"), ("null", "missing"), ('""', "too_small"), (json.dumps("x" * 33), "too_long"),
+     ('"a b"', "bad_characters")],
+)  # fmt: skip
+def test_a_wrong_entry_of_a_list_is_named_by_its_place(entry, problem):
+    text = json.dumps({"type": "commit", "channels": ["web", "HERE"]} | VALID["commit"]).replace('"HERE"', entry)
+    found = refusal(text.encode())
+    assert (found.field, found.problem) == ("channels[1]", Problem(problem))
 
 
 @pytest.mark.parametrize("type_", VALID)

@@ -20,6 +20,7 @@ from schemas.results import Allocation, ReservationView, Result, StockView
 from schemas.stock_changes import Cause, Quantities, StockChange
 from schemas.topics import ABOUT, TOPICS
 from tests.examples import SKU_EXAMPLES
+from tests.tidy import avro_files
 from tests.tidy.repository import ROOT, document
 
 PAGE = ROOT / "docs/contract.md"
@@ -252,4 +253,5 @@ def written_anew(page: str) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(written_anew(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    sys.stdout.write("docs/contract.md is written\n")
+    avro_files.write_all()
+    sys.stdout.write("docs/contract.md and schemas/avro are written\n")

@@ -273,36 +273,12 @@ async def test_an_altered_row(busy, key, place, value):
     assert difference.found[place] == value != difference.expected[place]
 
 
-@pytest.fixture
-def asked(log, published):
-    """Return what a ledger published for a query of an earlier result (c1) and of one that is not known (c2)."""
-    log.stocked(a=5)
-    log.do("query", of_command_id="c0")
-    log.do("query", of_command_id="no")
-    return published(log)
-
-
-async def test_a_result_inside_a_remembered_query_may_be_written_in_another_order(asked):
-    of_command = json.loads(msgspec.msgpack.decode(asked.rows[b"CS\0c1"])[12])
-    asked.edit_row(b"CS\0c1", 12, json.dumps(of_command, sort_keys=True).encode())
-    assert said(await asked.audit()) == []
-
-
-@pytest.mark.parametrize(
-    ("key", "of_command"), [(b"CS\0c1", b"{}"), (b"CS\0c1", None), (b"CS\0c2", None), (b"CS\0c2", b"{}")]
-)
-async def test_another_result_inside_a_remembered_query_is_an_altered_row(asked, key, of_command):
-    asked.edit_row(key, 12, of_command)
-    (difference,) = (await asked.audit()).differences
-    assert (difference.kind, difference.what) == ("row", "altered")
-
-
 @pytest.mark.parametrize(
     ("key", "row"),
     [
         (b"SS\0c", [1, 7, 5, 0, 0, 0, 0]),
         (b"RS\0more", [1, "held", 1, 0, 0, [["a", 1]], "default", None, None, None]),
-        (b"CS\0more", [1, b"f", "query", None, 4, T0, 4, None, None, [], None, None, None]),
+        (b"CS\0more", [1, b"f", "extend", None, 4, T0, 4, None, None, [], None, None, None]),
         (b"X", [1]),
         (b"C", "no row at all"),
     ],
@@ -316,7 +292,7 @@ async def test_a_row_too_many(busy, key, row):
 @pytest.mark.parametrize(
     ("key", "row"),
     [
-        (b"CS\0old", [1, b"f", "query", None, 4, T0 + 500 - DAY, 4, None, None, [], None, None, None]),
+        (b"CS\0old", [1, b"f", "extend", None, 4, T0 + 500 - DAY, 4, None, None, [], None, None, None]),
         (b"RS\0old", [1, "committed", 1, 1, 0, [], "default", None, None, T0 + 500 - 7 * DAY]),
     ],
 )

@@ -415,17 +415,82 @@ def test_a_refused_query_still_tells_of_the_command():
     assert (found["code"], found["of_command"]) == ("unknown_sku", first)
 
 
-def test_a_query_about_a_query_does_not_nest():
+def test_a_query_is_answered_anew_each_time_and_another_command_may_have_its_id():
     story = Story().stock(leeds=5)
-    story.tell("query", "q1", of_command_id="none")
-    story.tell("query", "q2", of_command_id="q1")
-    found = story.tell("query", "q3", of_command_id="q2")["of_command"]
-    assert found["command_id"] == "q2"
-    assert "of_command" not in found
+    first = story.tell("query", "q", of_command_id="q")
+    assert (first["replayed"], first["of_command"]) == (False, None)
+    held = story.tell("reserve", "q", reservation_id="r", quantity=2)
+    assert held["status"] == "accepted"
+    again = story.tell("query", "q", of_command_id="q")
+    assert (again["replayed"], again["stock"][0]["reserved"], again["of_command"]) == (False, 2, held)
 
 
-def test_a_replayed_query_finds_what_it_found_then():
+def test_a_query_leaves_nothing_behind():
     story = Story().stock(leeds=5)
-    first = story.tell("query", "q", of_command_id="later")
-    story.tell("reserve", "later", reservation_id="r", quantity=2)
-    assert story.tell("query", "q", of_command_id="later") == first | {"replayed": True}
+    before = dict(story.ledger._store.scan(b"", b"\xff"))
+    story.tell("query", reservations=5)
+    story.tell("query", sku="none")
+    assert dict(story.ledger._store.scan(b"", b"\xff")) == before
+
+
+def listed(story, **fields):
+    result = story.tell("query", **fields)
+    return [view["reservation_id"] for view in result["reservations"]], result["next"]
+
+
+def test_a_query_lists_the_held_reservations_by_id():
+    story = Story().stock(leeds=50)
+    for name in ("b", "a", "B", "a.1", "c"):
+        story.tell("reserve", reservation_id=name, quantity=1, channel="web" if name == "c" else None)
+    story.tell("release", reservation_id="a")
+    story.tell("reserve", sku="other", reservation_id="z", quantity=1)
+    assert "reservations" not in story.tell("query")
+    assert listed(story, reservations=100) == (["B", "a.1", "b", "c"], None)
+    assert listed(story, reservations=2) == (["B", "a.1"], "a.1")
+    assert listed(story, reservations=2, after="a.1") == (["b", "c"], None)
+    assert listed(story, reservations=2, after="c") == ([], None)
+    assert listed(story, reservations=9, channels=["web", "shop"]) == (["c"], None)
+    (shown,) = story.tell("query", reservations=1, after="b")["reservations"]
+    assert shown == story.tell("query", reservation_id="c")["reservation"]
+
+
+def test_a_list_ends_after_it_has_looked_at_so_many_and_says_where_to_go_on(monkeypatch):
+    monkeypatch.setattr("tables.core.query.MAX_LOOKED_AT", 3)
+    story = Story().stock(leeds=50)
+    for name in "abcde":
+        story.tell("reserve", reservation_id=name, quantity=1)
+    for name in "abc":
+        story.tell("release", reservation_id=name)
+    assert listed(story, reservations=100) == ([], "c")
+    assert listed(story, reservations=100, after="c") == (["d", "e"], None)
+
+
+def test_a_list_ends_after_so_many_allocations(monkeypatch):
+    monkeypatch.setattr("tables.core.query.MAX_SHOWN_ALLOCATIONS", 3)
+    story = Story().stock(leeds=2, york=50)
+    story.tell("reserve", reservation_id="a", quantity=52)
+    story.stock(leeds=5)
+    for name in "bc":
+        story.tell("reserve", reservation_id=name, quantity=1)
+    assert listed(story, reservations=100) == (["a", "b"], "b")
+
+
+def test_a_list_does_not_show_or_count_what_is_forgotten(monkeypatch):
+    monkeypatch.setattr("tables.core.query.MAX_LOOKED_AT", 1)
+    story = Story().stock(leeds=5)
+    story.tell("reserve", reservation_id="a", quantity=1)
+    story.tell("release", reservation_id="a")
+    story.now_ms += CLOSED_RESERVATION_MS
+    story.tell("reserve", reservation_id="b", quantity=1)
+    assert listed(story, reservations=5) == (["b"], None)
+
+
+@pytest.mark.parametrize("type_", ["commit", "release", "extend", "query"])
+def test_a_reservation_of_another_channel_is_unknown(type_):
+    story = Story().stock(leeds=5)
+    story.tell("reserve", reservation_id="r", quantity=2, channel="web")
+    fields = {"reservation_id": "r"} | ({"ttl_ms": 5} if type_ == "extend" else {})
+    assert story.tell(type_, channels=["shop"], **fields)["code"] == "unknown_reservation"
+    assert story.tell(type_, "again", channels=["shop", "web"], **fields)["status"] == "accepted"
+    # The channels are who asks, not what is asked.
+    assert story.tell(type_, "again", channels=["web"], **fields)["replayed"] is (type_ != "query")
