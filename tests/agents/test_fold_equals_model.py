@@ -20,6 +20,7 @@ from agents.batches import UnreadBatch
 from agents.fold import fold
 from audit.comparison.rows import LedgerSnapshot, compare_rows
 from audit.model import adjust as model_rule
+from audit.model import query as model_query
 from audit.model.oracle import Model
 from audit.report.report import PartitionReport
 from schemas.codec import Unreadable, decode_command
@@ -27,6 +28,7 @@ from schemas.codes import Problem
 from schemas.dead_letters import BATCH_TOO_LARGE, DeadLetter
 from schemas.topics import CHANGELOG, DEAD_LETTERS, RESULTS, STOCK_CHANGES
 from tables.core import adjust as rule
+from tables.core import query
 from tables.core.rows import POSITION_KEY, Position, encode_row
 from tables.ledger import Ledger, load
 from tables.store import MemoryStore
@@ -53,6 +55,8 @@ FIELDS = {
     "command_id": ids, "sku": skus, "warehouse": warehouses, "reservation_id": holds, "of_command_id": ids,
     "delta": st.integers(-4, 9).filter(bool), "count": st.integers(0, 9), "expected_on_hand": few, "quantity": few,
     "bucket": st.sampled_from(["on_hand", "damaged", "safety_stock"]), "ttl_ms": ttl,
+    "channel": st.sampled_from(["web", "default"]), "after": holds, "reservations": st.integers(1, 3),
+    "channels": st.lists(st.sampled_from(["web", "default", "shop"]), min_size=1, max_size=3),
 }  # fmt: skip
 
 
@@ -212,12 +216,16 @@ def test_the_fold_equals_the_model_where_dead_letters_are_cut(key, value):
 
 @contextmanager
 def low_limits():
-    """Two warehouses for a SKU, twelve units in a bucket."""
+    """Two warehouses for a SKU, twelve units in a bucket; a list ends after two reservations or two allocations."""
     with (
         patch.object(rule, "MAX_WAREHOUSES", 2),
         patch.object(model_rule, "MAX_WAREHOUSES", 2),
         patch.object(rule, "MAX_BUCKET", 12),
         patch.object(model_rule, "MAX_UNITS", 12),
+        patch.object(query, "MAX_LOOKED_AT", 2),
+        patch.object(model_query, "LOOKED_AT", 2),
+        patch.object(query, "MAX_SHOWN_ALLOCATIONS", 2),
+        patch.object(model_query, "ALLOCATIONS", 2),
     ):
         yield
 
