@@ -16,9 +16,9 @@ from gateway.view_reader import ViewReader
 from schemas.characters import first_bad_field
 from schemas.codec import MAX_ECHO, encode
 from schemas.codes import Code, Problem
-from schemas.commands import Place, Sku
 from schemas.explain import explain
 from schemas.field_errors import field_of, problem_of
+from schemas.fields import Place, Sku
 from schemas.stock_changes import MAX_SEQ
 
 # How many SKUs are looked up before other requests may run; 200 with one warehouse each take about 0.5 ms.

@@ -16,8 +16,9 @@ from msgspec import Raw
 from gateway.problems import RequestRefused
 from schemas.codec import Unreadable, decode_command, encode
 from schemas.codes import Code, Problem
-from schemas.commands import IDENTIFIER_PATTERN, Reserve, Tick, tag_of
+from schemas.commands import Reserve, Tick, tag_of
 from schemas.explain import explain
+from schemas.fields import IDENTIFIER_PATTERN
 
 _NOTHING: Mapping[str, str] = {}
 _MADE = {tag_of(Reserve): ("reservation_id",)}

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, NamedTuple
 
-from schemas.commands import IDENTIFIER_PATTERN
+from schemas.fields import IDENTIFIER_PATTERN
 from schemas.stock_changes import MAX_SEQ
 
 Schema = dict[str, Any]

@@ -7,8 +7,9 @@ import msgspec
 
 from schemas.characters import PLAIN, Checker
 from schemas.codes import Code, Problem
-from schemas.commands import COMMAND_TYPES, Command, Identifier, Sku, SkuCommand
+from schemas.commands import COMMAND_TYPES, Command, SkuCommand
 from schemas.field_errors import field_of, problem_of
+from schemas.fields import Identifier, Sku
 from schemas.results import Result
 from schemas.stock_changes import StockChange
 

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Raw
 
-from schemas.commands import COMMAND_TYPES, IDENTIFIER_PATTERN, PLACE_PATTERN, tag_of
+from schemas.commands import COMMAND_TYPES, tag_of
+from schemas.fields import IDENTIFIER_PATTERN, PLACE_PATTERN
 
 # A sentence repeats a caller's value up to this many characters.
 _MAX_GIVEN = 40

@@ -5,7 +5,8 @@ from audit.model.parts import CommandRefused, allocate
 from audit.model.rule import Effect, Rule
 from audit.model.state import PartitionState
 from schemas.codes import Code
-from schemas.commands import DEFAULT_CHANNEL, DEFAULT_TTL_MS, Reserve
+from schemas.commands import Reserve
+from schemas.fields import DEFAULT_CHANNEL, DEFAULT_TTL_MS
 
 
 def reserve(state: PartitionState, command: Reserve) -> Effect:

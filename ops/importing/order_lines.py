@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 from ops.problems import CannotDo
 from schemas import codec
-from schemas.commands import MAX_QUANTITY
+from schemas.fields import MAX_QUANTITY
 
 WEEK_MS = 7 * 24 * 60 * 60 * 1000
 COMMIT_SUFFIX = ":commit"

@@ -12,7 +12,8 @@ from typing import get_args
 from ops.importing.order_lines import MissingColumn, Step, Unusable, is_sku
 from ops.problems import CannotDo
 from schemas import codec
-from schemas.commands import MAX_QUANTITY, Adjust, AdjustReason, Bucket
+from schemas.commands import Adjust, AdjustReason, Bucket
+from schemas.fields import MAX_QUANTITY
 
 BUCKETS: tuple[Bucket, ...] = get_args(Bucket)
 _FIRST_SURROGATE, _LAST_SURROGATE = "\ud800", "\udfff"

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from schemas.codes import Code
-from schemas.commands import DEFAULT_CHANNEL, DEFAULT_TTL_MS, Reserve
+from schemas.commands import Reserve
+from schemas.fields import DEFAULT_CHANNEL, DEFAULT_TTL_MS
 from tables.core.decision import Outcome, Refusal, Rows, Sku
 from tables.core.retention import find_reservation
 from tables.core.rows import Reservation, Stock, reservation_key

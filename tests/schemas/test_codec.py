@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from schemas.characters import PLAIN
 from schemas.codec import Unreadable, decode_command, encode, json_object_of
 from schemas.codes import Code
-from schemas.commands import COMMAND_TYPES, IDENTIFIER_PATTERN, PLACE_PATTERN, Reserve, Tick, tag_of
+from schemas.commands import COMMAND_TYPES, Reserve, Tick, tag_of
+from schemas.fields import IDENTIFIER_PATTERN, PLACE_PATTERN
 from tests.examples import EXAMPLES, SKU_EXAMPLES, name_of, write
 
 RESERVE = {"type": "reserve", "command_id": "c-1", "sku": "85123A", "reservation_id": "r-1", "quantity": 3}

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from agents.fold import fold
 from schemas.codec import Unreadable, decode_command, result_decoder
 from schemas.codes import Code
-from schemas.commands import IDENTIFIER_PATTERN, SKU_PATTERN, Tick
+from schemas.commands import Tick
 from schemas.dead_letters import MAX_KEY_BYTES, MAX_VALUE_BYTES
+from schemas.fields import IDENTIFIER_PATTERN, SKU_PATTERN
 from schemas.topics import DEAD_LETTERS, RESULTS
 from tables.core.rows import Position
 from tables.ledger import Ledger
