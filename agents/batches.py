@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 from aiokafka.record.default_records import DefaultRecordBatchBuilder as RecordBatch
 
 from schemas.dead_letters import DeadLetter
-from schemas.topics import BATCH_BYTES, CHANGELOG, DEAD_LETTERS, RESULTS, STOCK_CHANGES
+from schemas.topics import BATCH_BYTES, CHANGELOG, DEAD_LETTERS, REFERENCE, RESULTS, STOCK_CHANGES
 
 _NO_HEADERS: list[tuple[str, bytes]] = []
 _RECORD_BYTES = 150  # the key, and a record's own lengths
 _ROWS_BYTES = 300
+_REFERENCE_BYTES = 400  # the key holds a SKU and a channel: 7 + 32 + 1 + 4 * 64 bytes
 # A dead letter's: 32 for lengths and times, 37 for the names of five headers, 15 for their lengths, 49 for numbers.
 _HEADERS_BYTES = 140
 
@@ -68,11 +69,11 @@ class TopicOutput:
         self.count = 0
         self.size = 0
 
-    def add(self, key: bytes, value: bytes, timestamp: int) -> None:
+    def add(self, key: bytes, value: bytes | None, timestamp: int) -> None:
         """Append a record."""
         self._append(self.count, timestamp, key, value, _NO_HEADERS)
         self.count += 1
-        self.size += len(value) + self._overhead
+        self.size += (0 if value is None else len(value)) + self._overhead
 
     def add_dead_letter(self, letter: DeadLetter, timestamp: int) -> None:
         """Append a dead letter, with any key and value or none."""
@@ -89,6 +90,14 @@ class TransactionOutput:
         self.results = TopicOutput(_ROWS_BYTES)
         self.stock_changes = TopicOutput(_RECORD_BYTES)
         self.dead_letters = TopicOutput(_HEADERS_BYTES)
+        self.reference = TopicOutput(_REFERENCE_BYTES)
+
+    def add_reference(self, key: bytes, value: bytes | None, timestamp: int) -> None:
+        """Append a record of reference data; one without a value removes its key."""
+        # Few commands write any, so their bytes count with the results', and `is_full` has one size less to look at.
+        before = self.reference.size
+        self.reference.add(key, value, timestamp)
+        self.results.size += self.reference.size - before
 
     def is_full(self) -> bool:
         """Whether the transaction should end with the commands it has."""
@@ -109,7 +118,12 @@ class TransactionOutput:
         append = changelog.append
         for offset, (key, value) in enumerate(rows):
             append(offset, timestamp, key, value, _NO_HEADERS)
-        outputs = ((RESULTS, self.results), (STOCK_CHANGES, self.stock_changes), (DEAD_LETTERS, self.dead_letters))
+        outputs = (
+            (RESULTS, self.results),
+            (STOCK_CHANGES, self.stock_changes),
+            (DEAD_LETTERS, self.dead_letters),
+            (REFERENCE, self.reference),
+        )
         return {CHANGELOG: changelog} | {topic: output.builder for topic, output in outputs if output.count}
 
 

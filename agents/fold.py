@@ -1,16 +1,27 @@
 """Owns the fold: it applies records of the log one by one to a ledger's overlay and a transaction's output."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from agents.batches import TransactionOutput, UnreadBatch
 from schemas.codec import Unreadable, decode_command, encode
 from schemas.codes import Code
-from schemas.commands import Tick
+from schemas.commands import SKU_COMMAND_TYPES, Tick
 from schemas.dead_letters import DeadLetter
+from schemas.reference import REFERENCE_COMMAND_TYPES
 from tables.core.decide import decide, decide_expiry, refuse_unreadable
 from tables.core.decision import Decision, Record
+from tables.core.reference import decide_reference
 from tables.ledger import Ledger
+
+_Decider = Callable[[Ledger, Any, Record], Decision]
+# A tick has moved the clock already. One look-up for all types is the quickest way.
+_DECIDERS: dict[type, _Decider | None] = (
+    dict.fromkeys(SKU_COMMAND_TYPES, decide)
+    | {kind: lambda ledger, *args: decide_reference(ledger.register, *args) for kind in REFERENCE_COMMAND_TYPES}
+    | {Tick: None}
+)
 
 
 @dataclass
@@ -63,8 +74,9 @@ def fold(ledger: Ledger, records: list[Any], *, partition: int, partitions: int,
         except Unreadable as unreadable:
             offset = _refuse(ledger, output, record, unreadable, place)
         else:
-            if type(command) is not Tick:
-                _take(ledger, output, decide(ledger, command, place), now_ms)
+            decide_it = _DECIDERS[type(command)]
+            if decide_it is not None:
+                _take(ledger, output, decide_it(ledger, command, place), now_ms)
         next_offset = offset + 1
         done += 1
         if output.is_full():
@@ -105,3 +117,6 @@ def _take(ledger: Ledger, output: TransactionOutput, decision: Decision, now_ms:
     output.results.add(decision.sku.encode(), encode(decision.result), now_ms)
     for change in decision.stock_changes:
         output.stock_changes.add(f"{change.sku}/{change.warehouse}".encode(), encode(change), now_ms)
+    if decision.beside is not None:
+        for key, value in decision.beside.reference:
+            output.add_reference(key, value, now_ms)

@@ -22,11 +22,11 @@ from agents.fold import Folded, fold
 from agents.local_store import LocalStore, LostLedgerError
 from agents.reading import LogReader
 from agents.transactions import TransactionClient
-from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, RESULTS, STOCK_CHANGES
+from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, REFERENCE, RESULTS, STOCK_CHANGES
 from tables.core.rows import POSITION_KEY, Position, encode_row
 from tables.ledger import Ledger, checkpoint_of
 
-_OUTPUTS = (CHANGELOG, RESULTS, STOCK_CHANGES, DEAD_LETTERS)
+_OUTPUTS = (CHANGELOG, RESULTS, STOCK_CHANGES, DEAD_LETTERS, REFERENCE)
 _FORGET_PER_TRANSACTION = 1_000
 _REVOKE_WAIT_S = 3.0
 _RESULT_BYTES = 64 * 1024

@@ -7,9 +7,9 @@ length (4 bytes, big-endian) and a msgpack array that begins with its kind. `che
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
-from heapq import heapify
+from heapq import heapify, heappush
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,9 +17,11 @@ from typing import Any, BinaryIO
 import msgspec
 
 from audit.comparison.digest import Digest
-from audit.model.documents import Hold, StockRow, decode_hold, encode_row
-from audit.model.oracle import Model
+from audit.model.book import Book
+from audit.model.documents import StockRow, decode_hold, encode_row
+from audit.model.oracle import Model, row_of
 from audit.model.parts import Item
+from audit.model.reference import ReferenceRecord
 from audit.problems import CannotAudit
 
 LAYOUT = 2
@@ -119,8 +121,10 @@ class Writer:
             for sku, item in model.items.items()
         )
         self._chunks("items", items)
-        holds = model.holds.items()
-        self._chunks("holds", ([key, encode_row(hold) if isinstance(hold, Hold) else hold] for key, hold in holds))
+        books = ([sku, book.seq, book.held, book.policies] for sku, book in model.books.items())
+        self._chunks("books", books)
+        self._chunks("reference", model.register.records.values())
+        self._chunks("holds", ([key, row_of(hold)] for key, hold in model.holds.items()))
         self._chunks("seen", model.seen.items())
         self._chunks("runs", model.seen_runs)
 
@@ -210,35 +214,61 @@ def _state_of(chunks: Iterator[list[Any]]) -> State:
     model = Model(partition, partitions)
     model.now, model.changes = now, changes
     digests: list[Digest] = []
-    closed: list[tuple[int, str]] = []
     for kind, *content in chunks:
-        if kind == "items":
-            for sku, seq, rows in content[0]:
-                item = model.items[sku] = Item(sku, seq)
-                for warehouse, row in rows:
-                    item.add_row(warehouse, StockRow(*row[1:]))
-        elif kind == "holds":
-            for key, row in content[0]:
-                _add_hold(model, key, row, closed)
-        elif kind == "seen":
-            model.seen.update(content[0])
-            model.seen_order.extend(key for key, _ in content[0])
-        elif kind == "runs":
-            model.seen_runs.extend(content[0])
-        else:
+        if kind == "digests":
             digests = [Digest(*state) for state in content]
+        else:
+            add = _ADD[kind]
+            for entry in content[0]:
+                add(model, *entry)
     heapify(model.expiries)
-    model.closed.extend(sorted(closed))
     return State(model, *digests)
 
 
-def _add_hold(model: Model, key: str, row: bytes, closed: list[tuple[int, str]]) -> None:
+def _add_item(model: Model, sku: str, seq: int, rows: list[tuple[str, list[int]]]) -> None:
+    item = model.items[sku] = Item(sku, seq)
+    for warehouse, row in rows:
+        item.add_row(warehouse, StockRow(*row[1:]))
+
+
+def _add_book(model: Model, sku: str, seq: int, held: dict[str, int], policies: dict[str, list[Any]]) -> None:
+    book = model.books[sku] = Book()
+    book.seq, book.held = seq, held
+    book.policies = {channel: tuple(policy) for channel, policy in policies.items()}
+
+
+def _add_reference(model: Model, *record: Any) -> None:
+    type_, id_, version, command_id, at, values, journal_since = record
+    model.register.add(ReferenceRecord(type_, id_, version, command_id, at, tuple(values), journal_since))
+
+
+def _add_hold(model: Model, key: str, row: bytes) -> None:
     hold = decode_hold(row)
     if hold.closed_at is not None:
         model.holds[key] = row
-        closed.append((hold.closed_at, key))
+        heappush(model.closed, (hold.forgotten_at(), key))
         return
     model.holds[key] = hold
     model.open += 1
     if hold.expires_at is not None:
         model.expiries.append((hold.expires_at, key))
+
+
+def _add_seen(model: Model, key: str, row: bytes) -> None:
+    model.seen[key] = row
+    model.seen_order.append(key)
+
+
+def _add_run(model: Model, at: int, count: int) -> None:
+    model.seen_runs.append([at, count])
+
+
+# The kind of a chunk -> what adds one of its entries.
+_ADD: dict[str, Callable[..., None]] = {
+    "items": _add_item,
+    "books": _add_book,
+    "reference": _add_reference,
+    "holds": _add_hold,
+    "seen": _add_seen,
+    "runs": _add_run,
+}

@@ -18,11 +18,14 @@ from gateway.metrics import Metrics
 from gateway.openapi import openapi_document
 from gateway.operations import Operations
 from gateway.problems import HELP_LINK, MEDIA_TYPE, REFUSALS, AnyCode, GatewayCode, problem_body
+from gateway.reference_routes import ReferenceRoutes
 from gateway.requests import KafkaLedger, LedgerClient
 from gateway.routes import ROUTES, Parts
+from gateway.rules import ReferenceView
 from gateway.stock_change_stream import StockChangeStreams
 from gateway.view_reader import ViewReader
 from schemas.codes import Code
+from schemas.topics import REFERENCE, STOCK_CHANGES
 
 _log = structlog.get_logger("holdfast.gateway")
 
@@ -41,7 +44,9 @@ class Gateway:
     ) -> None:
         self.config = config
         self.view = AvailabilityView()
-        self.reader = ViewReader(config, self.view)
+        self.reader = ViewReader(config, STOCK_CHANGES, "stock changes", self.view.apply_record, self.view.clear)
+        self.rules = ReferenceView(config.partitions)
+        self.rules_reader = ViewReader(config, REFERENCE, "reference data", self.rules.apply, self.rules.clear)
         self.stopping = stopping or asyncio.Event()
         self.failed = asyncio.Event()
         self._kafka = KafkaLedger(config) if ledger is None else None
@@ -57,7 +62,10 @@ class Gateway:
     def _routed(self) -> Litestar:
         parts = Parts(
             commands=CommandRoutes(self.config, self.ledger, self.stopping),
-            availability=AvailabilityRoutes(self.config, self.view, self.reader),
+            availability=AvailabilityRoutes(
+                self.config, self.view, self.reader, rules=self.rules, rules_reader=self.rules_reader
+            ),
+            reference=ReferenceRoutes(self.config, self.ledger, self.rules, self.rules_reader),
             streams=StockChangeStreams(self.config, self.ledger, self.stopping),
             operations=Operations(self.reasons, self.metrics, openapi_document()),
         )
@@ -77,14 +85,15 @@ class Gateway:
         reasons = ["the gateway is stopping"] if self.stopping.is_set() else []
         if self.ledger.unavailable is not None:
             reasons.append(f"Kafka: {self.ledger.unavailable}")
-        if not self.reader.complete.is_set():
-            reasons.append(f"availability view: still being read, {self.reader.lag} records to go")
+        for what, reader in (("availability view", self.reader), ("reference data", self.rules_reader)):
+            if not reader.complete.is_set():
+                reasons.append(f"{what}: still being read, {reader.lag} records to go")
         return reasons
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run Kafka's clients during the block; `failed` is set if one ends by itself."""
-        tasks = [asyncio.ensure_future(self.reader.run())]
+        tasks = [asyncio.ensure_future(reader.run()) for reader in (self.reader, self.rules_reader)]
         if self._kafka is not None:
             tasks.append(asyncio.ensure_future(self._kafka.run()))
         for task in tasks:
@@ -101,6 +110,7 @@ class Gateway:
         if self._kafka is not None:
             await self._kafka.connected.wait()
         await self.reader.complete.wait()
+        await self.rules_reader.complete.wait()
 
 
 _HELP = {"link": HELP_LINK.decode()}

@@ -8,7 +8,10 @@ import asyncio
 from array import array
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from gateway.rules import PartitionRules
+from schemas.availability import Promise, availability, open_warehouses
 from schemas.results import StockView
 
 _HEAD = 2  # cells before the rows: seq, at
@@ -24,6 +27,16 @@ class _After(msgspec.Struct, gc=False):
     available: int
 
 
+class _ChannelUnits(msgspec.Struct, gc=False):
+    channel: str
+    held: int
+    backordered: int
+
+
+class _Book(msgspec.Struct, gc=False):
+    channels: list[_ChannelUnits]
+
+
 class Change(msgspec.Struct, gc=False):
     """The fields of a stock change that the view needs."""
 
@@ -32,12 +45,14 @@ class Change(msgspec.Struct, gc=False):
     seq: int
     at: int
     after: _After
+    book: _Book | None = None
 
 
 class Available(msgspec.Struct, gc=False):
     """The available quantity of one SKU; `at` (ms) is null and `seq` 0 when the view does not know the SKU.
 
-    `available` is the sum of the warehouses' positive available quantities: a warehouse below 0 does not reduce it.
+    Without a channel `available` is the sum of the warehouses' positive available quantities: a warehouse below 0 does
+    not reduce it. With one it is what the channel may have, and the fields after `at` are there.
     """
 
     sku: str
@@ -45,11 +60,20 @@ class Available(msgspec.Struct, gc=False):
     stock: list[StockView]
     seq: int
     at: int | None
+    channel: str | UnsetType = UNSET
+    allowed: bool | UnsetType = UNSET
+    most_per_reservation: int | UnsetType = UNSET
+    backorder_room: int | UnsetType = UNSET
+    promises: list[Promise] | UnsetType = UNSET
 
 
 class _Entry(msgspec.Struct, gc=False):
     warehouses: tuple[str, ...]
     cells: "array[int]"
+    channels: tuple[_ChannelUnits, ...] = ()
+
+
+_change_of = msgspec.json.Decoder(Change).decode
 
 
 class AvailabilityView:
@@ -68,6 +92,15 @@ class AvailabilityView:
         """Remove all rows, before the topic is read again from its beginning."""
         self._entries.clear()
 
+    def apply_record(self, _partition: int, _key: bytes | None, value: bytes | None) -> None:
+        """Apply a record of `inventory.stock-changes`.
+
+        Raises:
+            msgspec.DecodeError, UnicodeDecodeError, OverflowError: it is not written by a worker.
+        """
+        if value is not None:
+            self.apply(_change_of(value))
+
     def seq_of(self, sku: str) -> int:
         """Return the sequence number of a SKU's last applied change; 0 when there was none."""
         entry = self._entries.get(sku)
@@ -79,6 +112,10 @@ class AvailabilityView:
         if entry is None:
             entry = self._entries[change.sku] = _Entry((), array("q", (0, 0)))
         cells, after = entry.cells, change.after
+        if change.book is not None:
+            entry.channels = tuple(change.book.channels)
+            self._note(change, cells)
+            return
         row = (after.on_hand, after.reserved, after.damaged, after.safety_stock, after.inbound, after.available)
         if change.warehouse in entry.warehouses:
             start = _HEAD + _ROW * entry.warehouses.index(change.warehouse)
@@ -87,10 +124,36 @@ class AvailabilityView:
             warehouses = (*entry.warehouses, change.warehouse)
             entry.warehouses = self._sets.setdefault(warehouses, warehouses)
             cells.extend(row)
+        self._note(change, cells)
+
+    def _note(self, change: Change, cells: "array[int]") -> None:
         cells[0] = max(cells[0], change.seq)
         cells[1] = max(cells[1], change.at)
         if self._waiting:
             self._wake(change.sku, cells[0])
+
+    def available_to(self, sku: str, channel: str, rules: PartitionRules) -> Available:
+        """Return what a channel may have of a SKU, by the function that its reserves are decided by.
+
+        Args:
+            sku: the SKU.
+            channel: the channel.
+            rules: the policies and warehouses in force in the SKU's partition.
+        """
+        found = self.available(sku)
+        policy = rules.policy(channel, sku)
+        free = {row.warehouse: max(0, row.on_hand - row.reserved - row.safety_stock) for row in found.stock}
+        units = [free[name] for name in open_warehouses(policy, free, rules.warehouses)]
+        entry = self._entries.get(sku)
+        held, backordered = 0, 0
+        for each in entry.channels if entry is not None else ():
+            if each.channel == channel:
+                held, backordered = each.held, each.backordered
+        may_have = availability(channel, policy, units, held=held, backordered=backordered)
+        found.available, found.channel, found.allowed = may_have.available, channel, may_have.allowed
+        found.most_per_reservation = may_have.most_per_reservation
+        found.backorder_room, found.promises = may_have.backorder_room, may_have.promises
+        return found
 
     def available(self, sku: str) -> Available:
         """Return a SKU's available quantity, with its rows in the order of warehouse ids."""

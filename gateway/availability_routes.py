@@ -12,6 +12,7 @@ from gateway.config import GatewayConfig
 from gateway.incoming import HttpRequest, Query, read_body
 from gateway.problems import RequestRefused, TooManyRequests, ViewBehind, ViewNotReady
 from gateway.replies import JSON, Reply
+from gateway.rules import ReferenceView
 from gateway.view_reader import ViewReader
 from schemas.characters import first_bad_field
 from schemas.codec import MAX_ECHO, encode
@@ -19,6 +20,7 @@ from schemas.codes import Code, Problem
 from schemas.explain import explain
 from schemas.field_errors import field_of, problem_of
 from schemas.fields import Place, Sku
+from schemas.partitioner import partition_of
 from schemas.stock_changes import MAX_SEQ
 
 # How many SKUs are looked up before other requests may run; 200 with one warehouse each take about 0.5 ms.
@@ -33,7 +35,7 @@ _fields_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 class AvailabilityBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /v1/availability`.
 
-    `min_seq` is allowed with exactly one SKU. `channel` is accepted and has no effect: there are no policies.
+    `min_seq` is allowed with exactly one SKU. With `channel` the answer is what that channel may have.
     """
 
     skus: list[Sku]
@@ -44,7 +46,7 @@ class AvailabilityBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
 class Availability(msgspec.Struct, kw_only=True):
     """The available quantity of each requested SKU, in the order of the request.
 
-    `lag` is how many stock changes the view is behind, `lag_ms` for how long it has been behind; both are 0 when it is
+    `lag` is how many records the view is behind, `lag_ms` for how long it has been behind; both are 0 when it is
     not.
     """
 
@@ -65,10 +67,22 @@ class AvailabilityRoutes:
         config: the limits.
         view: the view.
         reader: feeds the view, and knows how far it is behind.
+        rules: the reference data in force.
+        rules_reader: feeds them.
     """
 
-    def __init__(self, config: GatewayConfig, view: AvailabilityView, reader: ViewReader) -> None:
+    def __init__(
+        self,
+        config: GatewayConfig,
+        view: AvailabilityView,
+        reader: ViewReader,
+        *,
+        rules: ReferenceView,
+        rules_reader: ViewReader,
+    ) -> None:
         self._config = config
+        self._rules = rules
+        self._rules_reader = rules_reader
         self._view = view
         self._reader = reader
         self._waiting = 0
@@ -88,16 +102,23 @@ class AvailabilityRoutes:
 
     async def _answer(self, body: bytes, *, sku_field: str) -> Reply:
         asked = _asked_for(body, sku_field, self._config.max_availability_skus)
-        if not self._reader.complete.is_set():
+        readers = (self._reader, self._rules_reader)
+        if not all(reader.complete.is_set() for reader in readers):
             raise ViewNotReady
         if asked.min_seq:
             await self._reach(asked.skus[0], asked.min_seq)
         items: list[Available] = []
         for sku in asked.skus:
-            items.append(self._view.available(sku))
+            items.append(self._available(sku, asked.channel))
             if len(items) % _SLICE == 0:
                 await asyncio.sleep(0)
-        return Reply(200, encode(Availability(items=items, lag=self._reader.lag, lag_ms=self._reader.lag_ms)), [JSON])
+        lag, lag_ms = sum(reader.lag for reader in readers), max(reader.lag_ms for reader in readers)
+        return Reply(200, encode(Availability(items=items, lag=lag, lag_ms=lag_ms)), [JSON])
+
+    def _available(self, sku: str, channel: str | None) -> Available:
+        if channel is None:
+            return self._view.available(sku)
+        return self._view.available_to(sku, channel, self._rules.of[partition_of(sku, self._config.partitions)])
 
     async def _reach(self, sku: str, min_seq: int) -> None:
         if self._waiting >= self._config.max_in_flight:

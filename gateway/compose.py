@@ -19,6 +19,7 @@ from schemas.codes import Code, Problem
 from schemas.commands import Reserve, Tick, tag_of
 from schemas.explain import explain
 from schemas.fields import IDENTIFIER_PATTERN
+from schemas.reference import ReferenceCommand, name_of
 
 _NOTHING: Mapping[str, str] = {}
 _MADE = {tag_of(Reserve): ("reservation_id",)}
@@ -28,11 +29,15 @@ _is_identifier = re.compile(IDENTIFIER_PATTERN).fullmatch
 
 
 class Composed(NamedTuple):
-    """A valid command, ready to be sent: its idempotency key, its SKU, and its JSON."""
+    """A valid command, ready to be sent: its idempotency key, its SKU, its JSON, and the key of its record.
+
+    A reference command has the SKU "".
+    """
 
     command_id: str
     sku: str
     value: bytes
+    key: str
 
 
 def new_command_id() -> str:
@@ -155,6 +160,8 @@ def _checked(value: bytes, key: str | None) -> Composed:
         raise RequestRefused(
             error.code, detail=named, field=error.field, problem=error.problem, command_id=known_as
         ) from None
+    if isinstance(command, ReferenceCommand):
+        return Composed(command.command_id, "", value, name_of(command))
     if isinstance(command, Tick):  # no route makes one
         raise RequestRefused(Code.INVALID_FIELD, field="type", problem=Problem.NOT_ALLOWED)
-    return Composed(command.command_id, command.sku, value)
+    return Composed(command.command_id, command.sku, value, command.sku)

@@ -32,7 +32,7 @@ def openapi_document() -> bytes:
                 "description": "Exactly-once inventory: reserve, commit, release and adjust stock, and read it. "
                 "docs/contract.md in the repository is the whole contract: codes, fields, topics, order, repetition.",
             },
-            "tags": [{"name": name} for name in ("commands", "reads", "operations")],
+            "tags": [{"name": name} for name in ("commands", "reads", "rules", "operations")],
             "paths": paths,
             "components": {"schemas": _schemas()},
         }

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, NamedTuple
 
-from schemas.fields import IDENTIFIER_PATTERN
+from schemas.fields import CHANNEL_OR_ALL_PATTERN, IDENTIFIER_PATTERN, PLACE_PATTERN
 from schemas.stock_changes import MAX_SEQ
 
 Schema = dict[str, Any]
@@ -10,6 +10,8 @@ Where = Literal["path", "query", "header"]
 
 STRING: Schema = {"type": "string"}
 IDENTIFIER: Schema = {"type": "string", "pattern": IDENTIFIER_PATTERN}
+_PLACE: Schema = {"type": "string", "pattern": PLACE_PATTERN}
+_CHANNEL: Schema = {"type": "string", "pattern": CHANNEL_OR_ALL_PATTERN}
 _SKU: Schema = {"type": "string", "minLength": 1, "maxLength": 64}
 
 
@@ -53,7 +55,10 @@ SKUS = Parameter(
     "sku", "query", {"type": "array", "items": _SKU, "minItems": 1}, "A SKU; may be repeated.", required=True
 )
 SKUS_WANTED = Parameter("sku", "query", {"type": "array", "items": _SKU}, "Only these SKUs' changes; all when absent.")
-CHANNEL = Parameter("channel", "query", STRING, "Accepted, and without effect: there are no policies yet.")
+CHANNEL = Parameter("channel", "query", _PLACE, "Answer what this channel may have.")
+POLICY_CHANNEL = Parameter("channel", "query", _PLACE, "Also answer the policy that this channel has for the SKU.")
+WAREHOUSE_ID = Parameter("id", "path", _PLACE, "The warehouse.", required=True, field="warehouse")
+CHANNEL_ID = Parameter("id", "path", _CHANNEL, "The channel; `*` (as `%2A`): all.", required=True, field="channel")
 MIN_SEQ = Parameter(
     "min_seq",
     "query",

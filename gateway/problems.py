@@ -60,6 +60,7 @@ REFUSALS: dict[AnyCode, Refusal] = {
         500, "The gateway's HOLDFAST_PARTITIONS is not the cluster's partition count; its operator has to correct it."
     ),
     Code.IDEMPOTENCY_MISMATCH: Refusal(422, "This Idempotency-Key was used for another command; use a new key."),
+    Code.STALE_VERSION: Refusal(409, "A greater version is in force: read it, and set a greater one still."),
     Code.UNKNOWN_SKU: Refusal(404, "No stock row has this SKU: adjust its stock first."),
     Code.UNKNOWN_WAREHOUSE: Refusal(404, "The SKU has no stock row in this warehouse."),
     Code.UNKNOWN_RESERVATION: Refusal(404, "The SKU has no such reservation."),
@@ -67,8 +68,14 @@ REFUSALS: dict[AnyCode, Refusal] = {
     Code.RESERVATION_COMMITTED: Refusal(409, "The reservation has ended: it was committed."),
     Code.RESERVATION_RELEASED: Refusal(409, "The reservation has ended: it was released."),
     Code.RESERVATION_EXPIRED: Refusal(409, "The reservation has ended: it has expired."),
+    Code.CHANNEL_NOT_ALLOWED: Refusal(409, "The channel may not sell this, or not from this warehouse."),
+    Code.WAREHOUSE_DISABLED: Refusal(409, "The warehouse is disabled."),
+    Code.QUANTITY_ABOVE_LIMIT: Refusal(409, "The quantity is more than one reservation of the channel may have."),
     Code.QUANTITY_EXCEEDS_RESERVATION: Refusal(409, "The quantity is more than the reservation still holds."),
-    Code.LIMIT_EXCEEDED: Refusal(409, "A bucket of stock would hold more than 2^53 - 1 units."),
+    Code.CHANNEL_CAP_EXCEEDED: Refusal(409, "The channel would hold more units of the SKU than its cap."),
+    Code.LIMIT_EXCEEDED: Refusal(
+        409, "A bucket of stock would hold more than 2^53 - 1 units, or the SKU would have more than 100 policies."
+    ),
     Code.STALE_EXPECTATION: Refusal(409, "on_hand differs from expected_on_hand: read the stock and decide again."),
     Code.NEGATIVE_STOCK: Refusal(409, "A quantity would fall below 0."),
     Code.INSUFFICIENT_STOCK: Refusal(409, "Less is available than requested."),

@@ -44,6 +44,14 @@ class LedgerClient(Protocol):
             RequestRefused: the command was not sent, or its result did not come in time.
         """
 
+    async def ask_everywhere(self, command: Composed) -> list[Answer]:
+        """Send a reference command to every partition and wait for all results, in the order of the partitions.
+
+        Raises:
+            RequestRefused: the command was not sent everywhere, or not all results came in time; sending it again is
+                safe.
+        """
+
     async def post(self, command: Composed) -> None:
         """Send a command and wait until Kafka has it.
 
@@ -85,11 +93,25 @@ class KafkaLedger:
 
     async def ask(self, command: Composed) -> Answer:
         """Send a command and wait for its result."""
+        return await self._ask(command, partition_of(command.sku, self._config.partitions), command.sku.encode())
+
+    async def ask_everywhere(self, command: Composed) -> list[Answer]:
+        """Send a reference command to every partition and wait for all results, in the order of the partitions."""
+        partitions = range(self._config.partitions)
+        asked = [asyncio.ensure_future(self._ask(command, number, _everywhere(number))) for number in partitions]
+        try:
+            return [await answer for answer in asked]
+        finally:
+            for answer in asked:
+                answer.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+    async def _ask(self, command: Composed, partition: int, key: bytes) -> Answer:
         self._admit(command)
-        waiter = self._pending.add(command.sku.encode(), command.command_id)
+        waiter = self._pending.add(key, command.command_id)
         timer = asyncio.get_running_loop().call_later(self._config.request_timeout_s, _time_out, waiter)
         try:
-            sent = await self._send(command)
+            sent = await self._send(command, partition)
             sent.add_done_callback(lambda sent: self._acknowledged(waiter, sent))
             return await waiter.future
         finally:
@@ -102,7 +124,7 @@ class KafkaLedger:
         self._posting += 1
         try:
             async with asyncio.timeout(self._config.request_timeout_s):
-                await (await self._send(command))
+                await (await self._send(command, partition_of(command.sku, self._config.partitions)))
         except TimeoutError:
             raise ResultTimeout(command_id=command.command_id) from None
         except KafkaError as error:
@@ -117,14 +139,13 @@ class KafkaLedger:
         if self.in_flight >= self._config.max_in_flight:
             raise TooManyRequests(self._config.max_in_flight, command_id=command.command_id)
 
-    async def _send(self, command: Composed) -> "asyncio.Future[object]":
+    async def _send(self, command: Composed, partition: int) -> "asyncio.Future[object]":
         producer = self._producer
         if producer is None:
             raise KafkaUnavailable("not connected", command_id=command.command_id)
-        partition = partition_of(command.sku, self._config.partitions)
         try:
             sent: asyncio.Future[object] = await producer.send(
-                COMMANDS, command.value, key=command.sku.encode(), partition=partition
+                COMMANDS, command.value, key=command.key.encode(), partition=partition
             )
         except KafkaError as error:
             self._look_at(error)
@@ -195,8 +216,10 @@ class KafkaLedger:
         while True:
             records = await reader.getmany(timeout_ms=_IDLE_MS)
             for partition, batch in records.items():
+                everywhere = _everywhere(partition.partition)
                 for record in batch:
-                    match_result(record.key, record.value)
+                    # The result of a reference command has an empty key, and there is one in every partition.
+                    match_result(everywhere if record.key == b"" else record.key, record.value)
                 self._positions[partition] = batch[-1].offset + 1
 
     async def _probe(self, producer: AIOKafkaProducer) -> None:
@@ -245,6 +268,11 @@ async def _reason_to_refuse(producer: AIOKafkaProducer, partitions: int) -> str 
         if client.cluster.leader_for_partition(TopicPartition(COMMANDS, partition)) in (None, -1):
             return f"{COMMANDS} {partition} has no leader"
     return None
+
+
+def _everywhere(partition: int) -> bytes:
+    """Return what stands for the SKU of a reference command in one partition; no SKU has a control character."""
+    return b"\0%d" % partition
 
 
 def _time_out(waiter: Waiter) -> None:

@@ -16,10 +16,12 @@ from gateway.incoming import HttpRequest, Query
 from gateway.operations import Live, Operations, Readiness
 from gateway.parameters import Parameter
 from gateway.problems import AnyCode, GatewayCode
+from gateway.reference_routes import Channels, Everywhere, Feeds, Policies, ReferenceRoutes, Warehouses
 from gateway.replies import Reply
 from gateway.stock_change_stream import StockChangeStreams
 from schemas.codes import Code
-from schemas.commands import Adjust, Commit, Extend, Release, Reserve, SkuCommand, tag_of
+from schemas.commands import Adjust, Commit, Extend, Release, Reserve, SetPolicy, SkuCommand, tag_of
+from schemas.reference import Channel, ReferenceCommand, SetChannel, SetWarehouse, Warehouse
 from schemas.results import Result
 from schemas.stock_changes import StockChange
 
@@ -32,6 +34,7 @@ class Parts(NamedTuple):
 
     commands: CommandRoutes
     availability: AvailabilityRoutes
+    reference: ReferenceRoutes
     streams: StockChangeStreams
     operations: Operations
 
@@ -43,7 +46,7 @@ class Route(NamedTuple):
     `body` is the type of the body, for a command's route that of the command.
     """
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "PUT"]
     path: str
     summary: str
     answer: type[msgspec.Struct] | str
@@ -98,11 +101,12 @@ def _command(
     *,
     in_path: tuple[Parameter, ...] = (),
     status: int = 200,
+    method: Literal["POST", "PUT"] = "POST",
 ) -> Route:
     """Declare the route of a command; `codes` are those of its rule."""
     id_field = in_path[0].field if in_path else None
     return Route(
-        "POST",
+        method,
         path,
         summary,
         Result,
@@ -126,7 +130,16 @@ _COMMAND_ROUTES = (
         Reserve,
         "/v1/reservations",
         "Hold a quantity of a SKU",
-        (Code.UNKNOWN_SKU, Code.UNKNOWN_WAREHOUSE, Code.RESERVATION_EXISTS, Code.INSUFFICIENT_STOCK),
+        (
+            Code.UNKNOWN_SKU,
+            Code.UNKNOWN_WAREHOUSE,
+            Code.RESERVATION_EXISTS,
+            Code.CHANNEL_NOT_ALLOWED,
+            Code.WAREHOUSE_DISABLED,
+            Code.QUANTITY_ABOVE_LIMIT,
+            Code.CHANNEL_CAP_EXCEEDED,
+            Code.INSUFFICIENT_STOCK,
+        ),
         status=201,
     ),
     _command(
@@ -149,6 +162,13 @@ _COMMAND_ROUTES = (
         "Give a reservation a new time to live",
         _STEP,
         in_path=(parameters.RESERVATION_ID,),
+    ),
+    _command(
+        SetPolicy,
+        "/v1/policies",
+        "Set the policy of a channel for a SKU, as a whole; without any field it is removed",
+        (Code.LIMIT_EXCEEDED,),
+        method="PUT",
     ),
 )
 
@@ -216,6 +236,68 @@ _READ_ROUTES = (
     ),
 )
 
+
+def _setter(command: type[ReferenceCommand], path: str, summary: str, in_path: Parameter) -> Route:
+    """Declare the route of a reference command."""
+    assert in_path.field is not None  # noqa: S101 - it names the command's field
+    field = in_path.field
+    return Route(
+        "PUT",
+        path,
+        summary,
+        Everywhere,
+        act=lambda parts: parts.reference.setter(tag_of(command), field),
+        codes=(
+            *_LEDGER,
+            GatewayCode.BODY_TOO_LARGE,
+            GatewayCode.VIEW_NOT_READY,
+            Code.STALE_VERSION,
+            Code.LIMIT_EXCEEDED,
+        ),
+        parameters=(in_path, parameters.IDEMPOTENCY_KEY),
+        body=command,
+        tag="rules",
+    )
+
+
+def _rules(
+    path: str,
+    summary: str,
+    answer: type[msgspec.Struct],
+    read: Callable[[Parts], Read],
+    known: tuple[Parameter, ...] = (),
+) -> Route:
+    """Declare a route that is answered from the view of reference data."""
+    missing = (GatewayCode.NOT_FOUND,) if path.endswith("}") else ()
+    codes = (*_READ, GatewayCode.VIEW_NOT_READY, *missing)
+    return Route("GET", path, summary, answer, read=read, codes=codes, parameters=known, tag="rules")
+
+
+_RULE_ROUTES = (
+    _setter(SetWarehouse, "/v1/warehouses/{id}", "Set a warehouse in every partition", parameters.WAREHOUSE_ID),
+    _setter(SetChannel, "/v1/channels/{id}", "Set a channel's policy in every partition", parameters.CHANNEL_ID),
+    _rules("/v1/warehouses", "List the warehouses", Warehouses, lambda parts: parts.reference.warehouses),
+    _rules("/v1/channels", "List the channels", Channels, lambda parts: parts.reference.channels),
+    _rules("/v1/feeds", "List the feeds of counts", Feeds, lambda parts: parts.reference.feeds),
+    _rules(
+        "/v1/warehouses/{id}",
+        "Read a warehouse",
+        Warehouse,
+        lambda parts: parts.reference.warehouse,
+        (parameters.WAREHOUSE_ID,),
+    ),
+    _rules(
+        "/v1/channels/{id}", "Read a channel", Channel, lambda parts: parts.reference.channel, (parameters.CHANNEL_ID,)
+    ),
+    _rules(
+        "/v1/policies",
+        "Read the policies of a SKU, and with a channel what they resolve to",
+        Policies,
+        lambda parts: parts.reference.policies,
+        (parameters.SKU, parameters.POLICY_CHANNEL),
+    ),
+)
+
 _OPERATION_ROUTES = (
     Route("GET", "/health/live", "Whether the process runs", Live, act=lambda parts: parts.operations.live),
     Route(
@@ -233,7 +315,7 @@ _OPERATION_ROUTES = (
     Route("GET", "/docs", "The OpenAPI document as a page", "text/html", act=lambda parts: parts.operations.docs),
 )
 
-ROUTES: tuple[Route, ...] = (*_COMMAND_ROUTES, *_READ_ROUTES, *_OPERATION_ROUTES)
+ROUTES: tuple[Route, ...] = (*_COMMAND_ROUTES, *_READ_ROUTES, *_RULE_ROUTES, *_OPERATION_ROUTES)
 
 
 def check_routes(routes: tuple[Route, ...]) -> None:

@@ -1,17 +1,16 @@
-"""Owns the reader that feeds the availability view from `inventory.stock-changes`, and its lag."""
+"""Owns the reader that feeds a view from a whole topic, and the view's lag."""
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import msgspec
 import structlog
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import OffsetOutOfRangeError
 
-from gateway.availability import AvailabilityView, Change
 from gateway.config import GatewayConfig
 from gateway.reader import LONG_POLL_MS, Positions, close_reader, open_reader
-from schemas.topics import STOCK_CHANGES
 
 # How many records are applied before other tasks may run: 500 take about 2 ms.
 _SLICE = 500
@@ -22,21 +21,33 @@ _RETRY_S = 0.5
 # The reader checks the log's end at least every `_IDLE_MS`, and the broker's answer is at most a long poll old.
 _STALE_S = 2 * LONG_POLL_MS / 1000
 
-_change_of = msgspec.json.Decoder(Change).decode
 _log = structlog.get_logger("holdfast.gateway")
 
 
 class ViewReader:
-    """Reads all stock changes from the beginning on, and reconnects by itself after Kafka was away.
+    """Reads a whole topic from the beginning on, and reconnects by itself after Kafka was away.
 
     Args:
         config: the address of Kafka.
-        view: the view to feed.
+        topic: the topic.
+        what: its records in words, for the log.
+        apply: feeds the view with partition, key and value of a record.
+        clear: empties the view, before the topic is read again from its beginning.
     """
 
-    def __init__(self, config: GatewayConfig, view: AvailabilityView) -> None:
+    def __init__(
+        self,
+        config: GatewayConfig,
+        topic: str,
+        what: str,
+        apply: Callable[[int, bytes | None, bytes | None], None],
+        clear: Callable[[], None],
+    ) -> None:
         self._config = config
-        self._view = view
+        self._topic = topic
+        self._what = what
+        self._apply = apply
+        self._clear = clear
         self._positions: Positions = {}
         self._in_step_at: float | None = None
         self._logged: str | None = None
@@ -57,28 +68,28 @@ class ViewReader:
             try:
                 await self._follow()
             except OffsetOutOfRangeError:
-                _log.warning("stock changes were cut off below the view's position: reading them from the beginning")
+                _log.warning("a topic was cut off below the view's position: reading it anew", records=self._what)
                 self._restart()
             except Exception as error:  # noqa: BLE001 - aiokafka's own checks are asserts; a new consumer cures all
                 if repr(error) != self._logged:
                     self._logged = repr(error)
-                    _log.warning("stock changes cannot be read, trying until they can", error=self._logged)
+                    _log.warning("a topic cannot be read, trying until it can", records=self._what, error=self._logged)
             await asyncio.sleep(_RETRY_S)
 
     def _restart(self) -> None:
         self._positions.clear()
-        self._view.clear()
+        self._clear()
         self.complete.clear()
 
     async def _follow(self) -> None:
-        consumer = await open_reader(self._config, STOCK_CHANGES, self._positions or "beginning")
+        consumer = await open_reader(self._config, self._topic, self._positions or "beginning")
         try:
             ends = await consumer.end_offsets(list(consumer.assignment()))
             while True:
                 records = await consumer.getmany(timeout_ms=_IDLE_MS, max_records=_SLICE)
                 for batch in records.values():
                     for record in batch:
-                        self._take(record.value)
+                        self._take(record)
                 await self._measure(consumer)
                 if not self.complete.is_set():
                     if all(self._positions[partition] >= end for partition, end in ends.items()):
@@ -89,11 +100,9 @@ class ViewReader:
         finally:
             await close_reader(consumer)
 
-    def _take(self, value: bytes | None) -> None:
-        if value is None:
-            return
+    def _take(self, record: ConsumerRecord) -> None:
         try:
-            self._view.apply(_change_of(value))
+            self._apply(record.partition, record.key, record.value)
         except (msgspec.DecodeError, UnicodeDecodeError, OverflowError):
             return  # not written by a worker
 

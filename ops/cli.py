@@ -29,6 +29,7 @@ from ops.options import (
     Port,
 )
 from ops.problems import CannotDo, Commands
+from ops.reference_commands import policy, reference_app
 
 # A service may be started together with Kafka, so it waits this long for Kafka.
 SERVICE_PATIENCE_S = 30.0
@@ -265,9 +266,11 @@ def send(
 
     Example: `echo '{"command_id":"c-1","type":"query","sku":"85123A"}' | holdfast send --wait`
     """
+    from ops.send import checked, unchecked
     from ops.send import send as run
 
-    code = run(bootstrap=bootstrap, source=sys.stdin.buffer, check=check, wait=wait, timeout_s=timeout_s)
+    read = checked if check else unchecked
+    code = run(bootstrap=bootstrap, source=sys.stdin.buffer, read=read, wait=wait, timeout_s=timeout_s)
     raise typer.Exit(asyncio.run(code))
 
 
@@ -300,6 +303,8 @@ def tail(
     )
 
 
+app.add_typer(reference_app, name="reference")
+app.command("policy")(policy)
 app.command("import")(import_file)
 app.command("import-stock")(import_stock_file)
 

@@ -64,6 +64,22 @@ class Exchange:
         except TimeoutError:
             raise no_answer(command.command_id, timeout_s) from None
 
+    async def answer_in(self, partition: int, command_id: str, timeout_s: float) -> Result:
+        """Wait for the result of a reference command in one partition.
+
+        Raises:
+            CannotDo: no result came in time.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    record = await self.results.getone()
+                    address = address_of(record.value)
+                    if record.partition == partition and (address.command_id, address.sku) == (command_id, ""):
+                        return codec.result_decoder.decode(record.value)
+        except TimeoutError:
+            raise no_answer(command_id, timeout_s) from None
+
 
 class Follower:
     """Reads results beside whatever else the loop does, and hands each to `take`.

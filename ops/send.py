@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -17,9 +17,10 @@ from ops.exchange import Exchange, Follower, address_of, exchange, no_answer
 from ops.problems import FOUND_WRONG, no_kafka
 from ops.screen import say
 from schemas import codec
-from schemas.commands import Tick
+from schemas.commands import Command, Tick
 from schemas.explain import explain
 from schemas.partitioner import partition_of
+from schemas.reference import ReferenceCommand, name_of
 from schemas.topics import COMMANDS
 
 # How many lines may wait for an answer: enough to keep every partition busy, in little memory.
@@ -32,11 +33,13 @@ class Line:
     """One line of input to send.
 
     `command_id` is None when no answer can come; `wrong` says why the ledger will refuse the line, if that is known.
+    A reference command has the SKU "" and a key of its own; it goes to every partition, and each one answers.
     """
 
     value: bytes
     sku: str | None
     command_id: str | None
+    key: str | None = None
     wrong: str | None = None
 
 
@@ -56,7 +59,7 @@ def checked(value: bytes) -> Line:
         raise LineRefused(_reason(error, value)) from None
     if isinstance(command, Tick):
         raise LineRefused("a tick is written by the partition's owner and belongs to no SKU")
-    return Line(value=value, sku=command.sku, command_id=command.command_id)
+    return _line(value, command)
 
 
 def unchecked(value: bytes) -> Line:
@@ -64,10 +67,17 @@ def unchecked(value: bytes) -> Line:
     try:
         command = codec.decode_command(value)
     except codec.Unreadable as error:
-        return Line(value=value, sku=error.sku, command_id=error.command_id, wrong=_reason(error, value))
+        key = error.sku or None
+        return Line(value=value, sku=error.sku, command_id=error.command_id, key=key, wrong=_reason(error, value))
+    return _line(value, command)
+
+
+def _line(value: bytes, command: Command) -> Line:
     if isinstance(command, Tick):
         return Line(value=value, sku=None, command_id=None)
-    return Line(value=value, sku=command.sku, command_id=command.command_id)
+    if isinstance(command, ReferenceCommand):
+        return Line(value=value, sku="", command_id=command.command_id, key=name_of(command))
+    return Line(value=value, sku=command.sku, command_id=command.command_id, key=command.sku)
 
 
 def _reason(error: codec.Unreadable, value: bytes) -> str:
@@ -119,13 +129,13 @@ class Answers:
         return printed
 
 
-async def send(*, bootstrap: str, source: BinaryIO, check: bool, wait: bool, timeout_s: float) -> int:
+async def send(*, bootstrap: str, source: BinaryIO, read: Callable[[bytes], Line], wait: bool, timeout_s: float) -> int:
     """Send every line of the source.
 
     Args:
         bootstrap: `HOST:PORT,...` of the brokers.
         source: JSON lines; empty lines are skipped.
-        check: whether to skip lines that are no command.
+        read: reads a line: `checked` skips lines that are no command, `unchecked` does not.
         wait: whether to print each command's result, in the order of the lines.
         timeout_s: how long to wait for Kafka to accept a command, and for the next result.
 
@@ -137,7 +147,7 @@ async def send(*, bootstrap: str, source: BinaryIO, check: bool, wait: bool, tim
     """
     answers = Answers(_print_line)
     async with exchange(bootstrap) as link, Follower(link.results, answers.receive_result) as follower:
-        sender = _Sender(link, follower, answers, read=checked if check else unchecked, wait=wait, timeout_s=timeout_s)
+        sender = _Sender(link, follower, answers, read=read, wait=wait, timeout_s=timeout_s)
         async for number, line in numbered_lines(source):
             await sender.send(number, line)
         await sender.finish()
@@ -182,13 +192,19 @@ class _Sender:
         await self._answered(_MAX_OPEN)
 
     async def _produce(self, line: Line) -> None:
-        partition = partition_of(line.sku, self._link.partitions) if line.sku else 0
-        key = line.sku.encode() if line.sku else None
-        # Noted before it is sent: the answer may come while the producer still waits for room.
-        if self._wait and line.command_id and line.sku:
-            self._answers.expect(line.command_id, line.sku)
-        sending = self._link.producer.send(COMMANDS, line.value, key=key, partition=partition)
-        self._on_the_way.append(await self._in_time(sending))
+        key = None if line.key is None else line.key.encode()
+        for partition in self._partitions_for(line):
+            # Noted before it is sent: the answer may come while the producer still waits for room.
+            if self._wait and line.command_id is not None and line.sku is not None:
+                self._answers.expect(line.command_id, line.sku)
+            sending = self._link.producer.send(COMMANDS, line.value, key=key, partition=partition)
+            self._on_the_way.append(await self._in_time(sending))
+
+    def _partitions_for(self, line: Line) -> Iterable[int]:
+        partitions = self._link.partitions
+        if line.sku is None:
+            return (0,)
+        return (partition_of(line.sku, partitions),) if line.sku else range(partitions)
 
     async def _in_time(self, awaitable: Awaitable[Any]) -> Any:
         try:

@@ -11,6 +11,7 @@ from schemas import codec
 from schemas.codes import Code
 from schemas.commands import Query
 from schemas.results import ReservationView, Result, StockView
+from schemas.stock_changes import BookView
 
 
 async def stock(sku: str, *, bootstrap: str, reservation_id: str | None, timeout_s: float, as_json: bool) -> int:
@@ -46,6 +47,8 @@ async def stock(sku: str, *, bootstrap: str, reservation_id: str | None, timeout
 
 def _print(result: Result) -> None:
     print_rows(result.sku, result.stock, seq=result.seq, at=result.at)
+    if isinstance(result.book, BookView):
+        print_book(result.book)
     if result.reservation is not None:
         print_reservation(result.reservation)
 
@@ -59,6 +62,12 @@ def print_rows(sku: str, stock: Sequence[StockView], *, seq: int, at: int) -> No
     print_table(columns, rows, title=f"{sku}  (seq {seq}, {_time(at)})")
     if any(row.reserved > row.on_hand for row in stock):
         say("more is reserved than is on hand: count the stock, or release reservations")
+
+
+def print_book(book: BookView) -> None:
+    """Print what channels hold of a SKU under their caps, as a table."""
+    rows = [(it.channel, it.held, it.backordered) for it in book.channels]
+    print_table(("channel", "held", "backordered"), rows)
 
 
 def print_reservation(found: ReservationView) -> None:

@@ -12,7 +12,7 @@ from ops.exchange import count_of, reading
 from schemas import codec
 from schemas.partitioner import partition_of
 from schemas.results import Result, StockView
-from schemas.stock_changes import Quantities, StockChange
+from schemas.stock_changes import BookView, Quantities, StockChange
 from schemas.topics import RESULTS, STOCK_CHANGES
 
 Stream = Literal["results", "stock-changes"]
@@ -109,10 +109,14 @@ def pretty_change(change: StockChange) -> str:
     delta = ", ".join(f"{name} {amount:+d}" for name, amount in change.delta.items())
     short = "  SHORT" if change.shortfall else ""
     about = change.cause.reservation_id or change.cause.reference or change.cause.command_id or "-"
+    if isinstance(change.book, BookView):
+        after = ", ".join(f"{it.channel} holds {it.held:,}" for it in change.book.channels) or "no channel holds any"
+    else:
+        after = _quantities(change.after)
     where = f"{change.sku}/{change.warehouse}"
     return (
         f"{_clock(change.at)}  #{change.seq:<6} {change.cause.type:<8} {where:<24} {delta:<30} "
-        f"-> {_quantities(change.after)}  {about}{short}"
+        f"-> {after}  {about}{short}"
     )
 
 

@@ -18,11 +18,18 @@ def _finder_for(hint: object) -> Finder | None:
     """Return a function that finds the first character that a type's pattern does not allow; msgspec checks lengths."""
     for meta in getattr(hint, "__metadata__", ()):
         pattern = (getattr(meta, "extra_json_schema", None) or {}).get("pattern")
+        if pattern is not None and "|" in pattern:
+            return _refuses(pattern)
         if pattern is not None:
             allowed = pattern[pattern.index("[") : pattern.rindex("]") + 1]
             others = allowed.replace("[^", "[", 1) if allowed.startswith("[^") else allowed.replace("[", "[^", 1)
             return re.compile(others).search
     return next((finder for arm in get_args(hint) if (finder := _finder_for(arm))), None)
+
+
+def _refuses(pattern: str) -> Finder:
+    is_allowed = re.compile(pattern).fullmatch
+    return lambda text: is_allowed(text) is None
 
 
 def _is_list(hint: object) -> bool:

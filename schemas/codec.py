@@ -2,14 +2,16 @@
 
 import re
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
 from schemas.characters import PLAIN, Checker
 from schemas.codes import Code, Problem
-from schemas.commands import COMMAND_TYPES, Command, SkuCommand
+from schemas.commands import COMMAND_TYPES, Command, SkuCommand, tag_of
 from schemas.field_errors import field_of, problem_of
 from schemas.fields import Identifier, Sku
+from schemas.reference import REFERENCE_COMMAND_TYPES, ReferenceCommand
 from schemas.results import Result
 from schemas.stock_changes import StockChange
 
@@ -31,7 +33,7 @@ _STRING_OR_NUMBER = re.compile(_STRING.pattern + rb"|-?(?:0|[1-9]\d*+)(?:\.\d++)
 class Unreadable(Exception):
     """A record is no command. Carries the code, and those parts of the command that could be read.
 
-    `command_id` and `sku` are both set or both None: a result needs both.
+    `command_id` and `sku` are both set or both None: a result needs both. `sku` of a reference command is empty.
     """
 
     def __init__(
@@ -60,10 +62,17 @@ class _Readable(msgspec.Struct):
     sku: Sku
 
 
+class _ReadableReference(msgspec.Struct):
+    """The field that a reference command must have to get a result. It has no SKU; its result's is empty."""
+
+    command_id: Identifier
+
+
 _LONGEST_OUTLINE = 200
 
 _CHECKERS = {kind: Checker(kind) for kind in COMMAND_TYPES}
-_CHECK_IDS = Checker(_Readable)
+_CHECK_IDS = {kind: Checker(kind) for kind in (_Readable, _ReadableReference)}
+_REFERENCE_TYPES = frozenset(tag_of(kind) for kind in REFERENCE_COMMAND_TYPES)
 
 
 def decode_command(value: bytes | None) -> Command:
@@ -117,13 +126,15 @@ def _explain(value: bytes, field: str, error: Exception | None = None) -> Unread
     type_ = type_ if isinstance(type_, str) and type_.isprintable() and len(type_) <= MAX_ECHO else None
     field = field[:MAX_ECHO]
     nobody = Unreadable(Code.INVALID_FIELD, field, problem, type_=type_)
+    readable = _ReadableReference if type_ in _REFERENCE_TYPES else _Readable
     try:
-        ids = msgspec.convert(document, _Readable)
+        ids: Any = msgspec.convert(document, readable)
     except msgspec.ValidationError:
         return nobody if holds_every_number else Unreadable(Code.MALFORMED)
-    if _CHECK_IDS.first_bad_field(ids) is not None:
+    if _CHECK_IDS[readable].first_bad_field(ids) is not None:
         return nobody if holds_every_number else Unreadable(Code.MALFORMED)
-    return Unreadable(Code.INVALID_FIELD, field, problem, ids.command_id, ids.sku, type_)
+    sku = ids.sku if readable is _Readable else ""
+    return Unreadable(Code.INVALID_FIELD, field, problem, ids.command_id, sku, type_)
 
 
 def _within_range(found: re.Match[bytes]) -> bytes:
@@ -143,6 +154,6 @@ def _depth(value: bytes) -> int:
     return deepest
 
 
-def json_object_of(command: SkuCommand) -> dict[str, object]:
+def json_object_of(command: SkuCommand | ReferenceCommand) -> dict[str, object]:
     """Return a command's JSON object without absent fields, as a caller would write it."""
     return {k: v for k, v in msgspec.to_builtins(command).items() if v is not None}

@@ -10,6 +10,7 @@ class Code(StrEnum):
     INVALID_FIELD = "invalid_field"
     WRONG_PARTITION = "wrong_partition"
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
+    STALE_VERSION = "stale_version"
     UNKNOWN_SKU = "unknown_sku"
     UNKNOWN_WAREHOUSE = "unknown_warehouse"
     UNKNOWN_RESERVATION = "unknown_reservation"
@@ -17,7 +18,11 @@ class Code(StrEnum):
     RESERVATION_COMMITTED = "reservation_committed"
     RESERVATION_RELEASED = "reservation_released"
     RESERVATION_EXPIRED = "reservation_expired"
+    CHANNEL_NOT_ALLOWED = "channel_not_allowed"
+    WAREHOUSE_DISABLED = "warehouse_disabled"
+    QUANTITY_ABOVE_LIMIT = "quantity_above_limit"
     QUANTITY_EXCEEDS_RESERVATION = "quantity_exceeds_reservation"
+    CHANNEL_CAP_EXCEEDED = "channel_cap_exceeded"
     LIMIT_EXCEEDED = "limit_exceeded"
     STALE_EXPECTATION = "stale_expectation"
     NEGATIVE_STOCK = "negative_stock"
@@ -38,4 +43,6 @@ class Problem(StrEnum):
 
 
 # A command refused with one of these is not remembered: sent again, it is decided again.
-NOT_REMEMBERED = frozenset({Code.MALFORMED, Code.INVALID_FIELD, Code.WRONG_PARTITION, Code.IDEMPOTENCY_MISMATCH})
+NOT_REMEMBERED = frozenset(
+    {Code.MALFORMED, Code.INVALID_FIELD, Code.WRONG_PARTITION, Code.IDEMPOTENCY_MISMATCH, Code.STALE_VERSION}
+)

@@ -13,6 +13,7 @@ from schemas.fields import (
     DEFAULT_CHANNEL,
     DEFAULT_TTL_MS,
     Actor,
+    ChannelOrAll,
     Count,
     Delta,
     Identifier,
@@ -26,9 +27,13 @@ from schemas.fields import (
     Text,
     TtlMs,
 )
+from schemas.policies import PolicyCommand
+from schemas.reference import ReferenceCommand
 
 Bucket = Literal["on_hand", "damaged", "safety_stock"]
 AdjustReason = Literal["receipt", "cycle_count", "damage", "shrinkage", "return", "correction", "erp_sync"]
+
+OfSku = Annotated[Sku, Meta(description="What is counted. It is also the record's key.")]
 
 
 class _Command(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type", gc=False):
@@ -37,7 +42,7 @@ class _Command(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_fie
     command_id: Annotated[
         Identifier, Meta(description="The idempotency key: the same id and content for the same SKU are applied once.")
     ]
-    sku: Annotated[Sku, Meta(description="What is counted. It is also the record's key.")]
+    sku: OfSku
     issued_at: IssuedAt | None = None
     actor: Actor | None = None
     source: Source | None = None
@@ -100,6 +105,11 @@ class Reserve(_Command, tag="reserve"):
         Annotated[TtlMs, Meta(description=f"How long the hold lives; 0: for ever. Default: {DEFAULT_TTL_MS:,}.")] | None
     ) = None
     order_id: Annotated[Identifier, Meta(description="The caller's order, repeated in results.")] | None = None
+    partial: Annotated[bool, Meta(description="Whether less than the quantity will do. Default: false.")] | None = None
+    region: (
+        Annotated[Place, Meta(description="Whose warehouses come first, where the channel's strategy is `region`.")]
+        | None
+    ) = None
 
 
 class Commit(_Command, tag="commit"):
@@ -144,6 +154,7 @@ class Query(_Command, tag="query"):
     of_command_id: (
         Annotated[Identifier, Meta(description="Also read the result that this command of the SKU got.")] | None
     ) = None
+    channel: Annotated[Place, Meta(description="Also read what this channel may have of the SKU.")] | None = None
     reservations: (
         Annotated[int, Meta(ge=1, le=100, description="Also list so many of the SKU's held reservations, by id.")]
         | None
@@ -152,6 +163,13 @@ class Query(_Command, tag="query"):
         None
     )
     channels: OfChannels | None = None
+
+
+class SetPolicy(PolicyCommand, tag="set_policy"):
+    """Set the policy of a channel for this SKU, as a whole; without any field it is removed."""
+
+    sku: OfSku
+    channel: Annotated[ChannelOrAll, Meta(description="Which channel; `*`: all that do not give a field themselves.")]
 
 
 @final
@@ -163,8 +181,8 @@ class Tick(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field="
     source: Source | None = None
 
 
-SkuCommand = Adjust | Reserve | Commit | Release | Extend | Query
-Command = SkuCommand | Tick
+SkuCommand = Adjust | Reserve | Commit | Release | Extend | Query | SetPolicy
+Command = SkuCommand | ReferenceCommand | Tick
 
 # Whoever needs every type of command takes it from here, so that a type that joins the union is forgotten nowhere.
 SKU_COMMAND_TYPES: tuple[type[SkuCommand], ...] = get_args(SkuCommand)

@@ -12,13 +12,14 @@ import msgspec
 from msgspec import Meta, Raw
 
 from schemas.commands import COMMAND_TYPES, tag_of
-from schemas.fields import IDENTIFIER_PATTERN, PLACE_PATTERN
+from schemas.fields import CHANNEL_OR_ALL_PATTERN, IDENTIFIER_PATTERN, PLACE_PATTERN
 
 # A sentence repeats a caller's value up to this many characters.
 _MAX_GIVEN = 40
 _CHARACTERS = {
     IDENTIFIER_PATTERN: "letters (a-z, A-Z), digits and . _ : -",
     PLACE_PATTERN: "letters (a-z, A-Z), digits and . _ -",
+    CHANNEL_OR_ALL_PATTERN: "letters (a-z, A-Z), digits and . _ -; or * alone",
 }
 _PRINTABLE = "anything but control characters"
 _KINDS: dict[object, type[msgspec.Struct]] = {tag_of(kind): kind for kind in COMMAND_TYPES}
@@ -133,7 +134,7 @@ def allowed(hint: Any) -> str | None:
 def _within(base: Any, meta: Meta) -> str:
     """Return what a type with limits allows, in words."""
     if get_origin(base) is list:
-        return f"a list of {meta.min_length:,} to {meta.max_length:,} entries, each {allowed(get_args(base)[0])}"
+        return f"a list of {meta.min_length or 0:,} to {meta.max_length:,} entries, each {allowed(get_args(base)[0])}"
     if base is int:
         if meta.le is None:
             return f"an integer from {meta.ge:,}" if meta.ge is not None else "an integer"

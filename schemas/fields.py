@@ -12,6 +12,7 @@ MAX_QUANTITY = 1_000_000_000
 MAX_TIME_MS = 1 << 53  # beyond this a JSON reader that uses doubles loses milliseconds
 DEFAULT_CHANNEL = "default"
 DEFAULT_TTL_MS = 15 * 60 * 1000
+MAX_INTERVAL_MS = 366 * 24 * 60 * 60 * 1000
 MAX_TTL_MS = 31 * 24 * 60 * 60 * 1000
 
 # Control characters are Unicode's category Cc. A lone surrogate is no character: UTF-8 has no bytes for it.
@@ -19,6 +20,7 @@ _PRINTABLE = "[^\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]"
 SKU_PATTERN = rf"^{_PRINTABLE}{{1,64}}$"
 IDENTIFIER_PATTERN = r"^[A-Za-z0-9._:-]{1,64}$"
 PLACE_PATTERN = r"^[A-Za-z0-9._-]{1,32}$"
+CHANNEL_OR_ALL_PATTERN = r"^(?:[A-Za-z0-9._-]{1,32}|\*)$"
 TEXT_PATTERN = rf"^{_PRINTABLE}{{1,256}}$"
 
 # msgspec checks lengths; `schemas/characters.py` checks characters with the patterns above. msgspec's own `pattern`
@@ -26,12 +28,15 @@ TEXT_PATTERN = rf"^{_PRINTABLE}{{1,256}}$"
 Sku = Annotated[str, Meta(min_length=1, max_length=64, extra_json_schema={"pattern": SKU_PATTERN})]
 Identifier = Annotated[str, Meta(min_length=1, max_length=64, extra_json_schema={"pattern": IDENTIFIER_PATTERN})]
 Place = Annotated[str, Meta(min_length=1, max_length=32, extra_json_schema={"pattern": PLACE_PATTERN})]
+ChannelOrAll = Annotated[str, Meta(min_length=1, max_length=32, extra_json_schema={"pattern": CHANNEL_OR_ALL_PATTERN})]
 Text = Annotated[str, Meta(min_length=1, max_length=256, extra_json_schema={"pattern": TEXT_PATTERN})]
 Quantity = Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
 Count = Annotated[int, Meta(ge=0, le=MAX_QUANTITY)]
 Delta = Annotated[int, Meta(ge=-MAX_QUANTITY, le=MAX_QUANTITY)]
 TtlMs = Annotated[int, Meta(ge=0, le=MAX_TTL_MS)]
 Channels = Annotated[list[Place], Meta(min_length=1, max_length=1_000)]
+Priority = Annotated[int, Meta(ge=0, le=999)]
+Version = Annotated[int, Meta(ge=1, le=MAX_TIME_MS)]
 TimeMs = Annotated[int, Meta(ge=0, le=MAX_TIME_MS)]
 
 # A field that several commands have says here what it means; all others say it where they stand.

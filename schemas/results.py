@@ -5,9 +5,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from schemas.availability import ChannelAvailability
 from schemas.codes import Code, Problem
+from schemas.reference import Reference
 from schemas.stock_changes import (
     AvailableUnits,
+    BookView,
     DamagedUnits,
     InboundUnits,
     OnHandUnits,
@@ -100,6 +103,16 @@ class Result(msgspec.Struct, gc=False):
             "Result",
             Meta(description="With `of_command_id`: the result that command got; null when it is not remembered."),
         ]
+        | None
+        | UnsetType
+    ) = UNSET
+    availability: (
+        Annotated[ChannelAvailability, Meta(description="With `channel` of a query: what the channel may have now.")]
+        | UnsetType
+    ) = UNSET
+    book: Annotated[BookView, Meta(description="With a query of a SKU whose book holds anything.")] | UnsetType = UNSET
+    reference: (
+        Annotated[Reference, Meta(description="With reference data: what is in force after it; null when nothing is.")]
         | None
         | UnsetType
     ) = UNSET

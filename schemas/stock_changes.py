@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 MAX_SEQ = (1 << 53) - 1  # the largest number that every JSON reader can represent
 
@@ -41,8 +41,38 @@ class Cause(msgspec.Struct, omit_defaults=True, gc=False):
     source: Annotated[str, Meta(description="`source` of the command.")] | None = None
 
 
+class ChannelUnits(msgspec.Struct, gc=False):
+    """What a channel has of a SKU, in units."""
+
+    channel: Annotated[str, Meta(description="Which channel.")]
+    held: Annotated[int, Meta(description="Units left of its reservations that were made under a cap.")]
+    backordered: Annotated[int, Meta(description="Units of it that wait without a date.")]
+
+
+class BookInbound(msgspec.Struct, gc=False):
+    """Announced goods in a SKU's book; there are none yet."""
+
+    inbound_id: Annotated[str, Meta(description="Their name.")]
+    warehouse: Annotated[str, Meta(description="Where they go.")]
+    eta_at: Annotated[int, Meta(description="When they come, ms since the Unix epoch.")]
+    remaining: Annotated[int, Meta(description="Units still to come.")]
+    claimed: Annotated[int, Meta(description="Units of them that reservations wait for.")]
+
+
+class BookView(msgspec.Struct, gc=False):
+    """What a SKU has beside its warehouses, in units."""
+
+    backordered: Annotated[int, Meta(description="Units that wait without a date.")]
+    promised: Annotated[int, Meta(description="Units that wait for announced goods.")]
+    inbounds: Annotated[list[BookInbound], Meta(description="Announced goods.")]
+    channels: Annotated[list[ChannelUnits], Meta(description="Channels that have something, by id.")]
+
+
 class StockChange(msgspec.Struct, gc=False):
-    """One change of one row. `seq` counts the SKU's changes from 1 without gaps; `at` is the partition's clock (ms)."""
+    """One change of one row, or of the SKU's book.
+
+    `seq` counts the SKU's changes from 1 without gaps; `at` is the partition's clock (ms).
+    """
 
     sku: Annotated[str, Meta(description="Whose stock changed.")]
     warehouse: Annotated[str, Meta(description="Where.")]
@@ -52,3 +82,4 @@ class StockChange(msgspec.Struct, gc=False):
     delta: Annotated[dict[str, int], Meta(description="The quantities that changed, and by how much.")]
     after: Annotated[Quantities, Meta(description="The whole row after the change.")]
     shortfall: Annotated[bool, Meta(description="Whether more is reserved than is on hand.")]
+    book: Annotated[BookView, Meta(description="Of a change of the SKU's book: the book after it.")] | UnsetType = UNSET

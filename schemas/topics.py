@@ -53,7 +53,12 @@ ABOUT: Final[dict[str, About]] = {
     STOCK_CHANGES: About(
         "`SKU/warehouse`", "every change of a stock row, with the row after it", "the partition's owner", _AS_COMMAND
     ),
-    REFERENCE: About("", "nothing in this release", "nobody", ""),
+    REFERENCE: About(
+        "`warehouse/ID`, `channel/ID`, `feed/ID`, `policy/CHANNEL/SKU`",
+        "the reference data in force in the partition",
+        "the partition's owner",
+        _AS_COMMAND,
+    ),
     DEAD_LETTERS: About(
         "the record's own", "records and batches that could not be read", "the partition's owner", _AS_COMMAND
     ),

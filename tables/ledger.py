@@ -7,9 +7,25 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from tables.core.decision import Decision, Sku
+from tables.core.decision import Beside, Decision, Sku
+from tables.core.register import Register
 from tables.core.row_kind import R, RowKind
-from tables.core.rows import KINDS, POSITION_KEY, STOCK, Position, Row, Stock, decode_position, encode_row, stock_key
+from tables.core.rows import (
+    KINDS,
+    POLICY,
+    POSITION_KEY,
+    STOCK,
+    PolicyRow,
+    Position,
+    Row,
+    Stock,
+    decode_book,
+    decode_position,
+    encode_row,
+    policy_key,
+    reference_key,
+    stock_key,
+)
 from tables.due import Expiries, Forgetting
 from tables.store import Item, Store
 
@@ -50,6 +66,7 @@ class Ledger:
     Attributes:
         position: the position after the last transaction; None before the first.
         expiries: when reservations expire.
+        register: the reference data in force.
     """
 
     def __init__(self, store: Store, *, cached_rows: int = CACHED_ROWS) -> None:
@@ -60,31 +77,53 @@ class Ledger:
         self._overlay: dict[bytes, Row | None] = {}
         self._encoded: dict[int, dict[bytes, bytes]] = {letter: {} for letter in _ENCODED}
         self._ended: dict[int, list[bytes]] = {letter: [] for letter in _DECODED}
+        self._kept_otherwise: list[tuple[int, bytes]] = []  # ended rows with a retention of their own
         self._pending: list[Item] | None = None
         self.expiries = Expiries(store)
         self._forgetting = Forgetting(store)
+        names = reference_key("")
+        self.register = Register(
+            (key[len(names) :].decode(), value) for key, value in store.scan(names, names[:-1] + b"\x01")
+        )
         position = store.get(POSITION_KEY)
         self.position: Position | None = None if position is None else decode_position(position)
 
     # What the core reads.
 
     def sku(self, sku: str) -> Sku | None:
-        """Return the SKU's stock, None when it has no row at all."""
+        """Return the SKU's stock, None when it has no stock row at all."""
         found = self._skus.young.get(sku) or self._skus.find_old(sku)
         if found is None:
             found = self._changed_skus.get(sku) or self._load_sku(sku)
             if found is not None:
+                if not found.stock:
+                    return None
                 self._skus.put(sku, found)
         return found
+
+    def sku_or_book(self, sku: str) -> Sku | None:
+        """Return the SKU also when it has no stock row, but a book; None when it has neither."""
+        return self.sku(sku) or self._changed_skus.get(sku) or self._load_sku(sku)
 
     def _load_sku(self, sku: str) -> Sku | None:
         prefix = stock_key(sku, "")
         rows = {}
-        seq = 0
+        seq, book = 0, None
         for key, value in self._store.scan(prefix, prefix[:-1] + b"\x01"):
+            if key == prefix:
+                book = decode_book(value)
+                seq = book.seq
+                continue
             row = rows[key[len(prefix) :].decode()] = STOCK.decode(value)
             seq = max(seq, row.seq)
-        return Sku(seq, rows) if rows else None
+        if book is None:
+            return Sku(seq, rows) if rows else None
+        return Sku(seq, rows, book, self._load_policies(sku) if book.policies else {})
+
+    def _load_policies(self, sku: str) -> dict[str, PolicyRow]:
+        prefix = policy_key(sku, "")
+        found = self._store.scan(prefix, prefix[:-1] + b"\x01")
+        return {key[len(prefix) :].decode(): POLICY.decode(value) for key, value in found}
 
     def row(self, kind: RowKind[R], key: bytes) -> R | None:
         """Return a row by its kind and key, also after its time is over. Not for kinds that are kept with their SKU."""
@@ -123,6 +162,8 @@ class Ledger:
         """Apply a decision's rows; the next decision sees them."""
         if decision.stock:
             self._update_sku(decision)
+        if decision.beside is not None:
+            self._apply_beside(decision.sku, decision.beside)
         overlay, all_encoded = self._overlay, self._encoded
         for key, row in decision.writes:
             letter = key[0]
@@ -130,16 +171,19 @@ class Ledger:
                 all_encoded[letter][key] = encode_row(row)
                 continue
             overlay[key] = row
-            if letter in _DECODED:
+            if letter in _DECODED and row is not None:
                 self._rows.put(key, row)
                 kind = _DECODED[letter]
                 if kind.ended is not None and getattr(row, kind.ended) is not None:
-                    self._ended[letter].append(key)
+                    if type(row) is kind.row_type or (kept_ms := kind.own_retention(row)) is None:
+                        self._ended[letter].append(key)
+                    else:
+                        self._kept_otherwise.append((kept_ms, key))
                 elif kind.due is not None and (due := getattr(row, kind.due)) is not None:
                     self.expiries.add(due, decision.sku, key.decode().partition("\0")[2])
 
     def _update_sku(self, decision: Decision) -> None:
-        sku_id, sku = decision.sku, decision.row
+        sku_id, sku = decision.sku, decision.row or self.sku_or_book(decision.sku)
         if sku is None:
             sku = Sku(0, {})
         stock: dict[str, Stock] = sku.stock  # type: ignore[assignment] # the core's view of it is read-only
@@ -152,6 +196,19 @@ class Ledger:
             self._skus.discard(sku_id)  # its weight in the cache has changed
             self._skus.put(sku_id, sku)
         self._changed_skus[sku_id] = sku
+
+    def _apply_beside(self, sku_id: str, beside: Beside) -> None:
+        if beside.in_force is not None:
+            self.register.put(*beside.in_force)
+        if beside.book is None:
+            return
+        sku = self._changed_skus[sku_id] = self.sku_or_book(sku_id) or Sku(0, {})
+        sku.book = beside.book
+        sku.seq = max(sku.seq, beside.book.seq)
+        if beside.policy is not None:
+            channel, row = beside.policy
+            others = {name: policy for name, policy in sku.policies.items() if name != channel}
+            sku.policies = others if row is None else others | {channel: row}
 
     def forget(self, limit: int) -> None:
         """Remove about `limit` rows at most whose time is over by the clock of the last transaction."""
@@ -190,6 +247,8 @@ class Ledger:
             retention_ms = KINDS[letter].retention_ms
             if retention_ms is not None:
                 self._forgetting.add(position.now_ms + retention_ms, list(keys))
+        for kept_ms, key in self._kept_otherwise:
+            self._forgetting.add_one(position.now_ms + kept_ms, key)
         items += self.expiries.writes(position_offset, position.now_ms)
         items += self._forgetting.writes(position_offset)
         items.append((POSITION_KEY, encode_row(position)))
@@ -199,6 +258,7 @@ class Ledger:
         self._overlay = {}
         self._encoded = {letter: {} for letter in _ENCODED}
         self._ended = {letter: [] for letter in _DECODED}
+        self._kept_otherwise = []
         self._changed_skus = {}
         self._pending = None
         self.position = position

@@ -23,7 +23,7 @@ from tests.examples import SKU_EXAMPLES
 PARTITIONS = 4
 READY_WITHIN_S = 40.0
 # Types that need ids of their own, or that `Traffic` sends often; all others are sent as their examples.
-_SHAPED = {"adjust", "reserve", "commit", "release", "extend", "query"}
+_SHAPED = {"adjust", "reserve", "commit", "release", "extend", "query", "set_policy"}
 _UNSHAPED = [{"type": "query"}, *(document for document in SKU_EXAMPLES if document["type"] not in _SHAPED)]
 
 
@@ -149,7 +149,39 @@ class Traffic:
             return self.rng.choice(self.earlier)
         if kind < 0.93 and self.earlier:
             return self.rng.choice(self.earlier) | {"actor": "again", "reservation_id": "other"}
+        if kind < 0.95:
+            channel = self.rng.choice(["web", "*"])
+            return common | {"type": "set_policy", "channel": channel} | self.policy()
         return self.rng.choice(_UNSHAPED) | common
+
+    def policy(self):
+        """Return some policy fields, or none."""
+        choose = self.rng.choice
+        fields = {
+            "buffer": choose([0, 3]), "cap": choose([0, 20, 1_000_000]), "split": choose([True, False]),
+            "strategy": choose(["priority", "most_stock", "fewest_splits", "region"]),
+            "warehouses": choose([["york", "leeds"], ["bonn", "leeds", "york"]]), "max_per_reservation": 5,
+            "return_window_ms": 604_800_000 + choose([0, 1]), "enabled": self.rng.random() < 0.9,
+        }  # fmt: skip
+        return {name: value for name, value in fields.items() if self.rng.random() < 0.3}
+
+    def rules(self, number):
+        """Return (partition, value) of reference commands: some reach all partitions, some come twice, late or not."""
+        if self.rng.random() > 0.02:
+            return []
+        version = number - self.rng.choice([0, 0, 0, 50])
+        common = {"command_id": f"rule-{self.seed}-{number % 3}", "version": max(1, version)}
+        if self.rng.random() < 0.5:
+            document = {"type": "set_channel", "channel": self.rng.choice(["web", "*"])} | self.policy()
+        else:
+            document = {
+                "type": "set_warehouse", "warehouse": self.rng.choice(["bonn", "leeds"]), "region": "north",
+                "priority": self.rng.choice([1, 100, 200]), "journal_ms": self.rng.choice([0, 5_000]),
+                "enabled": self.rng.random() < 0.8,
+            }  # fmt: skip
+        value = json.dumps(document | common).encode()
+        reached = self.rng.choice([range(PARTITIONS), self.rng.choices(range(PARTITIONS), k=5)])
+        return [(partition, value) for partition in reached]
 
     def adjust(self, common, delta):
         warehouse = self.rng.choice(["bonn", "leeds", "york"])
@@ -159,7 +191,15 @@ class Traffic:
         self.holds.append((common["sku"], hold))
         ttl_ms = self.rng.choice([0, 300, 1500, 60_000])
         quantity = self.rng.randint(1, 8)
-        return common | {"type": "reserve", "reservation_id": hold, "quantity": quantity, "ttl_ms": ttl_ms}
+        choose = self.rng.choice
+        special = {
+            "channel": "web",
+            "partial": choose([True, False]),
+            "region": "north",
+            "warehouse": choose(["bonn", "york"]),
+        }
+        special = {name: value for name, value in special.items() if self.rng.random() < 0.15}
+        return common | {"type": "reserve", "reservation_id": hold, "quantity": quantity, "ttl_ms": ttl_ms} | special
 
     def change_hold(self, common):
         sku, hold = self.rng.choice(self.holds)
@@ -188,7 +228,7 @@ def commands(seed, count, *, skus=40):
         traffic.earlier.append(command)
         sku = command["sku"]
         partition = partition_of(sku, PARTITIONS)
-        for at, value in traffic.poison(command, partition):
+        for at, value in (*traffic.poison(command, partition), *traffic.rules(number)):
             yield sku, at, value
         yield sku, partition, json.dumps(command).encode()
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from audit.checkpoint import State, fingerprint
-from audit.comparison.changes import COMPACTION_LAG_MS, ChangeStream
-from audit.comparison.formats import DEAD_LETTER, RESULT
+from audit.comparison.changes import COMPACTION_LAG_MS, ChangeStream, CompactedStream
+from audit.comparison.formats import DEAD_LETTER, REFERENCE_RECORD, RESULT
 from audit.comparison.invariants import check_oversold, check_sequence, check_state
 from audit.comparison.rows import POSITION, LedgerSnapshot, compare_rows, digest_rows
 from audit.comparison.streams import Record, Stream
@@ -13,9 +13,9 @@ from audit.model.oracle import Model
 from audit.model.parts import Outputs
 from audit.report.report import Compared, Difference, Digested, Digests, PartitionReport
 from audit.unpacking import UnreadBatch
-from schemas.topics import DEAD_LETTERS, RESULTS, STOCK_CHANGES
+from schemas.topics import DEAD_LETTERS, REFERENCE, RESULTS, STOCK_CHANGES
 
-OUTPUTS = (RESULTS, STOCK_CHANGES, DEAD_LETTERS)
+OUTPUTS = (RESULTS, STOCK_CHANGES, DEAD_LETTERS, REFERENCE)
 
 
 class Source(Protocol):
@@ -170,12 +170,23 @@ class ModelComparison:
             digest=state.stock_changes,
             next_offset=begins.get(STOCK_CHANGES, 0),
         )
+        self.reference = CompactedStream(
+            REFERENCE_RECORD,
+            report,
+            self.position,
+            head_missing=REFERENCE in missing,
+            compactable_until=now_ms,
+            what="reference records",
+            next_offset=begins.get(REFERENCE, 0),
+        )
         self.outputs: Mapping[str, Any] = {
             RESULTS: self.results,
             STOCK_CHANGES: self.changes,
             DEAD_LETTERS: self.letters,
+            REFERENCE: self.reference,
         }
-        model.publish_to(Outputs(self.results.wanted, self.changes.wanted, self.letters.wanted))
+        wanted = (self.results.wanted, self.changes.wanted, self.letters.wanted, self.reference.wanted)
+        model.publish_to(Outputs(*wanted))
 
     def apply(self, commands: Sequence[Record]) -> int | None:
         """Apply commands to the model; the expected records wait in the streams."""
@@ -214,6 +225,7 @@ class ModelComparison:
             stock_changes=self.changes.compared,
             dead_letters=self.letters.compared,
             rows=self._rows or 0,
+            reference=self.reference.compared,
         )
         changes = self.changes.digest
         report.digests = Digests(

@@ -1,4 +1,4 @@
-"""Owns how results, stock changes and dead letters are compared, identified and shown."""
+"""Owns how results, stock changes, reference records and dead letters are compared, identified and shown."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -78,6 +78,21 @@ def _same_letter(letter: Json, record: Record) -> bool:
     return record.key == letter["key"] and record.value == letter["value"] and sorted(record.headers) == headers
 
 
+def _same_reference(wanted: Json, record: Record) -> bool:
+    found = None if record.value is None else parse(record.value)
+    same_kind = (record.value is None) == (wanted["value"] is None)
+    return _alike_reference(wanted, record) and same_kind and canonical(found) == canonical(wanted["value"])
+
+
+def _alike_reference(wanted: Json, record: Record) -> bool:
+    return bool(record.key == wanted["key"].encode())
+
+
+def is_removal(document: Json) -> bool:
+    """Return whether a document says that the key of its record is removed."""
+    return document.get("value", ...) is None
+
+
 def _letter_offset(record: Record) -> int | None:
     text = dict(record.headers).get("offset", b"")
     return int(text) if text.isdigit() else None
@@ -129,6 +144,18 @@ STOCK_CHANGE = Format(
     found_id=lambda record: _id_found(change_id, record),
     alike=_alike_change,
     key=change_key,
+    show=show_document,
+    offset=lambda _: None,
+    repeats=lambda _: False,
+)
+# What is expected is `key`, `at` (ms) and `value`: a removal has no value that could say what it is of.
+REFERENCE_RECORD = Format(
+    kind="reference",
+    same=_same_reference,
+    wanted_id=lambda wanted: (wanted["key"], canonical(wanted["value"])),
+    found_id=lambda record: ((record.key or b"").decode(errors="backslashreplace"), canonical(parse(record.value))),
+    alike=_alike_reference,
+    key=lambda wanted: str(wanted["key"]),
     show=show_document,
     offset=lambda _: None,
     repeats=lambda _: False,

@@ -39,7 +39,29 @@ def check_state(model: Model) -> list[Invariant]:
             checked=len(rows),
             note="; ".join(wrong[:3]),
         ),
+        _check_held(model),
     ]
+
+
+def _check_held(model: Model) -> Invariant:
+    """Check that a channel holds of a SKU what its counted reservations have left."""
+    left: dict[tuple[str, str], int] = {}
+    for key, hold in model.holds.items():
+        if isinstance(hold, Hold) and hold.counted:
+            place = key.partition("\0")[0], hold.channel
+            left[place] = left.get(place, 0) + hold.quantity - hold.committed - hold.released
+    held = {(sku, channel): units for sku, book in model.books.items() for channel, units in book.held.items()}
+    wrong = [
+        f"{sku} of {channel}: held {held.get((sku, channel), 0)}, left {left.get((sku, channel), 0)}"
+        for sku, channel in sorted(held.keys() | left.keys())
+        if held.get((sku, channel)) != left.get((sku, channel))
+    ]
+    return Invariant(
+        "what a channel holds is what its counted reservations have left",
+        holds=not wrong,
+        checked=len(held),
+        note="; ".join(wrong[:3]),
+    )
 
 
 def check_sequence(published: int, sequences: int, skus: int) -> Invariant:

@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from audit.comparison.digest import Digest
-from audit.model.documents import ROW_VERSION, encode_row
-from audit.model.oracle import CLOSED_MS, SEEN_MS, Model
+from audit.comparison.streams import canonical, parse
+from audit.model.documents import ROW_VERSION, encode_row, hold_of
+from audit.model.oracle import SEEN_MS, Model
 from audit.report.report import Difference, PartitionReport
 
 POSITION = b"P"
 # Indexes into decoded rows; the version is at 0.
-_FINGERPRINT, _AT, _RESERVATION_ID, _RESERVATION, _OF_COMMAND = 1, 5, 7, 8, 12
-_CLOSED_AT = 9
+_AT, _RESERVATION_ID, _RESERVATION, _OF_COMMAND, _EXTRA = 5, 7, 8, 12, 13
 
 _decode = msgspec.msgpack.Decoder().decode
 _position_decoder = msgspec.msgpack.Decoder(tuple[int, int, int, Any])
@@ -115,11 +115,13 @@ def show_key(key: bytes) -> str:
 def _same_but_for_the_ledgers_own(row: bytes, value: bytes) -> bool:
     """Compare a remembered command without the fields that the model does not have; see the comments."""
     expected, found = read_row(row), read_row(value)
-    if len(expected) != _OF_COMMAND + 1 or not isinstance(found, list) or len(found) != len(expected):
+    if len(expected) not in {_OF_COMMAND + 1, _EXTRA + 1} or not isinstance(found, list) or len(found) != len(expected):
         return False
-    expected[_FINGERPRINT] = found[_FINGERPRINT] = None  # made by the core alone; the model has none
     if found[_RESERVATION] is None:
         found[_RESERVATION_ID] = None  # of the reservation shown; without one it has no meaning
+    if len(expected) > _EXTRA and isinstance(found[_EXTRA], bytes):
+        # The fields of a JSON object may stand in any order.
+        expected[_EXTRA], found[_EXTRA] = (canonical(parse(row[_EXTRA])) for row in (expected, found))
     return encode_row(found) == encode_row(expected)
 
 
@@ -130,8 +132,9 @@ def _is_over(key: bytes, value: bytes, now_ms: int) -> bool:
         if key[:1] == b"C":
             return bool(row[_AT] + SEEN_MS <= now_ms)
         if key[:1] == b"R":
-            return bool(row[_CLOSED_AT] is not None and row[_CLOSED_AT] + CLOSED_MS <= now_ms)
-    except (TypeError, LookupError):
+            hold = hold_of(row)
+            return hold.closed_at is not None and hold.forgotten_at() <= now_ms
+    except (TypeError, ValueError, LookupError):
         return False  # not laid out as documented: report it
     return False
 

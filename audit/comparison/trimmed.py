@@ -17,6 +17,7 @@ from audit.unpacking import UnreadBatch
 from schemas.codec import Unreadable, decode_command
 from schemas.commands import Tick
 from schemas.dead_letters import DeadLetter
+from schemas.reference import ReferenceCommand
 from schemas.topics import DEAD_LETTERS, RESULTS, STOCK_CHANGES
 
 
@@ -128,7 +129,8 @@ class TrimmedComparison:
                     self._expect(offset, unreadable.command_id, unreadable.sku)
             else:
                 if not isinstance(command, Tick):
-                    self._expect(offset, command.command_id, command.sku)
+                    sku = "" if isinstance(command, ReferenceCommand) else command.sku
+                    self._expect(offset, command.command_id, sku)
         return offset
 
     def finish(self) -> None:

@@ -26,7 +26,7 @@ def commit(state: PartitionState, command: Commit) -> Effect:
         row.reserved -= part
         state.change(sku, item, warehouse, row, cause, {"on_hand": -part, "reserved": -part})
     hold.committed += quantity
-    state.take_from(key, hold, taken, "committed")
+    state.take_from(item, key, hold, taken, "committed", cause)
     return hold, rows
 
 

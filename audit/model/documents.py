@@ -17,6 +17,7 @@ Json = dict[str, Any]
 Holding = tuple[str, int]  # a warehouse, and a quantity there
 
 ROW_VERSION = 1
+CLOSED_MS = 7 * 24 * 60 * 60 * 1000  # how long a closed reservation is known, unless its channel's policy says more
 QUANTITIES = ("on_hand", "reserved", "damaged", "safety_stock", "inbound")  # a stock row's quantities, in their order
 
 encode_row = msgspec.msgpack.Encoder().encode
@@ -43,8 +44,12 @@ class StockRow(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VER
         return StockView(warehouse, on_hand, reserved, self.damaged, safety, self.inbound, on_hand - reserved - safety)
 
 
-class Hold(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VERSION, gc=False):
-    """A reservation. `allocations` has the units still held; `closed_at` is None while it is held. Times in ms."""
+class Hold(msgspec.Struct, gc=False):
+    """A reservation. `allocations` has the units still held; `closed_at` is None while it is held. Times in ms.
+
+    `only` and `region` are the warehouse and the region that the `reserve` named. A `counted` one was made under a cap.
+    `kept_ms` is how long it is known after it closed, if that is not the usual time.
+    """
 
     state: State
     quantity: int
@@ -55,6 +60,25 @@ class Hold(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VERSION
     order_id: str | None
     expires_at: int | None
     closed_at: int | None
+    claims: list[Any] = []
+    only: str | None = None
+    region: str | None = None
+    priority: int | None = None
+    placed: int | None = None
+    placed_at: int | None = None
+    counted: bool = False
+    returned: int = 0
+    kept_ms: int | None = None
+
+    def row(self) -> tuple[Any, ...]:
+        """Return its row of the ledger; the fields from `claims` on are there only if one of them says something."""
+        values = msgspec.structs.astuple(self)
+        short, more = values[:_SHORT_HOLD], values[_SHORT_HOLD:]
+        return (1, *short) if more == _SAYS_NOTHING else (2, *values)
+
+    def forgotten_at(self) -> int:
+        """Return when the row of a closed reservation is forgotten."""
+        return (self.closed_at or 0) + (self.kept_ms or CLOSED_MS)
 
     def view(self, reservation_id: str) -> ReservationView:
         """Return the `reservation` of a result."""
@@ -71,8 +95,15 @@ class Hold(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VERSION
         )
 
 
-class SeenRow(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VERSION, gc=False):
-    """A remembered command: its content as msgpack, and the parts of its result that do not follow from the command."""
+_SHORT_HOLD = Hold.__struct_fields__.index("claims")
+_SAYS_NOTHING: tuple[Any, ...] = ([], None, None, None, None, None, False, 0, None)
+
+
+class SeenRow(msgspec.Struct, gc=False):
+    """A remembered command: its content as msgpack, and the parts of its result that do not follow from the command.
+
+    `extra` is the JSON object of the result's fields after `of_command`; None: there are none.
+    """
 
     content: bytes
     type: str
@@ -85,7 +116,14 @@ class SeenRow(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VERS
     stock: list[tuple[str, StockRow]]
     requested: int | None
     available: int | None
-    of_command: bytes | None
+    of_command: bytes | None = None
+    extra: bytes | None = None
+
+    def row(self) -> bytes:
+        """Return the ledger's row; its layout has `extra` only when there is any."""
+        *values, extra = msgspec.structs.astuple(self)
+        values[_RESERVATION] = None if self.reservation is None else self.reservation.row()
+        return encode_row((1, *values) if extra is None else (2, *values, extra))
 
     def result(self, sku: str, command_id: str, partition: int, *, replayed: bool) -> Result:
         """Return the command's result."""
@@ -110,11 +148,42 @@ class SeenRow(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VERS
             result.requested = self.requested
         if self.available is not None:
             result.available = self.available
+        if self.extra is not None:
+            show(result, msgspec.json.decode(self.extra))
         return result
 
 
-decode_hold = msgspec.msgpack.Decoder(Hold).decode
-decode_seen = msgspec.msgpack.Decoder(SeenRow).decode
+_RESERVATION = SeenRow.__struct_fields__.index("reservation")
+_decode = msgspec.msgpack.Decoder().decode
+
+
+def decode_hold(row: bytes) -> Hold:
+    """Return the reservation of a row."""
+    return hold_of(_decode(row))
+
+
+def decode_seen(row: bytes) -> SeenRow:
+    """Return the remembered command of a row."""
+    _, *values = _decode(row)
+    seen = SeenRow(*values)
+    seen.code = None if seen.code is None else Code(seen.code)
+    seen.reservation = None if seen.reservation is None else hold_of(seen.reservation)
+    seen.stock = [(warehouse, msgspec.convert(row, StockRow)) for warehouse, row in seen.stock]
+    return seen
+
+
+def hold_of(row: Any) -> Hold:
+    """Return the reservation of a decoded row."""
+    _, *values = row
+    hold = Hold(*values)
+    hold.allocations = [(warehouse, quantity) for warehouse, quantity in hold.allocations]
+    return hold
+
+
+def show(result: Result, fields: Json) -> None:
+    """Put fields into a result that are documents already."""
+    for name, value in fields.items():
+        setattr(result, name, value)
 
 
 def cause_of(command: Any, type_: str, reason: str | None = None, reference: str | None = None) -> Cause:

@@ -11,12 +11,14 @@ from typing import Any
 import msgspec
 import orjson
 
+from audit.model.book import policy_row
 from audit.model.documents import (
-    ROW_VERSION,
     Hold,
+    SeenRow,
     StockRow,
     decode_seen,
     encode_row,
+    show,
 )
 from audit.model.parts import CommandRefused, Expected, Item, Outputs
 from audit.model.query import list_held
@@ -26,13 +28,13 @@ from audit.model.rules import RULES
 from audit.model.state import PartitionState
 from schemas.codec import Unreadable, decode_command, encode
 from schemas.codes import Code
-from schemas.commands import Query, SkuCommand, Tick
+from schemas.commands import Query, SkuCommand, Tick, tag_of
 from schemas.dead_letters import DeadLetter
 from schemas.partitioner import partition_of
+from schemas.reference import ReferenceCommand
 
-# A command is remembered for 24 hours, a closed reservation for 7 days, by the clock of the partition.
+# A command is remembered for 24 hours, by the clock of the partition.
 SEEN_MS = 24 * 60 * 60 * 1000
-CLOSED_MS = 7 * 24 * 60 * 60 * 1000
 
 
 class Model(PartitionState):
@@ -41,17 +43,19 @@ class Model(PartitionState):
     def apply(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> Expected:
         """Apply one record of `inventory.commands`, and return what must be published for it, as documents."""
         kept = self.out
-        self.publish_to(Outputs([], [], []))
+        self.publish_to(Outputs([], [], [], []))
         try:
             self.fold(offset, timestamp_ms, key, value)
             results, changes = ([orjson.loads(text) for _, _, text in out] for out in self.out[:2])
-            return Expected(results, changes, [letter for _, _, letter in self.out.dead_letters])
+            letters, reference = ([document for _, _, document in out] for out in self.out[2:])
+            return Expected(results, changes, letters, reference)
         finally:
             self.publish_to(kept)
 
     def fold(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> None:
         """Apply one record of `inventory.commands`, and write what must be published for it to `out`."""
         self.offset = offset
+        self.shown = {}
         if timestamp_ms > self.now:
             self.now = timestamp_ms
             if timestamp_ms >= self.due:
@@ -61,7 +65,9 @@ class Model(PartitionState):
         except Unreadable as unreadable:
             self._bury(unreadable, key, value)
         else:
-            if not isinstance(command, Tick):
+            if isinstance(command, ReferenceCommand):
+                self._refer(command)
+            elif not isinstance(command, Tick):
                 self._answer(command)
 
     def bury_batch(self, reason: str, offset: int, last_offset: int, timestamp_ms: int) -> None:
@@ -86,9 +92,15 @@ class Model(PartitionState):
             for warehouse, row in item.rows.items():
                 yield f"S{sku}\0{warehouse}".encode(), encode_row(row)
         for key, hold in self.holds.items():
-            yield f"R{key}".encode(), encode_row(hold) if isinstance(hold, Hold) else hold
+            yield f"R{key}".encode(), row_of(hold)
         for key, seen in self.seen.items():
             yield f"C{key}".encode(), seen
+        for sku, book in self.books.items():
+            yield f"S{sku}\0".encode(), book.row()
+            for channel, policy in book.policies.items():
+                yield f"K{sku}\0{channel}".encode(), policy_row(policy)
+        for record in self.register.records.values():
+            yield record.row()
 
     def row(self, key: bytes) -> bytes | None:
         """Return one row; None when there is none."""
@@ -97,14 +109,28 @@ class Model(PartitionState):
         except UnicodeDecodeError:
             return None
         if kind == b"S":
-            sku, _, warehouse = name.partition("\0")
-            item = self.items.get(sku)
-            row = None if item is None else item.rows.get(warehouse)
-            return None if row is None else encode_row(row)
+            return self._stock_row(name)
         if kind == b"R":
-            hold = self.holds.get(name)
-            return encode_row(hold) if isinstance(hold, Hold) else hold
+            return None if name not in self.holds else row_of(self.holds[name])
+        if kind == b"K":
+            return self._reference_row(name)
         return self.seen.get(name) if kind == b"C" else None
+
+    def _stock_row(self, name: str) -> bytes | None:
+        sku, _, warehouse = name.partition("\0")
+        if not warehouse:
+            return self.books[sku].row() if sku in self.books else None
+        item = self.items.get(sku)
+        row = None if item is None else item.rows.get(warehouse)
+        return None if row is None else encode_row(row)
+
+    def _reference_row(self, name: str) -> bytes | None:
+        sku, _, key = name.partition("\0")
+        if sku:
+            policy = self.books[sku].policies.get(key) if sku in self.books else None
+            return None if policy is None else policy_row(policy)
+        record = self.register.records.get(key)
+        return None if record is None else record.row()[1]
 
     # The clock: everything that falls due before the record itself.
 
@@ -113,8 +139,8 @@ class Model(PartitionState):
         while runs and runs[0][0] + SEEN_MS <= now:
             for _ in range(runs.popleft()[1]):
                 del self.seen[self.seen_order.popleft()]
-        while closed and closed[0][0] + CLOSED_MS <= now:
-            del self.holds[closed.popleft()[1]]
+        while closed and closed[0][0] <= now:
+            del self.holds[heappop(closed)[1]]
         # Tuples sort by time, SKU, reservation; code points sort as their UTF-8 bytes do.
         while expiries and expiries[0][0] <= now:
             expires_at, key = heappop(expiries)
@@ -126,7 +152,7 @@ class Model(PartitionState):
         if runs:
             self.due = min(self.due, runs[0][0] + SEEN_MS)
         if closed:
-            self.due = min(self.due, closed[0][0] + CLOSED_MS)
+            self.due = min(self.due, closed[0][0])
         if expiries:
             self.due = min(self.due, expiries[0][0])
 
@@ -145,6 +171,17 @@ class Model(PartitionState):
             if unreadable.problem is not None:
                 result.problem = unreadable.problem
             self.publish(sku, encode(result))
+
+    def _refer(self, command: ReferenceCommand) -> None:
+        """Apply a reference command. It belongs to every partition, and only the register remembers it."""
+        type_ = tag_of(type(command))
+        record, accepted, replaced = self.register.put(type_, command, self.now)
+        if replaced:
+            self.touch(f"K\0{record.key}")
+            self.publish_reference(record.key, record.document())
+        result = self.result(command.command_id, type_, "", None, code=None if accepted else Code.STALE_VERSION)
+        show(result, {"reference": record.document()})
+        self.publish("", encode(result))
 
     def _answer(self, command: SkuCommand) -> None:
         sku, command_id = command.sku, command.command_id
@@ -168,27 +205,33 @@ class Model(PartitionState):
             self.publish(sku, encode(self.result(command_id, type_, sku, item, code=Code.IDEMPOTENCY_MISMATCH)))
 
     def _decide(self, command: Any, seen: str, rule: Rule, content: bytes) -> None:
-        sku, command_id, type_, now = command.sku, command.command_id, rule.name, self.now
         hold: Hold | None = None
         rows: list[tuple[str, StockRow]] = []
         code: Code | None = None
-        requested: int | None = None
         available: int | None = None
         try:
             hold, rows = rule.decide(self, command)
+            requested = self.shown.pop("requested", None)
         except CommandRefused as refused:
             code, requested, available = refused.code, refused.requested, refused.available
-        item = self.items.get(sku)
-        reservation_id = None if hold is None else command.reservation_id
-        shown = None if hold is None else (reservation_id, hold)
-        result = self.result(command_id, type_, sku, item, code=code, hold=shown, rows=rows)
-        if requested is not None and available is not None:
-            result.requested, result.available = requested, available
-        key = sku.encode() if item is None else item.key
-        self.add_result((self.offset, key, encode(result)))
-        # With the layout of `SeenRow`; making one would cost time.
-        row = (ROW_VERSION, content, type_, code, result.seq, now, self.offset, reservation_id, hold, rows)
-        self.seen[seen] = encode_row((*row, requested, available, None))
+        item, now = self.items.get(command.sku), self.now
+        row = SeenRow(
+            content,
+            rule.name,
+            code,
+            0 if item is None else item.seq,
+            now,
+            self.offset,
+            None if hold is None else command.reservation_id,
+            hold,
+            rows,
+            requested,
+            available,
+            None,
+            encode(self.shown) if self.shown else None,
+        )
+        self.publish(command.sku, encode(row.result(command.sku, command.command_id, self.partition, replayed=False)))
+        self.seen[seen] = row.row()
         self.seen_order.append(seen)
         self.touch(f"C{seen}")
         runs = self.seen_runs
@@ -207,9 +250,15 @@ class Model(PartitionState):
         else:
             shown = None if hold is None else (command.reservation_id, hold)
             result = self.result(command.command_id, rule.name, sku, item, hold=shown, rows=rows)
+            show(result, self.shown)
             list_held(self, command, result)
         if asked is not None:
             seen = self.seen.get(f"{sku}\0{asked}")
             found = None if seen is None else decode_seen(seen).result(sku, asked, self.partition, replayed=False)
             result.of_command = found
         self.publish(sku, encode(result))
+
+
+def row_of(hold: Hold | bytes) -> bytes:
+    """Return a reservation's row; closed ones are kept as that."""
+    return encode_row(hold.row()) if isinstance(hold, Hold) else hold

@@ -3,7 +3,7 @@
 from collections.abc import MutableSequence
 from typing import NamedTuple
 
-from audit.model.documents import Holding, Json, StockRow, draw_from
+from audit.model.documents import Json, StockRow
 from schemas.codes import Code
 
 # What must be published for a record: (the record's offset, the published record's key, its value).
@@ -16,11 +16,13 @@ class Outputs(NamedTuple):
 
     Values of results and stock changes are JSON. A dead letter is a dict of `key`, `value` (bytes or None), `reason`,
     `partition`, `offset`, and the other fields of `DeadLetter`.
+    Of reference data it is a dict of `key`, `at` (ms) and `value` (None removes the key).
     """
 
     results: MutableSequence[Wanted]
     stock_changes: MutableSequence[Wanted]
     dead_letters: MutableSequence[WantedLetter]
+    reference: MutableSequence[WantedLetter]
 
 
 class Expected(NamedTuple):
@@ -29,6 +31,7 @@ class Expected(NamedTuple):
     results: list[Json]
     stock_changes: list[Json]
     dead_letters: list[Json]
+    reference: list[Json]
 
 
 class CommandRefused(Exception):
@@ -57,23 +60,3 @@ class Item:
         self.rows[warehouse] = row
         self.rows = dict(sorted(self.rows.items()))
         self.change_keys[warehouse] = self.key + b"/" + warehouse.encode()
-
-
-def allocate(candidates: dict[str, StockRow], quantity: int) -> list[Holding]:
-    """Return the holdings that give a quantity: the first row that has it all, else several in order.
-
-    Raises:
-        CommandRefused: all rows together have too little.
-    """
-    free = []
-    total = 0
-    for warehouse, row in candidates.items():
-        available = row.on_hand - row.reserved - row.safety_stock
-        if available >= quantity:
-            return [(warehouse, quantity)]
-        if available > 0:
-            free.append((warehouse, available))
-            total += available
-    if total < quantity:
-        raise CommandRefused(Code.INSUFFICIENT_STOCK, quantity, total)
-    return draw_from(free, quantity)

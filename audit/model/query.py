@@ -1,7 +1,8 @@
 """Owns the model's rule for `query`."""
 
-from audit.model.documents import Hold, decode_hold
+from audit.model.documents import Hold, Json, decode_hold
 from audit.model.parts import CommandRefused
+from audit.model.policies import available_to
 from audit.model.rule import Effect, Rule
 from audit.model.state import PartitionState, is_of
 from schemas.codes import Code
@@ -19,12 +20,23 @@ def query(state: PartitionState, command: Query) -> Effect:
     if item is None:
         raise CommandRefused(Code.UNKNOWN_SKU)
     rows = list(item.rows.items())
-    if command.reservation_id is None:
-        return None, rows
-    hold = state.holds.get(f"{command.sku}\0{command.reservation_id}")
-    if hold is None or not is_of(command.channels, hold):
-        raise CommandRefused(Code.UNKNOWN_RESERVATION)
-    return hold if isinstance(hold, Hold) else decode_hold(hold), rows
+    hold: Hold | bytes | None = None
+    if command.reservation_id is not None:
+        hold = state.holds.get(f"{command.sku}\0{command.reservation_id}")
+        if hold is None or not is_of(command.channels, hold):
+            raise CommandRefused(Code.UNKNOWN_RESERVATION)
+    if command.channel is not None:
+        state.shown["availability"] = _availability(state, command.sku, command.channel)
+    if command.sku in state.books and state.books[command.sku].says_something():
+        state.shown["book"] = state.books[command.sku].document()
+    return decode_hold(hold) if isinstance(hold, bytes) else hold, rows
+
+
+def _availability(state: PartitionState, sku: str, channel: str) -> Json:
+    policy, supply = state.policy_of(sku, channel), state.supply_of(sku, channel)
+    found = available_to(supply, policy, state.register.warehouses, state.now)
+    promises = [{"at": at, "available_to_promise": units} for at, units in found.promises]
+    return {"channel": channel, **found._asdict(), "promises": promises}
 
 
 def list_held(state: PartitionState, command: Query, result: Result) -> None:

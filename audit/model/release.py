@@ -22,7 +22,7 @@ def release(state: PartitionState, command: Release) -> Effect:
         state.change(sku, item, warehouse, row, cause, {"reserved": -part})
         rows.append((warehouse, row))
     hold.released += quantity
-    state.take_from(key, hold, taken, "released")
+    state.take_from(item, key, hold, taken, "released", cause)
     return hold, rows
 
 
@@ -36,8 +36,7 @@ def expire(state: PartitionState, key: str, hold: Hold) -> None:
         row.reserved -= quantity
         state.change(sku, item, warehouse, row, cause, {"reserved": -quantity})
     hold.released += sum(quantity for _, quantity in held)
-    hold.allocations = []
-    state.close(key, hold, "expired")
+    state.take_from(item, key, hold, held, "expired", cause)
     rows = [(warehouse, item.rows[warehouse]) for warehouse, _ in held]
     result = state.result(None, "expire", sku, item, hold=(reservation_id, hold), rows=rows)
     state.add_result((state.offset, item.key, encode(result)))

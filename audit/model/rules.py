@@ -2,11 +2,11 @@
 
 from typing import get_args
 
-from audit.model import adjust, commit, extend, query, release, reserve
+from audit.model import adjust, commit, extend, query, release, reserve, set_policy
 from audit.model.rule import Rule
 from schemas.commands import SkuCommand
 
-_ALL = (adjust.RULE, reserve.RULE, commit.RULE, release.RULE, extend.RULE, query.RULE)
+_ALL = (adjust.RULE, reserve.RULE, commit.RULE, release.RULE, extend.RULE, query.RULE, set_policy.RULE)
 RULES: dict[type, Rule] = {rule.command: rule for rule in _ALL}
 
 if missing := set(get_args(SkuCommand)) ^ RULES.keys():

@@ -3,10 +3,13 @@
 from collections import deque
 from collections.abc import Iterable
 from heapq import heapify, heappush
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
-from audit.model.documents import Hold, Holding, StockRow, decode_hold, encode_row
+from audit.model.book import Book
+from audit.model.documents import CLOSED_MS, Hold, Holding, Json, StockRow, decode_hold, encode_row
 from audit.model.parts import CommandRefused, Item, Outputs
+from audit.model.policies import EVERY_CHANNEL, PolicyInForce, Supply, resolve
+from audit.model.reference import Register
 from schemas.codec import encode
 from schemas.codes import Code
 from schemas.results import Result, State, StockView
@@ -47,27 +50,31 @@ class PartitionState:
     def __init__(self, partition: int, partitions: int, out: Outputs | None = None) -> None:
         self.partition = partition
         self.partitions = partitions
-        self.publish_to(out or Outputs([], [], []))
+        self.publish_to(out or Outputs([], [], [], []))
         self.now = 0
         self.changes = 0  # stock changes so far
         self.items: dict[str, Item] = {}
         self.holds: dict[str, Hold | bytes] = {}  # closed ones as their encoded row
+        self.books: dict[str, Book] = {}  # of the SKUs that have one
+        self.register = Register()
         self.seen: dict[str, bytes] = {}  # encoded rows, in the order of the log
         self.open = 0
         self.seen_order: deque[str] = deque()
         self.seen_runs: deque[list[int]] = deque()  # [time, how many entries of `seen_order` have it]
-        self.closed: deque[tuple[int, str]] = deque()
+        self.closed: list[tuple[int, str]] = []  # when which closed reservation is forgotten, as a heap
         self.expiries: list[tuple[int, str]] = []  # some are stale: their reservation was extended or ended
         # Keys of changed rows, for a later audit to compare; None while they are not collected.
         self.touched: set[str] | None = None
         self.offset = 0
         self.due = 0  # the earliest time at which something falls due
+        self.shown: Json = {}  # fields of this command's result beside its reservation and rows
 
     def publish_to(self, out: Outputs) -> None:
         """Set the receiver of what must be published."""
         self.out = out
         self.add_result = out.results.append
         self._add_change = out.stock_changes.append
+        self._add_reference = out.reference.append
 
     def touch(self, key: str) -> None:
         """Note the key of a changed row."""
@@ -90,25 +97,48 @@ class PartitionState:
             raise CommandRefused(Code.QUANTITY_EXCEEDS_RESERVATION)
         return item, key, hold, left if wanted is None else wanted
 
-    def take_from(self, key: str, hold: Hold, taken: list[Holding], ends_as: State) -> None:
+    def policy_of(self, sku: str, channel: str) -> PolicyInForce:
+        """Return the policy in force of a SKU and a channel."""
+        policies = self.books[sku].policies if sku in self.books else {}
+        of_sku = (policies.get(channel), policies.get(EVERY_CHANNEL))
+        return resolve(*of_sku, self.register.channel(channel), self.register.channel(EVERY_CHANNEL))
+
+    def supply_of(self, sku: str, channel: str) -> Supply:
+        """Return what of a SKU with rows a channel finds."""
+        book = self.books.get(sku)
+        free = {
+            warehouse: max(0, row.on_hand - row.reserved - row.safety_stock)
+            for warehouse, row in self.items[sku].rows.items()
+        }
+        return Supply(free, held=book.held.get(channel, 0) if book else 0)
+
+    def count_held(self, sku: str, item: Item, hold: Hold, units: int, cause: Cause) -> None:
+        """Let a counted reservation hold more units of its channel's cap, or fewer, and publish the SKU's book."""
+        if hold.counted:
+            book = self.books.setdefault(sku, Book())
+            book.hold(hold.channel, units)
+            self._change_book(sku, item, book, cause)
+
+    def take_from(self, item: Item, key: str, hold: Hold, taken: list[Holding], ends_as: State, cause: Cause) -> None:
         """Take units from a reservation; when none is left, it ends and is forgotten after its time."""
         self.touch(f"R{key}")
-        if taken == hold.allocations:
-            hold.allocations = []
-        else:
-            parts = dict(taken)
-            held = [(warehouse, quantity - parts.get(warehouse, 0)) for warehouse, quantity in hold.allocations]
-            hold.allocations = [holding for holding in held if holding[1]]
+        parts = dict(taken)
+        held = [(warehouse, quantity - parts.get(warehouse, 0)) for warehouse, quantity in hold.allocations]
+        hold.allocations = [holding for holding in held if holding[1]]
         if not hold.allocations:
             self.close(key, hold, ends_as)
+        self.count_held(key.partition("\0")[0], item, hold, -sum(parts.values()), cause)
 
     def close(self, key: str, hold: Hold, state: State) -> None:
         """End a reservation; its row is forgotten after its time."""
         self.touch(f"R{key}")
         hold.state = state
         hold.closed_at = self.now
-        self.closed.append((self.now, key))
-        self.holds[key] = encode_row(hold)
+        if hold.committed:
+            window_ms = self.policy_of(key.partition("\0")[0], hold.channel).return_window_ms
+            hold.kept_ms = None if window_ms == CLOSED_MS else window_ms
+        heappush(self.closed, (hold.forgotten_at(), key))
+        self.holds[key] = encode_row(hold.row())
         self.open -= 1
 
     def expires_at(self, ttl_ms: int, key: str) -> int | None:
@@ -140,6 +170,20 @@ class PartitionState:
         after = Quantities(on_hand, reserved, row.damaged, safety, row.inbound, on_hand - reserved - safety)
         change = StockChange(sku, warehouse, item.seq, self.now, cause, delta, after, reserved > on_hand)
         self._add_change((self.offset, item.change_keys[warehouse], encode(change)))
+
+    def _change_book(self, sku: str, item: Item, book: Book, cause: Cause) -> None:
+        item.seq += 1
+        book.seq = item.seq
+        self.changes += 1
+        self.touch(f"S{sku}\0")
+        nothing = Quantities(0, 0, 0, 0, 0, 0)
+        change = StockChange(sku, "", item.seq, self.now, cause, {}, nothing, False)
+        change.book = cast("Any", book.document())
+        self._add_change((self.offset, item.key + b"/", encode(change)))
+
+    def publish_reference(self, key: str, document: Json | None) -> None:
+        """Publish what is in force under a key of `inventory.reference`; None: nothing."""
+        self._add_reference((self.offset, key.encode(), {"key": key, "at": self.now, "value": document}))
 
     def publish(self, sku: str, value: bytes) -> None:
         """Publish a result that is JSON already."""

@@ -103,6 +103,7 @@ def _figures(report: Report) -> str:
         "results": compared.results,
         "stock changes": compared.stock_changes,
         "dead letters": compared.dead_letters,
+        "reference records": compared.reference,
         "ledger rows": compared.rows,
         "not yet applied": report.pending,
         "lost": report.lost,
@@ -120,7 +121,8 @@ def _notes(notes: Sequence[str]) -> str:
 
 
 def _partitions(partitions: Iterable[PartitionReport]) -> str:
-    head = ("partition", "log holds", "compared", "pending", "results", "changes", "letters", "rows", "differences")
+    counted = ("results", "changes", "letters", "reference", "rows")
+    head = ("partition", "log holds", "compared", "pending", *counted, "differences")
     rows = [
         (
             str(part.partition),
@@ -130,6 +132,7 @@ def _partitions(partitions: Iterable[PartitionReport]) -> str:
             part.compared.results,
             part.compared.stock_changes,
             part.compared.dead_letters,
+            part.compared.reference,
             part.compared.rows,
             part.difference_count,
         )

@@ -8,7 +8,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-Kind = Literal["command", "result", "stock_change", "dead_letter", "row"]
+Kind = Literal["command", "result", "stock_change", "reference", "dead_letter", "row"]
 What = Literal["lost", "doubled", "reordered", "altered", "oversold"]
 
 # Enough to see the pattern; further differences are only counted.
@@ -52,6 +52,7 @@ class Compared(msgspec.Struct):
     stock_changes: int = 0
     dead_letters: int = 0
     rows: int = 0
+    reference: int = 0
 
 
 class Digested(msgspec.Struct):
@@ -198,7 +199,8 @@ def _verdict(report: Report) -> Text:
     compared = report.compared
     what = (
         f"{compared.commands:,} commands, {compared.results:,} results, {compared.stock_changes:,} stock changes, "
-        f"{compared.dead_letters:,} dead letters, {compared.rows:,} rows in {report.seconds:.1f} s "
+        f"{compared.dead_letters:,} dead letters, {compared.reference:,} reference records, {compared.rows:,} rows "
+        f"in {report.seconds:.1f} s "
         f"({report.commands_per_s:,.0f} commands/s, {report.cpu_seconds:.1f} s of processor)"
     )
     counts = f"lost {report.lost:,}, doubled {report.doubled:,}, oversold {report.oversold:,}"
@@ -212,7 +214,8 @@ def _verdict(report: Report) -> Text:
 # The columns of the partitions' table, in groups: a narrow window gets one table per group.
 _GROUPS = (
     ("commands", "position", "pending"),
-    ("results", "changes", "dead letters", "rows"),
+    ("results", "changes"),
+    ("dead letters", "reference", "rows"),
     ("lost", "doubled", "oversold", "differences"),
 )
 
@@ -248,6 +251,7 @@ def _numbers_of(part: PartitionReport) -> dict[str, str]:
         "results": compared.results,
         "changes": compared.stock_changes,
         "dead letters": compared.dead_letters,
+        "reference": compared.reference,
         "rows": compared.rows,
         "lost": part.lost,
         "doubled": part.doubled,

@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gateway.rules import Behind
 from ops.kafka.cluster import Cluster, GroupState, TopicState, connect
 from ops.kafka.open_transactions import OpenTransaction
 from ops.kafka.runtime import KAFKA_VERSION, cache_dir, is_fetched
 from ops.problems import FOUND_WRONG, CannotDo
+from ops.reference import read_view
 from ops.screen import print_json, print_table, say
-from schemas.topics import COMMANDS, GROUP, TOPICS
+from schemas.topics import COMMANDS, GROUP, REFERENCE, TOPICS
 
 NEEDED_TRANSACTION_VERSION = 2
 # A million commands take one worker half a minute; a smaller lag may be a load that has just come.
@@ -44,6 +46,8 @@ async def doctor(*, bootstrap: str, partitions: int, data_dir: Path, as_json: bo
         async with connect(bootstrap) as cluster:
             checks.append(Check(name="Kafka", ok=True, found=f"answers at {bootstrap}"))
             checks.extend(await check_cluster(cluster, partitions))
+            if REFERENCE in await cluster.partition_counts():
+                checks.append(check_reference([*(await read_view(bootstrap)).all()]))
     except CannotDo as problem:
         checks.append(Check(name="Kafka", ok=False, found=f"no answer at {bootstrap}", to_do=str(problem)))
     healthy = all(check.ok for check in checks)
@@ -179,6 +183,19 @@ def check_open_transactions(found: list[OpenTransaction], *, now_ms: int) -> Che
         found="; ".join(_told(it, now_ms) for it in found) or f"none on {COMMANDS}",
         to_do="; ".join(_remedy(it) for it in wrong),
         data={"transactions": [{**asdict(it), "is_hanging": it.is_hanging} for it in found]},
+    )
+
+
+def check_reference(found: list[Behind]) -> Check:
+    """Check that every partition has the reference data that any partition has."""
+    behind = [it for it in found if it.partitions]
+    shown = "; ".join(f"{it.key} in partitions {', '.join(map(str, it.partitions))}" for it in behind)
+    return Check(
+        name="reference data",
+        ok=not behind,
+        found=f"missing or older: {shown}" if behind else f"{len(found)} keys, the same in every partition",
+        to_do="run `holdfast reference resend`; it changes nothing where they are in force" if behind else "",
+        data={"behind": {it.key: it.partitions for it in behind}},
     )
 
 

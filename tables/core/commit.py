@@ -3,7 +3,7 @@
 from schemas.codes import Code
 from schemas.commands import Commit
 from tables.core.decision import Outcome, Refusal, Rows, Sku
-from tables.core.holds import draw_from, find_hold, without
+from tables.core.holds import after_rules, draw_from, find_hold, without
 from tables.core.rows import Reservation, Stock
 from tables.core.rule import Rule
 
@@ -43,6 +43,10 @@ def commit(rows: Rows, sku: Sku | None, command: Commit, now_ms: int) -> Outcome
         held.expires_at,
         now_ms if ends else None,
     )
+    if type(held) is not Reservation or rows.register.has_rules or sku.book is not None:
+        return after_rules(
+            rows, sku, command.sku, command.reservation_id, held, reservation, (tuple(stock), tuple(deltas))
+        )
     return Outcome(tuple(stock), tuple(deltas), command.reservation_id, reservation, ((key, reservation),))
 
 

@@ -1,8 +1,11 @@
 """Owns the decision of a command: the check of its partition, idempotency, the rule, and what is remembered."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from schemas.codec import Unreadable
+import msgspec
+
+from schemas.codec import Unreadable, encode
 from schemas.codes import Code
 from schemas.commands import SkuCommand
 from schemas.partitioner import partition_of
@@ -11,10 +14,10 @@ from schemas.stock_changes import Cause
 from tables.core.decision import Decision, KeyedRow, Outcome, Record, Refusal, Rows, Sku
 from tables.core.release import expire
 from tables.core.retention import find_seen
-from tables.core.rows import Seen, encode_row, seen_key, stock_key
+from tables.core.rows import Seen, SeenWithExtra, encode_row, seen_key, stock_key
 from tables.core.rule import Rule
 from tables.core.rules import RULES
-from tables.core.views import reservation_view, result_of, write_out
+from tables.core.views import book_change, reservation_view, result_of, write_out
 
 # An earlier release remembered queries: their rows are as if they were not there.
 _QUERY = "query"
@@ -54,6 +57,8 @@ def decide(rows: Rows, command: SkuCommand, record: Record) -> Decision:
     outcome = apply(rows, sku, command, record.now_ms)
     if type(outcome) is Refusal:
         seen = _seen_refusal(outcome, content, rule.type, seq, record)
+        if outcome.extra is not None:
+            seen = _with_extra(seen, outcome.extra)
         result = result_of(seen, command_id, sku_id, record.partition)
         return Decision(sku_id, result, None, (), [(key, seen)])
     return _accepted(rule, sku, command, content, key, outcome, record)
@@ -88,6 +93,8 @@ def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Deci
     cause = Cause("expire", None, reservation_id)
     # A reservation that is held holds at least one unit, so at least one row changes.
     views, published, shortfall = write_out(sku_id, outcome.stock, outcome.deltas, record.now_ms, cause)
+    if outcome.beside is not None and outcome.beside.book is not None:
+        published.append(book_change(sku_id, outcome.beside.book, record.now_ms, cause))
     result = Result(
         None,
         "expire",
@@ -104,7 +111,7 @@ def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Deci
         record.offset,
     )
     writes = [*((stock_key(sku_id, warehouse), after) for warehouse, after in outcome.stock), *outcome.writes]
-    return Decision(sku_id, result, rows.sku(sku_id), outcome.stock, writes, published)
+    return Decision(sku_id, result, rows.sku(sku_id), outcome.stock, writes, published, outcome.beside)
 
 
 def _accepted(
@@ -124,11 +131,16 @@ def _accepted(
     for name in rule.cause:
         setattr(cause, name, getattr(command, name))
     views, published, shortfall = write_out(sku_id, stock, outcome.deltas, now_ms, cause)
+    beside = outcome.beside
+    if beside is not None and beside.book is not None and beside.policy is None:  # how many policies: not published
+        published.append(book_change(sku_id, beside.book, now_ms, cause))
     if published:
         changed, seq = stock, published[-1].seq
     else:
         changed, seq = (), 0 if sku is None else sku.seq
-    seen = Seen(content, type_, None, seq, now_ms, offset, reservation_id, reservation, stock, None, None, None)
+    seen = Seen(
+        content, type_, None, seq, now_ms, offset, reservation_id, reservation, stock, outcome.requested, None, None
+    )
     result = Result(
         command_id,
         type_,
@@ -148,8 +160,14 @@ def _accepted(
     for warehouse, row in changed:
         writes.append((stock_key(sku_id, warehouse), row))
     writes += outcome.writes
+    if outcome.requested is not None:
+        result.requested = outcome.requested
+    if outcome.extra is not None:
+        seen = _with_extra(seen, outcome.extra)
+        for name, value in outcome.extra.items():
+            setattr(result, name, value)
     writes.append((key, seen))
-    return Decision(sku_id, result, sku, changed, writes, published)
+    return Decision(sku_id, result, sku, changed, writes, published, beside)
 
 
 def _read(rows: Rows, sku: Sku | None, rule: Rule[Any], command: SkuCommand, record: Record) -> Decision:
@@ -166,7 +184,7 @@ def _read(rows: Rows, sku: Sku | None, rule: Rule[Any], command: SkuCommand, rec
             command.command_id, rule.type, sku_id, "accepted", None, False, shown, views, shortfall, seq, *place
         )
         decision = Decision(sku_id, result)
-        for name, value in outcome.extra.items():
+        for name, value in (outcome.extra or {}).items():
             setattr(result, name, value)
     if rule.asks_for is not None and (asked := getattr(command, rule.asks_for)) is not None:
         seen = find_seen(rows, seen_key(sku_id, asked), record.now_ms)
@@ -185,6 +203,12 @@ def _seen_refusal(refusal: Refusal, content: bytes, type_: str, seq: int, record
         content, type_, refusal.code.value, seq, record.now_ms, record.offset,
         None, None, (), refusal.requested, refusal.available, None,
     )  # fmt: skip
+
+
+def _with_extra(seen: Seen, extra: Mapping[str, object]) -> Seen:
+    """Return the row with the further fields of the command's result."""
+    fields: tuple[Any, ...] = msgspec.structs.astuple(seen)
+    return SeenWithExtra(*fields, encode(extra))  # type: ignore[call-arg] # a tuple of all the others
 
 
 def _refused(command_id: str, type_: str | None, sku: str, code: Code, seq: int, record: Record) -> Decision:

@@ -12,25 +12,39 @@ import msgspec
 from schemas.codes import Code
 from schemas.results import Result
 from schemas.stock_changes import StockChange
+from tables.core.register import Register
 from tables.core.row_kind import R, RowKind
-from tables.core.rows import Reservation, Row, Stock
+from tables.core.rows import BookRow, PolicyRow, ReferenceRow, Reservation, Row, Stock
 
 
 class Sku(msgspec.Struct, gc=False):
-    """One SKU's stock rows by warehouse id, in the order of the ids, and its sequence number.
+    """One SKU's stock rows by warehouse id, in the order of the ids, its sequence number, and what it has beside them.
+
+    `book` is None for a SKU that has none; `policies` are its channels' own.
 
     The core only reads it. The ledger changes it when it applies a decision.
     """
 
     seq: int
     stock: Mapping[str, Stock]
+    book: BookRow | None = None
+    policies: Mapping[str, PolicyRow] = {}
 
 
 class Rows(Protocol):
-    """What the core reads: the ledger as it stands before the command."""
+    """What the core reads: the ledger as it stands before the command.
+
+    Attributes:
+        register: the reference data in force.
+    """
+
+    register: Register
 
     def sku(self, sku: str) -> Sku | None:
         """Return the SKU's stock, None when it has no row at all."""
+
+    def sku_or_book(self, sku: str) -> Sku | None:
+        """Return the SKU also when it has no stock row, but a book; None when it has neither."""
 
     def row(self, kind: RowKind[R], key: bytes) -> R | None:
         """Return a row by its kind and key, also after its time is over. Not for kinds that are kept with their SKU."""
@@ -51,15 +65,33 @@ class Record:
 
 @final
 class Refusal(msgspec.Struct, frozen=True, gc=False):
-    """The command is rejected and changes nothing. The quantities are set for `insufficient_stock` only."""
+    """The command is rejected and changes nothing. The quantities are set for `insufficient_stock` only.
+
+    `extra` has further fields of the result, in its order.
+    """
 
     code: Code
     requested: int | None = None
     available: int | None = None
+    extra: Mapping[str, object] | None = None
 
 
 StockRows = tuple[tuple[str, Stock], ...]
-KeyedRow = tuple[bytes, Row]
+KeyedRow = tuple[bytes, Row | None]
+Published = tuple[tuple[bytes, bytes | None], ...]
+
+
+class Beside(msgspec.Struct, frozen=True, gc=False):
+    """What few decisions change, beside stock rows and reservations; all rows are among the decision's `writes`."""
+
+    book: BookRow | None = None
+    """The SKU's book, when it changed."""
+    policy: tuple[str, PolicyRow | None] | None = None
+    """A channel and its policy for the SKU, None when it was removed."""
+    in_force: tuple[str, ReferenceRow] | None = None
+    """Name and row of reference data that is now in force."""
+    reference: Published = ()
+    """Key and value of what is published as reference data."""
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -76,7 +108,10 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     reservation_id: str | None = None
     reservation: Reservation | None = None
     writes: tuple[KeyedRow, ...] = ()
-    extra: Mapping[str, object] = {}
+    extra: Mapping[str, object] | None = None
+    beside: Beside | None = None
+    requested: int | None = None
+    """The quantity that was asked for, when less was given."""
 
 
 class Decision(msgspec.Struct, gc=False):
@@ -91,3 +126,4 @@ class Decision(msgspec.Struct, gc=False):
     writes: Sequence[KeyedRow] = ()
     """Every row to write, with its key."""
     stock_changes: list[StockChange] = []
+    beside: Beside | None = None

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 
+from schemas.availability import ChannelAvailability, availability
 from schemas.codes import Code
 from schemas.commands import Query
 from schemas.results import ReservationView
+from tables.core.book import held_of, published_book, shows_anything
 from tables.core.decision import Outcome, Refusal, Rows, Sku
+from tables.core.placing import free_by_warehouse
 from tables.core.retention import find_reservation, is_forgotten
 from tables.core.rows import RESERVATION, reservation_key
 from tables.core.rule import Rule
@@ -26,8 +29,21 @@ def query(rows: Rows, sku: Sku | None, command: Query, now_ms: int) -> Outcome |
         reservation = find_reservation(rows, reservation_key(command.sku, command.reservation_id), now_ms)
         if reservation is None or not _is_shown(reservation.channel, command):
             return Refusal(Code.UNKNOWN_RESERVATION)
-    extra = {} if command.reservations is None else _list_held(rows, command, command.reservations, now_ms)
+    extra: dict[str, object] = {}
+    if command.channel is not None:
+        extra["availability"] = _availability(rows, sku, command.channel)
+    if sku.book is not None and shows_anything(sku.book):
+        extra["book"] = published_book(sku.book)
+    if command.reservations is not None:
+        extra |= _list_held(rows, command, command.reservations, now_ms)
     return Outcome(tuple(sku.stock.items()), (), command.reservation_id, reservation, (), extra)
+
+
+def _availability(rows: Rows, sku: Sku, channel: str) -> ChannelAvailability:
+    """Return what a channel may have, by the function that its reserves are decided by."""
+    policy = rows.register.policy(channel, sku.policies)
+    free = free_by_warehouse(policy, sku.stock, rows.register)
+    return availability(channel, policy, list(free.values()), held=held_of(sku.book, channel))
 
 
 def _is_shown(channel: str, command: Query) -> bool:
@@ -57,7 +73,7 @@ def _list_held(rows: Rows, command: Query, wanted: int, now_ms: int) -> Mapping[
 RULE = Rule(
     Query,
     query,
-    content=lambda c: ("query", c.reservation_id, c.of_command_id, c.reservations, c.after),
+    content=lambda c: ("query", c.reservation_id, c.of_command_id, c.channel, c.reservations, c.after),
     asks_for="of_command_id",
     remembered=False,
 )

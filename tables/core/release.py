@@ -5,7 +5,7 @@ from typing import Literal
 from schemas.codes import Code
 from schemas.commands import Release
 from tables.core.decision import Outcome, Refusal, Rows, Sku
-from tables.core.holds import draw_from, find_hold, without
+from tables.core.holds import after_rules, draw_from, find_hold, without
 from tables.core.rows import RESERVATION, Reservation, Stock, reservation_key
 from tables.core.rule import Rule
 
@@ -21,7 +21,7 @@ def release(rows: Rows, sku: Sku | None, command: Release, now_ms: int) -> Outco
         return Refusal(Code.QUANTITY_EXCEEDS_RESERVATION)
 
     # Past here it must succeed.
-    return _give_back(sku, command.reservation_id, key, held, quantity, "released", now_ms)
+    return _give_back(rows, sku, command.sku, command.reservation_id, key, held, quantity, "released", now_ms)
 
 
 def expire(rows: Rows, expires_at: int, sku_id: str, reservation_id: str, now_ms: int) -> Outcome | None:
@@ -32,11 +32,13 @@ def expire(rows: Rows, expires_at: int, sku_id: str, reservation_id: str, now_ms
     # After an `extend` the due times still have the old entry, which must not end the reservation.
     if sku is None or held is None or held.state != "held" or held.expires_at != expires_at:
         return None
-    return _give_back(sku, reservation_id, key, held, held.left, "expired", now_ms)
+    return _give_back(rows, sku, sku_id, reservation_id, key, held, held.left, "expired", now_ms)
 
 
 def _give_back(
+    rows: Rows,
     sku: Sku,
+    sku_id: str,
     reservation_id: str,
     key: bytes,
     held: Reservation,
@@ -66,6 +68,8 @@ def _give_back(
         held.expires_at,
         now_ms if ends else None,
     )
+    if type(held) is not Reservation or rows.register.has_rules or sku.book is not None:
+        return after_rules(rows, sku, sku_id, reservation_id, held, reservation, (tuple(stock), tuple(deltas)))
     return Outcome(tuple(stock), tuple(deltas), reservation_id, reservation, ((key, reservation),))
 
 

@@ -1,7 +1,15 @@
 """Owns whether a row is still remembered, by the clock of the log; the kinds of rows declare for how long."""
 
 from tables.core.decision import Rows
-from tables.core.rows import CLOSED_RESERVATION_MS, DEDUPLICATION_WINDOW_MS, RESERVATION, SEEN, Reservation, Seen
+from tables.core.rows import (
+    CLOSED_RESERVATION_MS,
+    DEDUPLICATION_WINDOW_MS,
+    RESERVATION,
+    SEEN,
+    FullReservation,
+    Reservation,
+    Seen,
+)
 
 
 def find_seen(rows: Rows, key: bytes, now_ms: int) -> Seen | None:
@@ -15,9 +23,14 @@ def find_seen(rows: Rows, key: bytes, now_ms: int) -> Seen | None:
 def find_reservation(rows: Rows, key: bytes, now_ms: int) -> Reservation | None:
     """Return a reservation in any state; None when it is unknown or forgotten."""
     reservation = rows.row(RESERVATION, key)
-    return None if reservation is None or is_forgotten(reservation, now_ms) else reservation
+    if reservation is None or reservation.closed_at is None:
+        return reservation
+    return None if is_forgotten(reservation, now_ms) else reservation
 
 
 def is_forgotten(reservation: Reservation, now_ms: int) -> bool:
     """Return whether a reservation closed so long ago that its id may be used again."""
-    return reservation.closed_at is not None and reservation.closed_at + CLOSED_RESERVATION_MS <= now_ms
+    if reservation.closed_at is None:
+        return False
+    kept_ms = reservation.kept_ms if isinstance(reservation, FullReservation) else None
+    return reservation.closed_at + (kept_ms or CLOSED_RESERVATION_MS) <= now_ms

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, Union
 
 import msgspec
 
@@ -31,7 +31,9 @@ class RowKind(Generic[R]):
         due: the field with the time (ms of the log's clock) at which the row expires.
         ended: the field with the time (ms) at which the row ended; an ended row is not due any more.
         retention_ms: how long an ended row is remembered.
+        kept_for: the field with another retention (ms) of one row, None for the kind's; only later layouts have it.
         head: a struct of the row's first fields, `ended` among them, if it decodes faster than the whole row.
+        later: further layouts of the row, each with its head (or itself): subclasses that add fields at the end.
 
     Attributes:
         key: returns the key of a row from its SKU and its id within the SKU.
@@ -48,7 +50,9 @@ class RowKind(Generic[R]):
     due: str | None = None
     ended: str | None = None
     retention_ms: int | None = None
+    kept_for: str | None = None
     head: type[msgspec.Struct] | None = None
+    later: tuple[tuple[type[R], type[msgspec.Struct]], ...] = ()
     key: Callable[[str, str], bytes] = field(init=False)
     decode: Callable[[bytes], R] = field(init=False)
     decode_head: Callable[[bytes], Any] = field(init=False)
@@ -56,7 +60,8 @@ class RowKind(Generic[R]):
     def __post_init__(self) -> None:
         """Check the declaration and derive the key and decode functions."""
         head = self.head or self.row_type
-        for struct in (self.row_type, head):
+        structs: list[type[msgspec.Struct]] = [self.row_type, head, *(struct for pair in self.later for struct in pair)]
+        for struct in structs:
             config = struct.__struct_config__
             if not (config.array_like and config.tag_field == "layout" and isinstance(config.tag, int)):
                 raise TypeError(f"{struct.__name__} must be array_like, with the number of its layout as tag")
@@ -67,13 +72,20 @@ class RowKind(Generic[R]):
         if self.due is not None and self.kept != "decoded":
             raise TypeError(f"{self.row_type.__name__} falls due, so it must be kept decoded")
         object.__setattr__(self, "key", _key_function(self.letter))
-        object.__setattr__(self, "decode", msgspec.msgpack.Decoder(self.row_type).decode)
-        object.__setattr__(self, "decode_head", msgspec.msgpack.Decoder(head).decode)
+        rows, heads = [row for row, _ in self.later], [each for _, each in self.later]
+        object.__setattr__(self, "decode", msgspec.msgpack.Decoder(Union[(self.row_type, *rows)]).decode)
+        object.__setattr__(self, "decode_head", msgspec.msgpack.Decoder(Union[(head, *heads)]).decode)
 
     def forgotten_at(self, head: msgspec.Struct) -> int | None:
         """Return the time (ms) at which a row is forgotten, from its head; None while it has not ended."""
         ended = None if self.ended is None else getattr(head, self.ended)
-        return None if ended is None or self.retention_ms is None else ended + self.retention_ms
+        if ended is None or self.retention_ms is None:
+            return None
+        return int(ended) + (self.own_retention(head) or self.retention_ms)
+
+    def own_retention(self, row: msgspec.Struct) -> int | None:
+        """Return how long this row (or its head) is remembered after its end (ms), if not as long as its kind is."""
+        return None if self.kept_for is None else getattr(row, self.kept_for, None)
 
     def due_at(self, head: msgspec.Struct) -> int | None:
         """Return the time (ms) at which a row falls due, from its head; None when it never does or has ended."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from schemas.policies import Strategy
 from schemas.results import State
 from tables.core.row_kind import RowKind, collect_kinds
 
@@ -61,6 +62,42 @@ class Reservation(msgspec.Struct, array_like=True, tag_field="layout", tag=1, fr
         return self.quantity - self.committed - self.released
 
 
+class FullReservation(Reservation, tag=2, frozen=True, gc=False):
+    """A hold with any of the fields that few have: its layout is this one exactly when one of them is not empty.
+
+    `only` is the warehouse that its `reserve` named. A `counted` one was made under a cap of its channel. The fields of
+    claims, rank and returns stay empty in this release. `kept_ms` is how long it is known after it closed with
+    something committed; None: 7 days.
+    """
+
+    claims: tuple[object, ...] = ()
+    only: str | None = None
+    region: str | None = None
+    priority: int | None = None
+    placed: int | None = None
+    placed_at: int | None = None
+    counted: bool = False
+    returned: int = 0
+    kept_ms: int | None = None
+
+
+def full(row: Reservation) -> FullReservation:
+    """Return a reservation with all fields that it may have."""
+    if isinstance(row, FullReservation):
+        return row
+    return FullReservation(
+        row.state,
+        row.quantity,
+        row.committed,
+        row.released,
+        row.allocations,
+        row.channel,
+        row.order_id,
+        row.expires_at,
+        row.closed_at,
+    )
+
+
 class Seen(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
     """A decided command: its content, and the parts of its result that do not follow from the command.
 
@@ -74,7 +111,7 @@ class Seen(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=Tr
     at: int
     offset: int
     reservation_id: str | None
-    reservation: Reservation | None
+    reservation: Reservation | FullReservation | None
     stock: tuple[tuple[str, Stock], ...]
     requested: int | None
     available: int | None
@@ -99,14 +136,122 @@ class Position(msgspec.Struct, array_like=True, tag_field="layout", tag=1, froze
     incarnation: str
 
 
-Row = Stock | Reservation | Seen | Position
+class SeenWithExtra(Seen, tag=2, frozen=True, gc=False):
+    """A decided command whose result has further fields: `extra` is their JSON object, in the result's order."""
+
+    extra: bytes
+
+
+class SeenWithExtraHead(SeenHead, tag=2, frozen=True, gc=False):
+    """The first fields of a `SeenWithExtra` row."""
+
+
+class BookRow(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
+    """What a SKU has beside its warehouses: the row under the empty warehouse id.
+
+    `seq` is that of its last published change, `policies` the number of the SKU's policies. The fields of the queue
+    (`since` to `promised`, and `inbounds`) stay empty in this release. `channels` is a list of (channel, units held
+    under a cap, units backordered), by channel.
+    """
+
+    seq: int = 0
+    since: int | None = None
+    settling: bool = False
+    backordered: int = 0
+    promised: int = 0
+    policies: int = 0
+    inbounds: tuple[object, ...] = ()
+    channels: tuple[tuple[str, int, int], ...] = ()
+
+
+class PolicyRow(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
+    """The policy of a channel for one SKU; None is not given."""
+
+    enabled: bool | None = None
+    warehouses: tuple[str, ...] | None = None
+    strategy: Strategy | None = None
+    split: bool | None = None
+    buffer: int | None = None
+    cap: int | None = None
+    max_per_reservation: int | None = None
+    backorder_limit: int | None = None
+    presell_horizon_ms: int | None = None
+    priority: int | None = None
+    return_window_ms: int | None = None
+
+
+class WarehouseRow(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
+    """A warehouse in force; see `schemas.reference.Warehouse`."""
+
+    version: int
+    command_id: str
+    at: int
+    enabled: bool
+    priority: int
+    region: str | None
+    journal_ms: int
+    name: str | None
+    journal_since: int | None
+
+
+class ChannelRow(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
+    """A channel in force; see `schemas.reference.Channel`. A policy field that is None was not given."""
+
+    version: int
+    command_id: str
+    at: int
+    name: str | None
+    enabled: bool | None
+    warehouses: tuple[str, ...] | None
+    strategy: Strategy | None
+    split: bool | None
+    buffer: int | None
+    cap: int | None
+    max_per_reservation: int | None
+    backorder_limit: int | None
+    presell_horizon_ms: int | None
+    priority: int | None
+    return_window_ms: int | None
+
+
+class FeedRow(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
+    """A feed in force; see `schemas.reference.FeedState`."""
+
+    version: int
+    command_id: str
+    at: int
+    as_of_at: int
+    interval_ms: int
+    rows: int
+    refused: int
+
+
+ReferenceRow = WarehouseRow | ChannelRow | FeedRow
+Row = Stock | Reservation | Seen | Position | BookRow | PolicyRow | WarehouseRow | ChannelRow | FeedRow
 
 STOCK = RowKind("S", Stock, kept="with_its_sku")
-RESERVATION = RowKind("R", Reservation, due="expires_at", ended="closed_at", retention_ms=CLOSED_RESERVATION_MS)
-SEEN = RowKind("C", Seen, kept="encoded", ended="at", retention_ms=DEDUPLICATION_WINDOW_MS, head=SeenHead)
+RESERVATION = RowKind(
+    "R",
+    Reservation,
+    due="expires_at",
+    ended="closed_at",
+    retention_ms=CLOSED_RESERVATION_MS,
+    kept_for="kept_ms",
+    later=((FullReservation, FullReservation),),
+)
+SEEN = RowKind(
+    "C",
+    Seen,
+    kept="encoded",
+    ended="at",
+    retention_ms=DEDUPLICATION_WINDOW_MS,
+    head=SeenHead,
+    later=((SeenWithExtra, SeenWithExtraHead),),
+)
+POLICY = RowKind("K", PolicyRow, kept="with_its_sku")
 POSITION = RowKind("P", Position, kept="by_its_owner")
 
-KINDS = collect_kinds((STOCK, RESERVATION, SEEN, POSITION))
+KINDS = collect_kinds((STOCK, RESERVATION, SEEN, POLICY, POSITION))
 
 POSITION_KEY = POSITION.letter.encode()
 encode_row: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode
@@ -114,3 +259,19 @@ decode_position = POSITION.decode
 stock_key = STOCK.key  # (SKU, warehouse)
 reservation_key = RESERVATION.key  # (SKU, reservation_id)
 seen_key = SEEN.key  # (SKU, command_id)
+policy_key = POLICY.key  # (SKU, channel)
+decode_book: Callable[[bytes], BookRow] = msgspec.msgpack.Decoder(BookRow).decode
+
+
+def book_key(sku: str) -> bytes:
+    """Return the key of a SKU's book: that of a stock row in the warehouse without a name."""
+    return stock_key(sku, "")
+
+
+def reference_key(name: str) -> bytes:
+    """Return the key of a reference row: that of a policy of the SKU without a name.
+
+    Args:
+        name: `warehouse/ID`, `channel/ID` or `feed/ID`.
+    """
+    return policy_key("", name)

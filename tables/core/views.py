@@ -1,17 +1,24 @@
 """Owns the views: how results and stock changes show rows."""
 
+from typing import Any
+
+import msgspec
 from msgspec import UNSET
 
 from schemas.codes import Code
+from schemas.policies import POLICY_FIELDS
 from schemas.results import Allocation, ReservationView, Result, StockView
 from schemas.stock_changes import Cause, Quantities, StockChange
+from tables.core.book import published_book
 from tables.core.decision import StockRows
-from tables.core.rows import Reservation, Seen, Stock
+from tables.core.rows import BookRow, Reservation, Seen, SeenWithExtra, Stock
+
+_decode_extra = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def result_of(seen: Seen, command_id: str, sku: str, partition: int, *, replayed: bool = False) -> Result:
     """Return a remembered command's result, as it was first published."""
-    return Result(
+    result = Result(
         command_id,
         seen.type,
         sku,
@@ -30,6 +37,10 @@ def result_of(seen: Seen, command_id: str, sku: str, partition: int, *, replayed
         UNSET if seen.requested is None else seen.requested,
         UNSET if seen.available is None else seen.available,
     )
+    if type(seen) is SeenWithExtra:
+        for name, value in _decode_extra(seen.extra).items():
+            setattr(result, name, value)
+    return result
 
 
 def _stock_view(warehouse: str, row: Stock) -> StockView:
@@ -64,6 +75,20 @@ def write_out(
         if shortfall:
             any_shortfall = True
     return views, changes, any_shortfall
+
+
+def book_change(sku: str, book: BookRow, now_ms: int, cause: Cause) -> StockChange:
+    """Return the stock change of a SKU's book: that of a row without quantities, in the warehouse without a name."""
+    nothing = Quantities(0, 0, 0, 0, 0, 0)
+    return StockChange(sku, "", book.seq, now_ms, cause, {}, nothing, False, published_book(book))
+
+
+def given_fields(row: Any) -> dict[str, Any]:
+    """Return the policy fields that a row gives."""
+    given = {name: getattr(row, name) for name in POLICY_FIELDS}
+    return {
+        name: list(value) if isinstance(value, tuple) else value for name, value in given.items() if value is not None
+    }
 
 
 def reservation_view(reservation_id: str | None, row: Reservation | None) -> ReservationView | None:

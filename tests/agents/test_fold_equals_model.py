@@ -26,7 +26,7 @@ from audit.report.report import PartitionReport
 from schemas.codec import Unreadable, decode_command
 from schemas.codes import Problem
 from schemas.dead_letters import BATCH_TOO_LARGE, DeadLetter
-from schemas.topics import CHANGELOG, DEAD_LETTERS, RESULTS, STOCK_CHANGES
+from schemas.topics import CHANGELOG, DEAD_LETTERS, REFERENCE, RESULTS, STOCK_CHANGES
 from tables.core import adjust as rule
 from tables.core import query
 from tables.core.rows import POSITION_KEY, Position, encode_row
@@ -55,6 +55,11 @@ FIELDS = {
     "command_id": ids, "sku": skus, "warehouse": warehouses, "reservation_id": holds, "of_command_id": ids,
     "delta": st.integers(-4, 9).filter(bool), "count": st.integers(0, 9), "expected_on_hand": few, "quantity": few,
     "bucket": st.sampled_from(["on_hand", "damaged", "safety_stock"]), "ttl_ms": ttl,
+    "version": st.integers(1, 3), "cap": st.integers(0, 9), "buffer": st.integers(0, 3), "enabled": st.booleans(),
+    "split": st.booleans(), "max_per_reservation": few, "priority": st.sampled_from([0, 100, 200]),
+    "strategy": st.sampled_from(["priority", "most_stock", "fewest_splits", "region"]),
+    "warehouses": st.lists(warehouses, unique=True), "region": st.sampled_from(["n", "s"]), "partial": st.booleans(),
+    "return_window_ms": st.sampled_from([7 * DAY_MS, 14 * DAY_MS]), "journal_ms": st.integers(0, 1),
     "channel": st.sampled_from(["web", "default"]), "after": holds, "reservations": st.integers(1, 3),
     "channels": st.lists(st.sampled_from(["web", "default", "shop"]), min_size=1, max_size=3),
 }  # fmt: skip
@@ -141,7 +146,7 @@ class Recorder:
         self.ledger = Ledger(self.store)
         self.ledger.position = Position(0, 0, "one life")
         self.changelog = []
-        self.published = {RESULTS: [], STOCK_CHANGES: [], DEAD_LETTERS: []}
+        self.published = {RESULTS: [], STOCK_CHANGES: [], DEAD_LETTERS: [], REFERENCE: []}
 
     def run(self, records, size):
         while records:
@@ -230,6 +235,58 @@ def low_limits():
         yield
 
 
+def selling(type_, **fields):
+    return st.fixed_dictionaries({"type": st.just(type_)} | fields)
+
+
+channels = st.sampled_from(["web", "shop"])
+carts = st.sampled_from([f"cart{n}" for n in range(5)])
+policy_fields = ("split", "buffer", "cap", "max_per_reservation", "strategy", "warehouses", "return_window_ms")
+policies = {name: maybe(maybe(FIELDS[name])) for name in policy_fields} | {
+    "enabled": st.sampled_from([None, None, None, True, False])
+}
+# One SKU and what its channels may do, in commands that each have an id of their own.
+shops = st.one_of(
+    selling("adjust", warehouse=warehouses, delta=st.integers(-4, 9).filter(bool), reason=st.just("receipt")),
+    selling(
+        "reserve",
+        reservation_id=carts,
+        quantity=few,
+        channel=channels,
+        partial=maybe(st.booleans()),
+        region=maybe(FIELDS["region"]),
+        warehouse=maybe(maybe(warehouses)),
+        ttl_ms=ttl,
+    ),
+    selling("commit", reservation_id=carts, quantity=maybe(few)),
+    selling("release", reservation_id=carts, quantity=maybe(few)),
+    selling("query", channel=channels, reservation_id=maybe(carts)),
+    selling("set_policy", channel=channels | st.just("*"), **policies),
+    selling("set_channel", channel=channels | st.just("*"), version=st.integers(1, 9), **policies),
+    selling(
+        "set_warehouse",
+        warehouse=warehouses,
+        version=st.integers(1, 9),
+        enabled=st.sampled_from([None, True, True, False]),
+        priority=maybe(FIELDS["priority"]),
+        region=maybe(FIELDS["region"]),
+        journal_ms=st.integers(0, 1),
+    ),
+)
+shop_logs = st.lists(st.tuples(shops, pauses), min_size=5, max_size=40)
+
+
+@settings(max_examples=300)
+@given(shop_logs, plans)
+def test_the_fold_equals_the_model_where_channels_have_policies(log, plan):
+    named = []
+    receipts = [{"type": "adjust", "warehouse": name, "delta": 9, "reason": "receipt"} for name in "abc"]
+    for number, (fields, pause) in enumerate([*((receipt, 0) for receipt in receipts), *log]):
+        sku = {} if fields["type"] in {"set_channel", "set_warehouse"} else {"sku": "A"}
+        named.append((fields | sku | {"command_id": f"c{number}"}, pause))
+    assert_equal(named, plan)
+
+
 @settings(max_examples=200)
 @given(logs, plans)
 def test_the_fold_equals_the_model_where_limits_are_near(log, plan):
@@ -286,6 +343,8 @@ def assert_records_equal(records, plan):
     assert [(r.key, r.value, list(r.headers)) for r in recorder.published[DEAD_LETTERS]] == [
         (letter["key"], letter["value"], DeadLetter(**letter).headers()) for letter in letters
     ]
+    reference = [(record["key"], record["value"]) for e in expected for record in e.reference]
+    assert [(r.key.decode(), r.value and orjson.loads(r.value)) for r in recorder.published[REFERENCE]] == reference
     assert_rows_equal(model, recorder)
     assert_promises_hold(changes)
     return [result for e in expected for result in e.results]

@@ -15,7 +15,7 @@ from agents.batches import CommandBatch
 from agents.config import WorkerConfig
 from agents.partition import LostCommandsError, NotOursError, Partition
 from agents.transactions import TooLargeError, TransactionError, UnknownOutcomeError
-from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, DELETE_RETENTION_MS, RESULTS, STOCK_CHANGES
+from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, DELETE_RETENTION_MS, REFERENCE, RESULTS, STOCK_CHANGES
 from tables.core.rows import POSITION_KEY, Position, Stock, decode_position, encode_row, stock_key
 from tables.ledger import checkpoint_of, wall_clock_ms
 from tables.store import RocksStore
@@ -60,7 +60,7 @@ class Kafka:
     may_hang = False
 
     async def begin(self, places):
-        assert {place.topic for place in places} == {CHANGELOG, RESULTS, STOCK_CHANGES, DEAD_LETTERS}
+        assert {place.topic for place in places} == {CHANGELOG, RESULTS, STOCK_CHANGES, DEAD_LETTERS, REFERENCE}
         await self._hear("fence")
         # Aborted records keep their offsets, and nobody reads them.
         self.committed += [None] * len(self.undecided)

@@ -3,6 +3,7 @@
 What may differ is named here, one rule each:
 
 - A result with `invalid_field` has gained `problem`.
+- A reservation whose `reserve` named a warehouse keeps that name, in another layout of its row.
 - A query is not remembered any more: it has no row, repeated it is answered anew, and another command may have its id.
 """
 
@@ -10,12 +11,13 @@ import json
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from schemas.codec import Unreadable, decode_command, encode
 from schemas.commands import Tick
 from schemas.topics import RESULTS
-from tables.core.rows import POSITION_KEY, SEEN, decode_position
+from tables.core.rows import POSITION_KEY, SEEN, decode_position, encode_row
 from tables.ledger import load
 from tables.store import MemoryStore
 from tests.agents.recorded_release import OUTPUTS, Folding, load_recording
@@ -76,6 +78,28 @@ def as_before(published, topic):
     return [(key, _PROBLEM.sub(b"", value)) for key, value in published[topic]]
 
 
+def plain(key, value):
+    """Return a row's value as the release before wrote it."""
+    if value is None or key[:1] not in {b"R", b"C"}:
+        return value
+    row = msgspec.msgpack.decode(value)
+    if key[:1] == b"R":
+        return encode_row(without_only(row))
+    place = SEEN.row_type.__struct_fields__.index("reservation") + 1
+    row[place] = row[place] and without_only(row[place])
+    return encode_row(row)
+
+
+def without_only(reservation):
+    """Return a reservation's row without the warehouse that its `reserve` named; it must have nothing else."""
+    if reservation[0] == 1:
+        return reservation
+    *fields, claims, only, region, priority, placed, placed_at, counted, returned, kept_ms = reservation
+    assert only
+    assert not any((claims, region, priority, placed, placed_at, counted, returned, kept_ms))
+    return [1, *fields[1:]]
+
+
 def live(changelog):
     return {key: value for key, value in dict(changelog).items() if value is not None}
 
@@ -89,7 +113,7 @@ def test_the_log_of_an_earlier_release_gives_the_same_bytes(recording):
     folding.run(recording.log)
     for topic in OUTPUTS:
         assert as_before(folding.published, topic) == recording.published[topic]
-    assert folding.changelog == recording.changelog
+    assert [(key, plain(key, value)) for key, value in folding.changelog] == recording.changelog
 
 
 def test_a_changelog_of_an_earlier_release_is_gone_on_from(recording):
@@ -102,7 +126,8 @@ def test_a_changelog_of_an_earlier_release_is_gone_on_from(recording):
     folding = Folding(store)
     folding.run(recording.log, decode_position(recording.changelog[half][1]).next_offset)
     # A rebuilt store may drop a row that is over some transactions sooner or later; what is left is the same.
-    assert live(recording.changelog[: half + 1] + folding.changelog) == live(recording.changelog)
+    changelog = [(key, plain(key, value)) for key, value in folding.changelog]
+    assert live(recording.changelog[: half + 1] + changelog) == live(recording.changelog)
     for topic in OUTPUTS:
         published = as_before(folding.published, topic)
         assert published == recording.published[topic][len(recording.published[topic]) - len(published) :]

@@ -18,7 +18,7 @@ from schemas.codec import encode
 from schemas.dead_letters import BATCH_TOO_LARGE, DeadLetter
 from schemas.results import Result
 from schemas.stock_changes import StockChange
-from schemas.topics import DEAD_LETTERS, RESULTS, STOCK_CHANGES
+from schemas.topics import DEAD_LETTERS, REFERENCE, RESULTS, STOCK_CHANGES
 
 T0 = 1_764_000_000_000
 
@@ -85,12 +85,12 @@ def next_offset_of(commands):
 
 def expected_of(model, batch):
     """Apply a batch that is too large; return what must be published for it."""
-    kept, out = model.out, Outputs([], [], [])
+    kept, out = model.out, Outputs([], [], [], [])
     model.publish_to(out)
     model.bury_batch(batch.reason, batch.offset, batch.last_offset, batch.timestamp)
     model.publish_to(kept)
     results, changes = ([json.loads(text) for _, _, text in it] for it in out[:2])
-    return Expected(results, changes, [letter for _, _, letter in out.dead_letters])
+    return Expected(results, changes, [letter for _, _, letter in out.dead_letters], [])
 
 
 def _record(records, key, value, headers=()):
@@ -109,6 +109,9 @@ class Published:
             for change in expected.stock_changes:
                 key = f"{change['sku']}/{change['warehouse']}"
                 self._add(STOCK_CHANGES, key, msgspec.convert(change, StockChange))
+            for document in expected.reference:
+                value = None if document["value"] is None else encode(document["value"])
+                _record(self.outputs[REFERENCE], document["key"].encode(), value)
             for letter in expected.dead_letters:
                 headers = DeadLetter(**letter).headers()
                 _record(self.outputs[DEAD_LETTERS], letter["key"], letter["value"], tuple(headers))

@@ -349,7 +349,7 @@ def test_the_fields_that_not_every_result_has_are_left_out(log):
 
 
 def test_a_tick_has_no_result(log):
-    assert log.do("tick", at=5) == ([], [], [])
+    assert log.do("tick", at=5) == ([], [], [], [])
     assert log.model.now == 1764000000005
 
 

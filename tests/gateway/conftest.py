@@ -22,7 +22,7 @@ def result_of(command: dict, *, offset: int = 7, partition: int = 0, **changed) 
     return {
         "command_id": command["command_id"],
         "type": command["type"],
-        "sku": command["sku"],
+        "sku": command.get("sku", ""),
         "status": "rejected" if changed.get("code") else "accepted",
         "code": None,
         "replayed": False,
@@ -76,6 +76,9 @@ class FakeLedger:
         document = json.dumps(self.answer(self.commands[-1])).encode()
         return Answer(_head_of(document), document)
 
+    async def ask_everywhere(self, command: Composed) -> list[Answer]:
+        return [await self.ask(command) for _ in range(PARTITIONS)]
+
     async def post(self, command: Composed) -> None:
         if self.error is not None:
             raise self.error
@@ -92,6 +95,7 @@ async def gateway(ledger):
     """Return a gateway over the fake ledger, its view empty and complete."""
     gateway = Gateway(GatewayConfig(partitions=PARTITIONS, request_timeout_s=0.2), ledger)
     gateway.reader.complete.set()
+    gateway.rules_reader.complete.set()
     return gateway
 
 

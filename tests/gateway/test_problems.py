@@ -22,6 +22,11 @@ CONTRACT = {
     "quantity_exceeds_reservation": 409,
     "limit_exceeded": 409,
     "stale_expectation": 409,
+    "stale_version": 409,
+    "channel_not_allowed": 409,
+    "warehouse_disabled": 409,
+    "quantity_above_limit": 409,
+    "channel_cap_exceeded": 409,
     "negative_stock": 409,
     "insufficient_stock": 409,
 }

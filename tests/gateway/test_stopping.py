@@ -34,6 +34,7 @@ class GatewayWithoutKafka(Gateway):
     def __init__(self, config, *, stopping):
         super().__init__(config, SlowLedger(), stopping=stopping)
         self.reader.complete.set()
+        self.rules_reader.complete.set()
         if len(sys.argv) > 2:
             asyncio.get_running_loop().call_later(float(sys.argv[2]), self.failed.set)
 

@@ -1,6 +1,7 @@
 """Owns the list of mutants: which rule each takes out, by which change of text, and which tests have to notice."""
 
-from dataclasses import dataclass
+from tests.mutants.mutant import Edit, Mutant, one
+from tests.mutants.rules import OF_THE_RULES
 
 ORDER = "tests/agents/test_partition_order.py"
 ANSWERS = "tests/agents/test_transaction_answers.py"
@@ -29,29 +30,6 @@ _SEND_END = "            answer: ProducerResponse = await self._client.send(self
 _LOST_ANSWER = "        except (KafkaError, OSError) as error:\n            self._coordinator = None\n"
 
 
-@dataclass(frozen=True)
-class Edit:
-    """A text that stands exactly once in a file, and what it becomes."""
-
-    path: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """One rule less. `tests` are those that should notice first, as pytest takes them."""
-
-    name: str
-    rule: str
-    edits: tuple[Edit, ...]
-    tests: tuple[str, ...]
-
-
-def _one(name: str, rule: str, path: str, old: str, new: str, *tests: str) -> Mutant:
-    return Mutant(name, rule, (Edit(path, old, new),), tests)
-
-
 _OF_COMMIT = (
     Mutant(
         "write-before-end",
@@ -59,7 +37,7 @@ _OF_COMMIT = (
         (Edit(PARTITION, _CHECKPOINT, ""), Edit(PARTITION, _END, _CHECKPOINT + _END)),
         (ORDER,),
     ),
-    _one(
+    one(
         "keep-ledger",
         "a ledger whose transaction failed is thrown away",
         PARTITION,
@@ -67,7 +45,7 @@ _OF_COMMIT = (
         "                pass  # its overlay",
         ORDER,
     ),
-    _one(
+    one(
         "no-continuity",
         "a batch is taken only where the last one ended",
         PARTITION,
@@ -75,7 +53,7 @@ _OF_COMMIT = (
         "if not self.is_open:",
         ORDER,
     ),
-    _one(
+    one(
         "decide-twice",
         "what lies before the position is decided already",
         PARTITION,
@@ -83,7 +61,7 @@ _OF_COMMIT = (
         "list(batch.records)",
         ORDER,
     ),
-    _one(
+    one(
         "checkpoint-at-first-row",
         "the checkpoint is the offset of the position row, the last of the batch",
         PARTITION,
@@ -91,7 +69,7 @@ _OF_COMMIT = (
         "offsets[CHANGELOG]",
         ORDER,
     ),
-    _one(
+    one(
         "commit-when-revoked",
         "after REVOKE no transaction is sent its end",
         PARTITION,
@@ -99,7 +77,7 @@ _OF_COMMIT = (
         "",
         ORDER,
     ),
-    _one(
+    one(
         "same-batch-when-too-large",
         "a batch that was too large is tried in halves",
         PARTITION,
@@ -110,14 +88,14 @@ _OF_COMMIT = (
 )
 
 _OF_RECOVER = (
-    _one("no-fence", "RECOVER fences older owners", PARTITION, _FENCE, "", ORDER),
+    one("no-fence", "RECOVER fences older owners", PARTITION, _FENCE, "", ORDER),
     Mutant(
         "end-before-fence",
         "the end of the changelog is asked for after fencing",
         (Edit(PARTITION, _RANGE, ""), Edit(PARTITION, _FENCE, _RANGE + _FENCE)),
         (ORDER,),
     ),
-    _one(
+    one(
         "last-stable-offset",
         "the end of the changelog is asked for with read_uncommitted",
         CLIENT,
@@ -125,7 +103,7 @@ _OF_RECOVER = (
         "[place], LATEST, READ_COMMITTED",
         ANSWERS,
     ),
-    _one(
+    one(
         "start-from-the-earliest",
         "the ledger's own position says where to go on",
         PARTITION,
@@ -135,7 +113,7 @@ _OF_RECOVER = (
         "        if True:\n            ledger.position = Position(commands_start,",
         ORDER,
     ),
-    _one(
+    one(
         "no-lost-commands",
         "a position that the commands topic does not hold stops the worker",
         PARTITION,
@@ -143,7 +121,7 @@ _OF_RECOVER = (
         "        if False:\n",
         ORDER,
     ),
-    _one(
+    one(
         "no-incarnation",
         "a store of another incarnation is rebuilt",
         LOCAL_STORE,
@@ -151,7 +129,7 @@ _OF_RECOVER = (
         "                    if False:\n",
         ORDER,
     ),
-    _one(
+    one(
         "no-proof",
         "a store whose position is not in the changelog is rebuilt",
         LOCAL_STORE,
@@ -159,7 +137,7 @@ _OF_RECOVER = (
         "        return True\n",
         ORDER,
     ),
-    _one(
+    one(
         "no-age-of-store",
         "a store older than the changelog keeps its tombstones is rebuilt",
         LOCAL_STORE,
@@ -167,7 +145,7 @@ _OF_RECOVER = (
         "        elif False:\n",
         ORDER,
     ),
-    _one(
+    one(
         "read-to-the-last-chunk-but-one",
         "the changelog is read up to its end",
         LOCAL_STORE,
@@ -178,7 +156,7 @@ _OF_RECOVER = (
 )
 
 _OF_THE_CLIENT = (
-    _one(
+    one(
         "ignore-a-produce-error",
         "an error in any partition's answer ends the attempt",
         CLIENT,
@@ -186,7 +164,7 @@ _OF_THE_CLIENT = (
         "                        found[topic.name] = written.base_offset\n",
         ANSWERS,
     ),
-    _one(
+    one(
         "ignore-a-missing-answer",
         "a partition that is not in the answer ends the attempt",
         CLIENT,
@@ -194,7 +172,7 @@ _OF_THE_CLIENT = (
         "        if False:\n",
         ANSWERS,
     ),
-    _one(
+    one(
         "old-epoch",
         "EndTxn's answer gives the epoch of the next transaction",
         CLIENT,
@@ -202,7 +180,7 @@ _OF_THE_CLIENT = (
         _LAST_LINE_BEFORE,
         ANSWERS,
     ),
-    _one(
+    one(
         "end-twice",
         "EndTxn is never sent again",
         CLIENT,
@@ -217,7 +195,7 @@ _OF_THE_CLIENT = (
 )
 
 _OF_THE_CORE = (
-    _one(
+    one(
         "wall-clock",
         "reservations expire by the clock of the log",
         FOLD,
@@ -225,7 +203,7 @@ _OF_THE_CORE = (
         '            now_ms = max(now_ms, __import__("time").time_ns() // 1_000_000)\n',
         PROPERTIES,
     ),
-    _one(
+    one(
         "clock-goes-back",
         "the clock of the log never goes back",
         FOLD,
@@ -233,15 +211,15 @@ _OF_THE_CORE = (
         "        if True:\n",
         PROPERTIES,
     ),
-    _one(
+    one(
         "no-replay",
         "a duplicate is answered with the original result",
         DECIDE,
-        "    if seen is not None:\n        if seen.content != content:",
+        "    if seen is not None and seen.type != _QUERY:\n        if seen.content != content:",
         "    if seen is not None and seen.content != content:\n        if True:",
         PROPERTIES,
     ),
-    _one(
+    one(
         "no-mismatch",
         "an id used again for something else is refused",
         DECIDE,
@@ -249,7 +227,7 @@ _OF_THE_CORE = (
         "        if False:\n",
         PROPERTIES,
     ),
-    _one(
+    one(
         "reserve-what-is-reserved",
         "no reserve makes what is available negative",
         "tables/core/reserve.py",
@@ -257,7 +235,7 @@ _OF_THE_CORE = (
         "        if row.on_hand - row.safety_stock >= quantity:\n",
         PROPERTIES,
     ),
-    _one(
+    one(
         "forget-an-hour-early",
         "a command is remembered for 24 hours",
         "tables/core/rows.py",
@@ -265,7 +243,7 @@ _OF_THE_CORE = (
         "DEDUPLICATION_WINDOW_MS = 23 * _HOUR_MS",
         PROPERTIES,
     ),
-    _one(
+    one(
         "forget-all-that-is-listed",
         "a row is dropped only when its own time is over",
         LEDGER,
@@ -273,7 +251,7 @@ _OF_THE_CORE = (
         "            if True:\n",
         PROPERTIES,
     ),
-    _one(
+    one(
         "expire-what-was-extended",
         "an extended reservation does not expire at its old time",
         "tables/core/release.py",
@@ -281,7 +259,7 @@ _OF_THE_CORE = (
         ' or held.state != "held":',
         PROPERTIES,
     ),
-    _one(
+    one(
         "order-of-hashes",
         "the same log makes the same bytes in every process",
         LEDGER,
@@ -292,7 +270,7 @@ _OF_THE_CORE = (
 )
 
 _OF_THE_DECODER = (
-    _one(
+    one(
         "endless-string",
         "a string without an end is passed over once, not from each of its quotes",
         CODEC,
@@ -300,7 +278,7 @@ _OF_THE_DECODER = (
         """[^"\\\\]|\\\\.)*"'""",
         f"{FUZZ}::test_a_megabyte_of_strings_without_an_end_does_not_hold_the_partition_up",
     ),
-    _one(
+    one(
         "no-limit-of-depth",
         "a record that nests deeply is malformed, whatever the stack",
         CODEC,
@@ -308,18 +286,18 @@ _OF_THE_DECODER = (
         "    if False:\n",
         FUZZ,
     ),
-    _one(
+    one(
         "answer-to-anybody",
         "only a well-formed command id and SKU are answered",
         CODEC,
-        "    if _CHECK_IDS.first_bad_field(ids) is not None:\n",
+        "    if _CHECK_IDS[readable].first_bad_field(ids) is not None:\n",
         "    if False:\n",
         "tests/schemas/test_codec.py",
     ),
 )
 
 _OF_WHAT_HANGS = (
-    _one(
+    one(
         "hanging-is-committed",
         "what hangs is ended as the coordinator decided",
         HANGING_CODE,
@@ -327,7 +305,7 @@ _OF_WHAT_HANGS = (
         "        return True\n",
         HANGING,
     ),
-    _one(
+    one(
         "any-epoch-is-the-last",
         "the coordinator's decision is of the epoch before its own, and of no other",
         HANGING_CODE,
@@ -335,7 +313,7 @@ _OF_WHAT_HANGS = (
         "if state.word",
         HANGING,
     ),
-    _one(
+    one(
         "followed-is-unknown",
         "what its owner followed with another transaction was committed",
         HANGING_CODE,
@@ -343,7 +321,7 @@ _OF_WHAT_HANGS = (
         "                if False:\n",
         HANGING,
     ),
-    _one(
+    one(
         "followers-are-believed",
         "only a leader tells of open transactions",
         HANGING_CODE,
@@ -351,7 +329,7 @@ _OF_WHAT_HANGS = (
         "",
         "tests/agents/test_hanging_questions.py",
     ),
-    _one(
+    one(
         "two-under-one-marker",
         "a transaction that was written behind a hanging one is not decided with it",
         HANGING_CODE,
@@ -359,7 +337,7 @@ _OF_WHAT_HANGS = (
         "    if False:\n",
         HANGING,
     ),
-    _one(
+    one(
         "over-any-connection",
         "where an end has not been seen, a batch is written only over the connection of then",
         CLIENT,
@@ -367,7 +345,7 @@ _OF_WHAT_HANGS = (
         "",
         ANSWERS,
     ),
-    _one(
+    one(
         "over-a-new-connection",
         "a batch goes over the very connection that was looked at",
         CLIENT,
@@ -375,7 +353,7 @@ _OF_WHAT_HANGS = (
         "            return await self._client.send(1, request)\n",
         ANSWERS,
     ),
-    _one(
+    one(
         "only-the-last-is-asked-for",
         "what was committed before the last transaction must have ended too",
         HANGING_CODE,
@@ -383,7 +361,7 @@ _OF_WHAT_HANGS = (
         "still_open.get(place, epoch + 1) != epoch",
         ANSWERS,
     ),
-    _one(
+    one(
         "late-is-hanging",
         "what its coordinator still writes the end of does not hang",
         HANGING_CODE,
@@ -391,7 +369,7 @@ _OF_WHAT_HANGS = (
         "                ends[place] = End.MISSING\n",
         ANSWERS,
     ),
-    _one(
+    one(
         "nobody-asks",
         "it is asked how what was committed a while ago has ended",
         "agents/assignment.py",
@@ -402,7 +380,7 @@ _OF_WHAT_HANGS = (
 )
 
 _OF_UNPACKING = (
-    _one(
+    one(
         "unpack-everything",
         "no more than 16 MiB of a caller's batch is unpacked",
         UNPACKING_CODE,
@@ -410,7 +388,7 @@ _OF_UNPACKING = (
         "                limit *= 8\n            room = min(limit, 8 * room)\n",
         UNPACKING,
     ),
-    _one(
+    one(
         "unpack-many-at-once",
         "the batches of one fetch are not unpacked beyond the limit together",
         UNPACKING_CODE,
@@ -418,7 +396,7 @@ _OF_UNPACKING = (
         "        if False:\n",
         UNPACKING,
     ),
-    _one(
+    one(
         "believe-all-offsets",
         "a batch whose records are numbered otherwise than its header says is left out",
         "agents/kafka/private.py",
@@ -426,7 +404,7 @@ _OF_UNPACKING = (
         "    if True:\n",
         UNPACKING,
     ),
-    _one(
+    one(
         "into-a-large-batch",
         "the position goes behind the last offset of a batch that is too large",
         FOLD,
@@ -436,4 +414,5 @@ _OF_UNPACKING = (
     ),
 )
 
-MUTANTS = _OF_COMMIT + _OF_RECOVER + _OF_THE_CLIENT + _OF_WHAT_HANGS + _OF_THE_CORE + _OF_THE_DECODER + _OF_UNPACKING
+_OF_THE_PROTOCOL = _OF_COMMIT + _OF_RECOVER + _OF_THE_CLIENT + _OF_WHAT_HANGS
+MUTANTS = _OF_THE_PROTOCOL + _OF_THE_CORE + OF_THE_RULES + _OF_THE_DECODER + _OF_UNPACKING

@@ -100,6 +100,21 @@ def test_stock_shows_every_row(holdfast, answering, sku):
     assert "3 in leeds" in table
 
 
+def test_stock_and_tail_show_what_channels_hold_under_their_caps(holdfast, answering, sku):
+    commands = [
+        {"type": "set_policy", "command_id": "p", "channel": "web", "cap": 9},
+        {"type": "adjust", "command_id": "a", "warehouse": "leeds", "delta": 5, "reason": "receipt"},
+        {"type": "reserve", "command_id": "r", "reservation_id": "cart", "quantity": 3, "channel": "web"},
+    ]
+    lines = "\n".join(json.dumps(command | {"sku": sku}) for command in commands)
+    assert holdfast("send", "--wait", "--bootstrap", answering, given=lines).exit_code == 0
+    table = holdfast("stock", sku, "--bootstrap", answering).stdout
+    assert [line.split() for line in table.splitlines() if "web" in line] == [["web", "3", "0"]]
+    pretty = holdfast("tail", "stock-changes", "--from-beginning", "--sku", sku, "-n", 3, "--bootstrap", answering)
+    assert f"{sku}/ " in pretty.stdout
+    assert "-> web holds 3" in pretty.stdout
+
+
 def test_stock_of_an_unknown_sku_exits_with_1(holdfast, answering, sku):
     result = holdfast("stock", sku, "--bootstrap", answering)
     assert result.exit_code == 1

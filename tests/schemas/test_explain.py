@@ -45,7 +45,10 @@ SENTENCES = [
         {**RESERVE, "type": "steal"},
         "type",
         "not_allowed",
-        'type must be one of adjust, reserve, commit, release, extend, query, tick: "steal" is not allowed.',
+        (
+            "type must be one of adjust, reserve, commit, release, extend, query, set_policy, set_warehouse, "
+            'set_channel, set_feed, tick: "steal" is not allowed.'
+        ),
     ),
     (
         {**RESERVE, "type": "extend", "colour": 1},

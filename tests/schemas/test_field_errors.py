@@ -21,6 +21,10 @@ VALID = {
     "release": {"command_id": "c", "sku": "S", "reservation_id": "r"},
     "extend": {"command_id": "c", "sku": "S", "reservation_id": "r", "ttl_ms": 5},
     "query": {"command_id": "c", "sku": "S"},
+    "set_policy": {"command_id": "c", "sku": "S", "channel": "web"},
+    "set_warehouse": {"command_id": "c", "warehouse": "leeds", "version": 1},
+    "set_channel": {"command_id": "c", "channel": "web", "version": 1},
+    "set_feed": {"command_id": "c", "feed": "wms", "version": 1, "as_of_at": 1, "interval_ms": 1},
     "tick": {},
 }
 HUGE = {"1e400": "too_large", "-1e400": "too_small", "7" * 5_000: "too_large", "-" + "7" * 5_000: "too_small",
@@ -50,8 +54,12 @@ def wrong_values(kind, field, hint):
     plain, meta = metas(hint)
     if get_origin(plain) is list:
         yield from ((text, "wrong_type") for text in ("true", "{}", "3.0", '"a"', *HUGE))
-        yield "[]", "too_small"
+        if meta.min_length:
+            yield "[]", "too_small"
         yield json.dumps(["x"] * (meta.max_length + 1)), "too_long"
+        return
+    if plain is bool:
+        yield from ((text, "wrong_type") for text in ("1", "[]", "{}", "3.0", '"true"', *HUGE))
         return
     yield from ((text, "wrong_type") for text in ("true", "[]", "{}", "[1e400]", "3.0", "1e2", "0.5", "1e-400"))
     if field in {name.name for name in msgspec.structs.fields(kind) if name.required}:

@@ -11,7 +11,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from audit.comparison.rows import LedgerSnapshot, compare_rows
 from audit.model.oracle import Model
 from audit.report.report import PartitionReport
-from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, RESULTS, STOCK_CHANGES
+from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, REFERENCE, RESULTS, STOCK_CHANGES
 from tests.simulation.cluster import Cluster
 from tests.simulation.disks import Drive
 from tests.simulation.logs import Log
@@ -68,6 +68,9 @@ def check_partition(cluster: Cluster, partition: int, partitions: int, stores: l
              [(r.key.decode(), orjson.loads(r.value)) for r in read(RESULTS)])  # fmt: skip
     _compare(f"stock changes of {partition}", [(f"{c['sku']}/{c['warehouse']}", c) for c in changes],
              [(r.key.decode(), orjson.loads(r.value)) for r in read(STOCK_CHANGES)])  # fmt: skip
+    reference = [(entry["key"], entry["value"]) for e in expected for entry in e.reference]
+    _compare(f"reference records of {partition}", reference,
+             [(r.key.decode(), r.value and orjson.loads(r.value)) for r in read(REFERENCE)])  # fmt: skip
     _compare(f"dead letters of {partition}", [(x["key"], x["value"], x["reason"]) for x in letters], found_letters)
     rows = last_rows(cluster, partition)
     for store in stores:

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from agents import batches, changelog, reading
 from agents.failpoints import FailpointError
-from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, RESULTS, STOCK_CHANGES
+from schemas.topics import CHANGELOG, COMMANDS, DEAD_LETTERS, REFERENCE, RESULTS, STOCK_CHANGES
 from tables.core.rows import POSITION_KEY
 from tables.ledger import _CHECKPOINT_KEY, _decode_checkpoint
 from tables.store import Item
@@ -102,7 +102,7 @@ class World:
             self.cluster.on_event = lambda event: self._note("coordinator", event)
         if random.random() < 0.5:
             self.group.on_assigned = self._rush
-        for topic in (COMMANDS, CHANGELOG, RESULTS, STOCK_CHANGES, DEAD_LETTERS):
+        for topic in (COMMANDS, CHANGELOG, RESULTS, STOCK_CHANGES, DEAD_LETTERS, REFERENCE):
             self.cluster.create_topic(topic, PARTITIONS)
         self.disks = {f"m{number}": self._new_disk() for number in range(random.choice((2, 2, 3)))}
         self.workers: dict[str, Worker] = {}
@@ -270,7 +270,8 @@ class World:
         log = self.cluster.logs[COMMANDS, number]
         if at is None or log.stable < log.end or at <= (last := log.last_committed()):
             return False
-        outputs = [self.cluster.logs[topic, number] for topic in (CHANGELOG, RESULTS, STOCK_CHANGES, DEAD_LETTERS)]
+        topics = (CHANGELOG, RESULTS, STOCK_CHANGES, DEAD_LETTERS, REFERENCE)
+        outputs = [self.cluster.logs[topic, number] for topic in topics]
         if any(log.stable < log.end for log in outputs):
             return False
         return last < 0 or oracle.position(self.cluster, number) == at

@@ -57,8 +57,7 @@ def _type(kind: Any, field: str, known: set[str]) -> Any:
     if type(kind) in _PRIMITIVES:
         return _PRIMITIVES[type(kind)]
     if isinstance(kind, shape.UnionType):
-        (arm,) = (arm for arm in kind.types if not isinstance(arm, shape.NoneType))
-        return ["null", _type(arm, field, known)]
+        return ["null", *_arms(kind, field, known)]
     if isinstance(kind, shape.LiteralType):
         return _enum(field, kind.values, known)
     if isinstance(kind, shape.EnumType):
@@ -69,6 +68,12 @@ def _type(kind: Any, field: str, known: set[str]) -> Any:
         return {"type": "map", "values": _type(kind.value_type, field, known)}
     assert isinstance(kind, shape.StructType), f"{field} has a type that Avro files do not have: {kind}"
     return kind.cls.__name__ if kind.cls.__name__ in known else _record(kind, known)
+
+
+def _arms(kind: Any, field: str, known: set[str]) -> list[Any]:
+    """Return what a union may hold beside null; a union within a union counts as its members."""
+    found = (_type(arm, field, known) for arm in kind.types if not isinstance(arm, shape.NoneType))
+    return [arm for each in found for arm in (each[1:] if isinstance(each, list) else [each])]
 
 
 def _enum(name: str, symbols: Any, known: set[str]) -> Any:

@@ -12,14 +12,16 @@ from msgspec import Meta, UnsetType
 from gateway.compose import made_fields
 from gateway.problems import REFUSALS, GatewayCode
 from gateway.routes import ROUTES, Route
+from schemas.availability import ChannelAvailability, Promise
 from schemas.codes import NOT_REMEMBERED, Code, Problem
-from schemas.commands import SKU_COMMAND_TYPES, SkuCommand, tag_of
+from schemas.commands import SKU_COMMAND_TYPES, tag_of
 from schemas.dead_letters import DeadLetter
 from schemas.explain import allowed
+from schemas.reference import REFERENCE_COMMAND_TYPES, Channel, FeedState, SkuPolicy, Warehouse
 from schemas.results import Allocation, ReservationView, Result, StockView
-from schemas.stock_changes import Cause, Quantities, StockChange
+from schemas.stock_changes import BookInbound, BookView, Cause, ChannelUnits, Quantities, StockChange
 from schemas.topics import ABOUT, TOPICS
-from tests.examples import SKU_EXAMPLES
+from tests.examples import EXAMPLES
 from tests.tidy import avro_files
 from tests.tidy.repository import ROOT, document
 
@@ -34,6 +36,16 @@ LINES: dict[str, dict[str, object]] = {
     "commit": {"command_id": "cart-77:commit:1", "sku": "85123A", "reservation_id": "cart-77"},
     "release": {"command_id": "cart-77:release:1", "sku": "85123A", "reservation_id": "cart-77", "quantity": 1},
     "extend": {"command_id": "cart-77:extend:1", "sku": "85123A", "reservation_id": "cart-77", "ttl_ms": 600_000},
+    "set_policy": {"command_id": "rules-7", "sku": "85123A", "channel": "web", "cap": 100, "buffer": 5},
+    "set_warehouse": {"command_id": "adm-9", "warehouse": "leeds", "version": 7, "priority": 10, "region": "north"},
+    "set_channel": {"command_id": "adm-10", "channel": "web", "version": 3, "warehouses": ["leeds", "york"]},
+    "set_feed": {
+        "command_id": "wms-5",
+        "feed": "wms",
+        "version": 1_764_000_000_000,
+        "as_of_at": 1_764_000_000_000,
+        "interval_ms": 86_400_000,
+    },
     "query": {"command_id": "look-1", "sku": "85123A", "reservation_id": "cart-77"},
 }
 _FIELD_HEADS = ("field", "required", "allowed", "meaning")
@@ -45,6 +57,15 @@ _RECORDS: dict[type[msgspec.Struct], str] = {
     StockChange: "Stock change",
     Cause: "Cause",
     Quantities: "Quantities",
+    BookView: "Book",
+    BookInbound: "Inbound of a book",
+    ChannelUnits: "Channel of a book",
+    ChannelAvailability: "Availability",
+    Promise: "Promise",
+    Warehouse: "Warehouse",
+    Channel: "Channel",
+    FeedState: "Feed",
+    SkuPolicy: "Policy",
 }
 
 
@@ -59,15 +80,16 @@ def words(hint: Any) -> str:
     """Return what a field may hold; `or null` and `or absent` where that is so."""
     arms = get_args(hint) if get_origin(hint) not in {None, Annotated, Literal, list, dict} else (hint,)
     ends = {type(None): ", or null", UnsetType: ", or absent"}
-    (plain,) = (arm for arm in arms if arm not in ends)
-    return _plain_words(plain) + "".join(end for kind, end in ends.items() if kind in arms)
+    plain = " or ".join(_plain_words(arm) for arm in arms if arm not in ends)
+    return plain + "".join(end for kind, end in ends.items() if kind in arms)
 
 
 def _plain_words(hint: Any) -> str:
     if get_origin(hint) is Annotated:
         base, *metas = get_args(hint)
-        if not any(meta.ge is not None or meta.min_length is not None for meta in metas):
-            return _plain_words(base)
+        limits = [limit for meta in metas for limit in (meta.ge, meta.min_length, meta.max_length)]
+        if not any(limit is not None for limit in limits):
+            return words(base) if get_args(base) and get_origin(base) is not list else _plain_words(base)
     if hint in _RECORDS:
         return f"[{_RECORDS[hint]}](#{_anchor(_RECORDS[hint])})"
     if hint is Code:
@@ -103,10 +125,11 @@ def fields_of(kind: type[msgspec.Struct]) -> list[tuple[str, bool, Any]]:
 def commands() -> str:
     """Return a table of the fields that all commands have; then a heading, an example and a table for each."""
     names = set.intersection(*({name for name, _, _ in fields_of(kind)} for kind in SKU_COMMAND_TYPES))
-    tags = ", ".join(map(tag_of, SKU_COMMAND_TYPES))
+    kinds = (*SKU_COMMAND_TYPES, *REFERENCE_COMMAND_TYPES)
+    tags = ", ".join(map(tag_of, kinds))
     of_all = [("`type`", "yes", f"one of {tags}", "Which command it is."), *_rows(SKU_COMMAND_TYPES[0], names)]
     parts = [f"### Fields of every command\n\n{table(_FIELD_HEADS, of_all)}"]
-    for kind in SKU_COMMAND_TYPES:
+    for kind in kinds:
         own = {name for name, _, _ in fields_of(kind)} - names
         line = line_of(tag_of(kind))
         rows = table(_FIELD_HEADS, _rows(kind, own))
@@ -116,11 +139,11 @@ def commands() -> str:
 
 def line_of(tag: str) -> str:
     """Return the example of a command, as a record holds it."""
-    shown = LINES.get(tag) or next(document for document in SKU_EXAMPLES if document["type"] == tag)
+    shown = LINES.get(tag) or next(document for document in EXAMPLES if document["type"] == tag)
     return json.dumps({"type": tag, **shown}, separators=(",", ":"))
 
 
-def _rows(kind: type[SkuCommand], names: set[str]) -> list[tuple[str, ...]]:
+def _rows(kind: type[msgspec.Struct], names: set[str]) -> list[tuple[str, ...]]:
     return [
         (
             f"`{name}`",
@@ -233,8 +256,9 @@ def _anchor(heading: str) -> str:
 SECTIONS: dict[str, Callable[[], str]] = {
     "topics": topics,
     "commands": commands,
-    "results": lambda: records(Result, ReservationView, Allocation, StockView),
-    "stock_changes": lambda: records(StockChange, Cause, Quantities),
+    "results": lambda: records(Result, ReservationView, Allocation, StockView, ChannelAvailability, Promise),
+    "reference": lambda: records(Warehouse, Channel, FeedState, SkuPolicy),
+    "stock_changes": lambda: records(StockChange, Cause, Quantities, BookView, BookInbound, ChannelUnits),
     "dead_letters": dead_letters,
     "codes": codes,
     "routes": routes,

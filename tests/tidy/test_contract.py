@@ -8,6 +8,7 @@ from repository import ROOT, document, text_of
 
 from schemas.codec import decode_command, result_decoder, stock_change_decoder
 from schemas.commands import SKU_COMMAND_TYPES, tag_of
+from schemas.reference import REFERENCE_COMMAND_TYPES
 from schemas.topics import ABOUT, TOPICS
 from tests.tidy.contract import COMMAND, LINES, line_of, meaning, written_anew
 
@@ -41,8 +42,9 @@ def test_a_field_without_a_description_is_named():
 
 
 def test_every_command_has_an_example_that_the_ledger_reads():
-    assert {*LINES} <= {tag_of(kind) for kind in SKU_COMMAND_TYPES}
-    for kind in SKU_COMMAND_TYPES:
+    kinds = (*SKU_COMMAND_TYPES, *REFERENCE_COMMAND_TYPES)
+    assert {*LINES} <= {tag_of(kind) for kind in kinds}
+    for kind in kinds:
         assert type(decode_command(line_of(tag_of(kind)).encode())) is kind
 
 

@@ -10,12 +10,15 @@ from repository import ROOT, location, python_files, tree_of
 CLASSES = {
     "Job": "work that is handed out whole: of an import, and of an audit's processes",
     "OpenTransaction": "an open transaction, with what a worker and `doctor` each need of it",
+    "Placing": "where units come from, for the core and for the model that is independent of it",
     "Query": "the command of the wire, and the query string of a URL",
     "Record": "a record of the log, as the core and as the audit need it",
     "Refusal": "a rule's refusal, and what HTTP says of it",
+    "Register": "what is in force, for the core and for the model that is independent of it",
     "Rule": "a rule of the core, and of the model that is independent of it",
     "Sent": "a command under way: `Sent` is the gateway's name for it in the OpenAPI document",
     "Stream": "a sequence of records that is followed or compared",
+    "Supply": "announced goods, for reads and decisions and for the model that is independent of them",
     "UnreadBatch": "a batch that is not unpacked, for the worker and for the audit that is independent of it",
     "TooLargeError": "something is too large for its limit: what is sent, and what is unpacked",
 }

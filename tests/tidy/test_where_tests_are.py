@@ -51,6 +51,7 @@ COVERS = {
         "gateway/view_reader.py",
     ],
     "gateway/test_process.py": ["gateway/config.py"],
+    "gateway/test_reference_routes.py": ["gateway/rules.py"],
     "gateway/test_route_table.py": ["gateway/parameters.py"],
     "gateway/test_routes.py": [
         "gateway/availability_routes.py",
@@ -62,6 +63,7 @@ COVERS = {
     ],
     "gateway/test_stopping.py": ["gateway/in_hand.py", "gateway/server.py"],
     "e2e/test_demo.py": ["ops/demo/drive.py", "ops/demo/report.py", "ops/demo/run.py"],
+    "e2e/test_rules.py": ["ops/reference.py", "ops/reference_commands.py"],
     "ops/demo/test_http_times.py": ["ops/collector.py"],
     "ops/test_audit_command.py": ["ops/past_stock.py"],
     "ops/test_cli.py": ["ops/options.py", "ops/problems.py"],
@@ -74,6 +76,9 @@ COVERS = {
     "ops/kafka/test_doctor.py": ["ops/kafka/cluster.py"],
     "ops/kafka/test_topics.py": ["ops/kafka/topic_list.py", "schemas/topics.py"],
     "schemas/test_avro_schemas.py": ["schemas/commands.py", "schemas/results.py", "schemas/stock_changes.py"],
+    "schemas/test_field_errors.py": ["schemas/fields.py"],
+    "tables/core/test_policies.py": ["schemas/availability.py", "schemas/policies.py"],
+    "tables/core/test_reference.py": ["schemas/reference.py"],
     "schemas/test_codec.py": ["schemas/characters.py"],
     "tables/core/test_decide.py": ["schemas/codes.py", "tables/core/"],
 }

@@ -301,8 +301,12 @@ async def test_a_row_whose_time_is_over_may_still_be_there(busy, key, row):
     assert said(await busy.audit()) == []
 
 
-async def test_the_fingerprint_and_the_reservation_id_of_a_refusal_are_the_ledgers_own(busy):
+async def test_another_content_of_a_remembered_command_is_an_altered_row(busy):
     busy.edit_row(b"CS\0c5", 1, b"12345678")
+    assert said(await busy.audit()) == [("row", "altered", None, None, "CS\\0c5")]
+
+
+async def test_the_reservation_id_of_a_refusal_is_the_ledgers_own(busy):
     busy.edit_row(b"CS\0c28", 7, "no")
     assert said(await busy.audit()) == []
 

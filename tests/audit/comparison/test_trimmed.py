@@ -154,3 +154,26 @@ async def test_a_sequence_may_begin_anywhere_when_the_topics_beginning_is_gone(t
     trimmed.heads_missing = heads_missing
     del trimmed.changes[:5]
     assert said(await trimmed.audit(log_start=START)) == []
+
+
+@pytest.fixture
+def capped(log, published):
+    """Return what a ledger published for a SKU whose channel has a cap: its book has seq 5, its rows 3 and 4."""
+    log.stocked(a=5, b=5)
+    log.do("set_policy", channel="default", cap=8)
+    log.do("set_policy", sku="T", channel="default", cap=8)
+    log.do("reserve", reservation_id="r", quantity=6, warehouse=None)
+    return published(log)
+
+
+async def test_the_book_of_a_sku_is_compared_with_its_last_change(capped):
+    report = await capped.audit(log_start=2)
+    assert (said(report), report.compared.rows) == ([], 3)
+    capped.edit_row(b"SS\0", 8, [["default", 5, 0]])
+    (difference,) = (await capped.audit(log_start=2)).differences
+    assert (difference.kind, difference.what, difference.key) == ("row", "altered", "SS\\0")
+
+
+async def test_a_book_without_its_last_change_is_lost(capped):
+    del capped.changes[-1]
+    assert said(await capped.audit(log_start=2)) == [("row", "lost", None, None, "SS\\0")]

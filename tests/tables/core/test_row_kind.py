@@ -32,7 +32,7 @@ def apply(ledger, *writes):
 
 
 def test_the_documents_have_a_line_for_each_kind_of_row():
-    layout = document("docs/semantics.md").partition("## Ledger rows")[2]
+    layout = document("docs/semantics.md").partition("## Ledger rows")[2].partition("Some rows have another layout")[0]
     assert re.findall(r"^\| `(.)`", layout, re.MULTILINE) == [kind.letter for kind in KINDS.values()]
 
 

@@ -46,7 +46,13 @@ class Desk:
 
 
 def changed(value):
-    return value + 1 if isinstance(value, int) else {"damaged": "on_hand", "damage": "return"}.get(value, "cycle_count")
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, list):
+        return value[:-1]
+    return {"damaged": "on_hand", "damage": "return", "region": "priority"}.get(value, "cycle_count")
 
 
 @pytest.mark.parametrize("document", REMEMBERED, ids=name_of)
@@ -54,7 +60,7 @@ def test_a_command_that_comes_again_is_answered_as_the_first_time_whoever_sends_
     desk = Desk()
     first = desk.tell(write(document))
     again = desk.tell(write(document, actor="anna", source="pos", issued_at=7))
-    assert again == msgspec.structs.replace(first, replayed=True)
+    assert encode(again) == encode(msgspec.structs.replace(first, replayed=True))
 
 
 @pytest.mark.parametrize("document", REMEMBERED, ids=name_of)

@@ -1,0 +1,169 @@
+"""Owns the routes of reference data: warehouses and channels are set in every partition, and read from the view."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from gateway.compose import compose, idempotency_key
+from gateway.config import GatewayConfig
+from gateway.incoming import HttpRequest, Query, header, read_body
+from gateway.problems import REFUSALS, GatewayCode, RequestRefused, ViewNotReady, problem_body
+from gateway.replies import JSON, Reply, document, problem
+from gateway.requests import LedgerClient
+from gateway.rules import ReferenceView
+from gateway.view_reader import ViewReader
+from schemas.codec import encode
+from schemas.codes import Code
+from schemas.partitioner import partition_of
+from schemas.policies import POLICY_FIELDS, Policy
+from schemas.reference import MAX_CHANNELS, MAX_WAREHOUSES, Channel, FeedState, SkuPolicy, Warehouse
+
+Act = Callable[[HttpRequest], Awaitable[Reply]]
+
+
+class Everywhere(msgspec.Struct):
+    """The answer to a reference command: the result of every partition, by its number."""
+
+    results: list[Raw]
+
+
+class Warehouses(msgspec.Struct):
+    """All warehouses that somebody set; any other one is enabled, with priority 100."""
+
+    items: list[Warehouse]
+    lag: int
+    lag_ms: int
+
+
+class Channels(msgspec.Struct):
+    """All channels that somebody set."""
+
+    items: list[Channel]
+    lag: int
+    lag_ms: int
+
+
+class Feeds(msgspec.Struct):
+    """All feeds of counts."""
+
+    items: list[FeedState]
+    lag: int
+    lag_ms: int
+
+
+class ResolvedField(msgspec.Struct):
+    """One field of a resolved policy: its value, and the key of the record that gives it; null for the default."""
+
+    value: Any
+    given_by: str | None
+
+
+class Policies(msgspec.Struct):
+    """The policies of a SKU, and what they resolve to for a channel."""
+
+    sku: str
+    items: list[SkuPolicy]
+    lag: int
+    lag_ms: int
+    channel: str | UnsetType = UNSET
+    resolved: dict[str, ResolvedField] | UnsetType = UNSET
+
+
+class ReferenceRoutes:
+    """The routes of reference data.
+
+    Args:
+        config: the limits.
+        ledger: the client of the ledger.
+        view: the reference data in force.
+        reader: feeds the view.
+    """
+
+    def __init__(self, config: GatewayConfig, ledger: LedgerClient, view: ReferenceView, reader: ViewReader) -> None:
+        self._config = config
+        self._ledger = ledger
+        self._view = view
+        self._reader = reader
+
+    def setter(self, type_: str, id_field: str) -> Act:
+        """Return a function that sends a reference command to every partition and answers with all results.
+
+        Args:
+            type_: the command's type.
+            id_field: the command's field that is in the path.
+        """
+        return lambda request: self._set(request, type_, id_field)
+
+    async def warehouse(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for reads
+        """Read a warehouse."""
+        return self._one(self._known().warehouses(), request.path_params["id"], "warehouse")
+
+    async def channel(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for all reads
+        """Read a channel."""
+        return self._one(self._known().channels(), request.path_params["id"], "channel")
+
+    async def warehouses(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for reads
+        """List the warehouses."""
+        return _answer(Warehouses([*self._known().warehouses().values()], self._reader.lag, self._reader.lag_ms))
+
+    async def channels(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for all reads
+        """List the channels."""
+        return _answer(Channels([*self._known().channels().values()], self._reader.lag, self._reader.lag_ms))
+
+    async def feeds(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for all reads
+        """List the feeds."""
+        return _answer(Feeds([*self._known().feeds().values()], self._reader.lag, self._reader.lag_ms))
+
+    async def policies(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for reads
+        """Read the policies of a SKU."""
+        sku, channel = query.needed("sku"), query.one("channel")
+        rules = self._known().of[partition_of(sku, self._config.partitions)]
+        found = Policies(sku, rules.own_policies(sku), self._reader.lag, self._reader.lag_ms)
+        if channel is not None:
+            found.channel = channel
+            found.resolved = _resolved(rules.policy(channel, sku), [*rules.layers(channel, sku)])
+        return _answer(found)
+
+    def _known(self) -> ReferenceView:
+        if not self._reader.complete.is_set():
+            raise ViewNotReady
+        return self._view
+
+    def _one(self, known: Mapping[str, Warehouse] | Mapping[str, Channel], name: str, what: str) -> Reply:
+        if name not in known:
+            raise RequestRefused(GatewayCode.NOT_FOUND, detail=f"Nobody set this {what}: it has all defaults.")
+        return _answer(known[name])
+
+    async def _set(self, request: HttpRequest, type_: str, id_field: str) -> Reply:
+        key = idempotency_key(header(request, b"idempotency-key"))
+        body = await read_body(request, self._config.max_availability_bytes)
+        command = compose(type_, body, key=key, in_path={id_field: request.path_params["id"]})
+        self._check_limit(id_field, request.path_params["id"], command.command_id)
+        answers = await self._ledger.ask_everywhere(command)
+        for answer in answers:
+            if (code := answer.head.code) is not None:
+                refused = problem_body(code, result=answer.document)
+                return problem(REFUSALS[code].status, refused, command.command_id)
+        everywhere = Everywhere([Raw(answer.document) for answer in answers])
+        return document(200, encode(everywhere), command.command_id)
+
+    def _check_limit(self, what: str, name: str, command_id: str) -> None:
+        view = self._known()
+        known, most = (view.warehouses(), MAX_WAREHOUSES) if what == "warehouse" else (view.channels(), MAX_CHANNELS)
+        if name not in known and len(known) >= most:
+            detail = f"There are {most:,} of them, which is the most."
+            raise RequestRefused(Code.LIMIT_EXCEEDED, detail=detail, command_id=command_id)
+
+
+def _resolved(policy: Policy, layers: list[tuple[str, SkuPolicy | Channel]]) -> dict[str, ResolvedField]:
+    fields = {}
+    for name in POLICY_FIELDS:
+        giving = (key for key, document in layers if getattr(document, name) is not UNSET)
+        fields[name] = ResolvedField(getattr(policy, name), next(giving, None))
+    return fields
+
+
+def _answer(answer: object) -> Reply:
+    return Reply(200, encode(answer), [JSON])

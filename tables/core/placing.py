@@ -1,0 +1,124 @@
+"""Owns the placing of a quantity: which warehouses give how much of it, by a channel's policy and strategy.
+
+What a channel may have is decided in `schemas/availability.py`; here it is only divided.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from schemas.availability import open_warehouses, shelf_of
+from schemas.policies import Policy
+from tables.core.register import Register
+from tables.core.rows import Stock
+
+Parts = tuple[tuple[str, int], ...]
+
+
+class Demand(NamedTuple):
+    """What is to be placed.
+
+    Args:
+        quantity: units, 1 or more.
+        only: the one warehouse that may give; None: all that are open.
+        region: whose warehouses come first, with the strategy `region`.
+        partial: whether less than the quantity will do.
+    """
+
+    quantity: int
+    only: str | None = None
+    region: str | None = None
+    partial: bool = False
+
+
+class Placing(NamedTuple):
+    """Where units come from; if too few could be had, `parts` is empty and `possible` says how many there were."""
+
+    parts: Parts
+    possible: int
+
+
+def free_of(row: Stock) -> int:
+    """Return the units of a row that are neither held nor kept back."""
+    return max(0, row.on_hand - row.reserved - row.safety_stock)
+
+
+def free_by_warehouse(policy: Policy, stock: Mapping[str, Stock], register: Register) -> dict[str, int]:
+    """Return the free units of each warehouse that is open to a channel, in its base order."""
+    return {name: free_of(stock[name]) for name in open_warehouses(policy, stock, register.warehouses)}
+
+
+def place(demand: Demand, policy: Policy, stock: Mapping[str, Stock], register: Register) -> Placing:
+    """Divide a quantity among the warehouses that are open to a channel.
+
+    Args:
+        demand: what is to be placed.
+        policy: the channel's for the SKU.
+        stock: the SKU's rows.
+        register: the warehouses in force.
+    """
+    free = free_by_warehouse(policy, stock, register)
+    shelf = shelf_of(policy, list(free.values()))
+    if demand.only is not None:
+        free = {name: units for name, units in free.items() if name == demand.only}
+    limit = min(shelf, sum(free.values()))
+    region = demand.region if policy.strategy == "region" else None
+    if not policy.split:
+        return _place_whole(demand, _whole(policy, free, _in_region(free, region, register)), free, limit)
+    quantity = min(demand.quantity, limit)
+    if not quantity or (quantity < demand.quantity and not demand.partial):
+        return Placing((), quantity)
+    regional = _in_region(free, region, register)
+    if regional and sum(free[name] for name in regional) >= quantity:
+        return Placing(_take(quantity, regional, regional, free), quantity)
+    whole = _whole(policy, free, regional)
+    parts = _by_free(free) if policy.strategy in {"most_stock", "fewest_splits"} else whole
+    return Placing(_take(quantity, whole, parts, free), quantity)
+
+
+def _in_region(free: Mapping[str, int], region: str | None, register: Register) -> list[str]:
+    """Return the warehouses of a region, in base order; none without a region."""
+    if region is None:
+        return []
+    found = ((name, register.warehouses.get(name)) for name in free)
+    return [name for name, warehouse in found if warehouse is not None and warehouse.region == region]
+
+
+def _whole(policy: Policy, free: Mapping[str, int], regional: Sequence[str]) -> list[str]:
+    """Return the order in which warehouses are asked for all of it."""
+    if policy.strategy == "most_stock":
+        return _by_free(free)
+    return [*regional, *(name for name in free if name not in regional)]
+
+
+def _by_free(free: Mapping[str, int]) -> list[str]:
+    # `sorted` keeps the base order of equals.
+    return sorted(free, key=lambda name: -free[name])
+
+
+def _take(quantity: int, whole: Sequence[str], parts: Sequence[str], free: Mapping[str, int]) -> Parts:
+    for name in whole:
+        if free[name] >= quantity:
+            return ((name, quantity),)
+    taken = []
+    for name in parts:
+        units = min(free[name], quantity)
+        if units:
+            taken.append((name, units))
+            quantity -= units
+            if not quantity:
+                break
+    return tuple(taken)
+
+
+def _place_whole(demand: Demand, whole: Sequence[str], free: Mapping[str, int], limit: int) -> Placing:
+    """Place all of it in one warehouse, or the most that one has."""
+    best, most = None, 0
+    for name in whole:
+        units = min(free[name], limit)
+        if units >= demand.quantity:
+            return Placing(((name, demand.quantity),), demand.quantity)
+        if units > most:
+            best, most = name, units
+    if best is None or not demand.partial:
+        return Placing((), most)
+    return Placing(((best, most),), most)

@@ -1,0 +1,77 @@
+"""Every block of docs/scenarios.md is run through a gateway, Kafka and a worker, and answers what the page says."""
+
+import asyncio
+import json
+import re
+import urllib.error
+import urllib.request
+from itertools import pairwise
+
+import pytest
+
+from tests.e2e.stage import ROOT
+from tests.harness import assert_audit_equal
+
+PAGE = (ROOT / "docs/scenarios.md").read_text()
+BLOCK = re.compile(r"^```(http|jsonl|repeat \d+|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TITLES = re.findall(r"^## (.+)$", PAGE, re.MULTILINE)
+
+
+def steps_of(title):
+    """Return (kind, text, expected) of each step of a section; expected is None where the page says nothing."""
+    section = PAGE[PAGE.index(f"## {title}\n") :].partition("\n## ")[0]
+    blocks = [*BLOCK.findall(section), ("", "")]
+    return [
+        (kind, text, json.loads(after) if next_kind == "json" else None)
+        for (kind, text), (next_kind, after) in pairwise(blocks)
+        if kind != "json"
+    ]
+
+
+def assert_holds(expected, found, where):
+    """Check that all that is expected is there; further fields may be."""
+    if isinstance(expected, dict):
+        for name, value in expected.items():
+            assert name in found, f"{where}: no {name} in {found}"
+            assert_holds(value, found[name], f"{where}.{name}")
+    elif isinstance(expected, list):
+        assert len(found) >= len(expected), where
+        for number, value in enumerate(expected):
+            assert_holds(value, found[number], f"{where}[{number}]")
+    else:
+        assert found == expected, where
+
+
+def request(gateway, text):
+    line, _, body = text.partition("\n")
+    method, path = line.split()
+    call = urllib.request.Request(f"http://{gateway}{path}", method=method)
+    if body.strip():
+        call.data = body.encode()
+        call.add_header("content-type", "application/json")
+    try:
+        with urllib.request.urlopen(call, timeout=30) as answer:  # noqa: S310 - as above
+            return True, json.load(answer)
+    except urllib.error.HTTPError as refused:
+        return False, json.load(refused)
+
+
+@pytest.mark.parametrize("title", TITLES)
+def test_a_scenario_goes_as_it_is_told(stage, title):
+    for number, (kind, text, expected) in enumerate(steps_of(title)):
+        where = f"{title}, step {number}: {text}"
+        if kind == "http":
+            accepted, answer = request(stage.gateway, text)
+            assert accepted or expected is not None, f"{where}: {answer}"
+        else:
+            times = int(kind.partition(" ")[2] or 1)
+            lines = "".join(text.replace("-N", f"-{count}") for count in range(times))
+            answer = [json.loads(line) for line in stage.ask("send", "--wait", given=lines).splitlines()]
+            refused = [result for result in answer if result["status"] != "accepted"]
+            assert expected is not None or not refused, f"{where}: {refused}"
+        if expected is not None:
+            assert_holds(expected, answer, where)
+
+
+def test_the_audit_agrees_with_all_scenarios(stage):
+    asyncio.run(assert_audit_equal(stage.bootstrap))
