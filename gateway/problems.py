@@ -74,7 +74,9 @@ REFUSALS: dict[AnyCode, Refusal] = {
     Code.QUANTITY_EXCEEDS_RESERVATION: Refusal(409, "The quantity is more than the reservation still holds."),
     Code.CHANNEL_CAP_EXCEEDED: Refusal(409, "The channel would hold more units of the SKU than its cap."),
     Code.LIMIT_EXCEEDED: Refusal(
-        409, "A bucket of stock would hold more than 2^53 - 1 units, or the SKU would have more than 100 policies."
+        409,
+        "A bucket of stock would hold more than 2^53 - 1 units, or the SKU would have more than 100 policies, or more"
+        " than 1,000 channels with holds under a cap.",
     ),
     Code.STALE_EXPECTATION: Refusal(409, "on_hand differs from expected_on_hand: read the stock and decide again."),
     Code.NEGATIVE_STOCK: Refusal(409, "A quantity would fall below 0."),

@@ -138,6 +138,7 @@ _COMMAND_ROUTES = (
             Code.WAREHOUSE_DISABLED,
             Code.QUANTITY_ABOVE_LIMIT,
             Code.CHANNEL_CAP_EXCEEDED,
+            Code.LIMIT_EXCEEDED,
             Code.INSUFFICIENT_STOCK,
         ),
         status=201,

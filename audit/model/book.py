@@ -7,6 +7,7 @@ from audit.model.documents import ROW_VERSION, Json, encode_row
 from audit.model.policies import POLICY_FIELDS, PolicyAsSet
 
 MAX_POLICIES = 100
+MAX_CHANNELS = 1_000
 
 
 class Book:
@@ -25,6 +26,10 @@ class Book:
         self.held[channel] = self.held.get(channel, 0) + units
         if self.held[channel] == 0:
             del self.held[channel]
+
+    def has_no_place_for(self, channel: str) -> bool:
+        """Return whether units held by the channel would be those of one channel too many."""
+        return len({*self.held, channel}) > MAX_CHANNELS
 
     def document(self) -> Json:
         """Return the `book` of a stock change or a result."""

@@ -75,12 +75,15 @@ def _check_policy(state: PartitionState, command: Reserve, policy: PolicyInForce
 def _place(state: PartitionState, command: Reserve, policy: PolicyInForce) -> Placing:
     """Return what is given, at least one unit and, unless `partial`, all of it; or refuse."""
     quantity, partial = command.quantity, bool(command.partial)
-    supply = state.supply_of(command.sku, command.channel or DEFAULT_CHANNEL)
+    channel = command.channel or DEFAULT_CHANNEL
+    supply = state.supply_of(command.sku, channel)
     room = room_of(policy, supply.held)
     if room is not None and room < quantity:
         if not partial or room == 0:
             raise CommandRefused(Code.CHANNEL_CAP_EXCEEDED, quantity, room)
         quantity = room
+    if room is not None and command.sku in state.books and state.books[command.sku].has_no_place_for(channel):
+        raise CommandRefused(Code.LIMIT_EXCEEDED)
     offer = offer_to(Wish(command.warehouse, command.region), supply, policy, state.register.warehouses, state.now)
     placing = place(quantity, offer, policy, partial=partial)
     given = placing.given()

@@ -8,7 +8,7 @@ from schemas.commands import Reserve
 from schemas.fields import DEFAULT_CHANNEL, DEFAULT_TTL_MS
 from schemas.policies import Policy
 from schemas.results import State
-from tables.core.book import held_of, with_held
+from tables.core.book import has_place_for, held_of, with_held
 from tables.core.decision import Beside, KeyedRow, Outcome, Refusal, Rows, Sku, StockRows
 from tables.core.placing import Demand, Parts, place
 from tables.core.register import Register
@@ -81,6 +81,8 @@ def _reserve_by_policy(register: Register, sku: Sku, command: Reserve, key: byte
         if not (command.partial and room):
             return Refusal(Code.CHANNEL_CAP_EXCEEDED, command.quantity, room)
         quantity = room
+    if policy.cap is not None and not has_place_for(sku.book, channel):
+        return Refusal(Code.LIMIT_EXCEEDED)
     placing = place(
         Demand(quantity, command.warehouse, command.region, bool(command.partial)), policy, sku.stock, register
     )

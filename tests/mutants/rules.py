@@ -82,6 +82,14 @@ OF_THE_RULES = (
         RULES_OF_POLICIES,
     ),
     one(
+        "book-without-end",
+        "a book counts 1,000 channels at most",
+        "tables/core/reserve.py",
+        "    if policy.cap is not None and not has_place_for(sku.book, channel):\n",
+        "    if False:\n",
+        RULES_OF_POLICIES,
+    ),
+    one(
         "book-without-seq",
         "a change of the book takes the SKU's next sequence number",
         LEDGER,

@@ -316,6 +316,20 @@ def test_a_channel_holds_what_its_counted_reservations_have_left(log):
     assert ("book" in log.result("query"), row(log, b"SS\0")[1]) == (False, 12)
 
 
+def test_a_book_counts_a_thousand_channels_at_most(log):
+    log.stocked(a=9).do("set_policy", channel="*", cap=5)
+    log.do("reserve", command_id="k", reservation_id="r", quantity=2, channel="web")
+    log.model.books["S"].held |= {f"c{number:03}": 1 for number in range(999)}
+    refused = [log.result("reserve", reservation_id="x", quantity=q, channel="new") for q in (6, 5)]
+    assert [(result["code"], "requested" in result) for result in refused] == [
+        ("channel_cap_exceeded", True),
+        ("limit_exceeded", False),
+    ]
+    assert log.result("reserve", reservation_id="y", quantity=1, channel="c500")["status"] == "accepted"
+    log.do("commit", reservation_id="r")
+    assert log.result("reserve", reservation_id="z", quantity=1, channel="new")["status"] == "accepted"
+
+
 def test_a_hold_from_before_the_cap_is_not_counted_and_never_lowers_what_is_held(log):
     log.stocked(a=9).do("reserve", reservation_id="old", quantity=3)
     log.do("set_policy", channel="default", cap=4)

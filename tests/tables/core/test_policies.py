@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.topics import STOCK_CHANGES
+from tables.core.rows import book_key, encode_row
+from tables.ledger import Ledger
 from tests.tables.partition import T0, Partition
 
 
@@ -271,6 +273,42 @@ def test_a_cut_cap_refuses_and_does_not_go_below_zero():
     shop.reserve(6, channel="web")
     shop.channel("web", cap=2)
     assert told(shop.reserve(1, channel="web", partial=True)) == ("channel_cap_exceeded", 1, 0)
+
+
+def fill_book(shop, channels):
+    """Let channels with other names hold a unit each, as their reserves would, and read the ledger anew."""
+    book = shop.partition.ledger.sku("S").book
+    others = tuple((f"c{number:03}", 1, 0) for number in range(channels))
+    row = msgspec.structs.replace(book, channels=(*others, *book.channels))
+    shop.partition.store.write([(book_key("S"), encode_row(row))])
+    shop.partition.ledger = Ledger(shop.partition.store)
+
+
+def test_a_book_counts_a_thousand_channels_at_most():
+    shop = Shop(leeds=9)
+    shop.channel("*", cap=5)
+    shop.reserve(3, channel="web", reservation_id="r")
+    fill_book(shop, 999)
+    assert told(shop.reserve(6, channel="new")) == ("channel_cap_exceeded", 6, 5)
+    assert told(shop.reserve(5, channel="new", partial=True)) == ("limit_exceeded", None, None)
+    assert told(shop.reserve(5, channel="new")) == ("limit_exceeded", None, None)
+    assert [shop.reserve(1, channel=known)["code"] for known in ("web", "c500")] == [None, None]
+    assert [entry for entry in shop.row("S", "")[8] if entry[1] != 1] == [["c500", 2, 0], ["web", 4, 0]]
+    shop.tell("release", reservation_id=f"r{shop.count - 1}")
+    shop.tell("commit", reservation_id="r")
+    assert len(shop.row("S", "")[8]) == 999
+    assert shop.reserve(1, channel="b")["code"] is None
+    assert [entry[0] for entry in shop.row("S", "")[8][:2]] == ["b", "c000"]
+
+
+def test_a_channel_without_a_cap_needs_no_place_in_the_book():
+    shop = Shop(leeds=5)
+    shop.channel("web", cap=5)
+    shop.reserve(1, channel="web", reservation_id="r")
+    shop.tell("release", reservation_id="r")
+    fill_book(shop, 1_000)
+    assert shop.reserve(1, channel="shop")["code"] is None
+    assert shop.reserve(1, channel="web")["code"] == "limit_exceeded"
 
 
 def test_a_rule_that_is_set_again_counts_from_then_on():
