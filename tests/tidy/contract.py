@@ -276,6 +276,6 @@ def written_anew(page: str) -> str:
 
 
 if __name__ == "__main__":
+    avro_files.write_all()  # first: the page lists the files
     PAGE.write_text(written_anew(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    avro_files.write_all()
     sys.stdout.write("docs/contract.md and schemas/avro are written\n")
