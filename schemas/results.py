@@ -101,7 +101,10 @@ class Result(msgspec.Struct, gc=False):
     of_command: (
         Annotated[
             "Result",
-            Meta(description="With `of_command_id`: the result that command got; null when it is not remembered."),
+            Meta(
+                description="With `of_command_id`: the result that command got; null when it is not remembered, or its"
+                " reservation is of a channel that is not among `channels`."
+            ),
         ]
         | None
         | UnsetType

@@ -25,13 +25,14 @@ from audit.model.query import list_held
 from audit.model.release import expire
 from audit.model.rule import Rule
 from audit.model.rules import RULES
-from audit.model.state import PartitionState
+from audit.model.state import PartitionState, is_of
 from schemas.codec import Unreadable, decode_command, encode
 from schemas.codes import Code
 from schemas.commands import Query, SkuCommand, Tick, tag_of
 from schemas.dead_letters import DeadLetter
 from schemas.partitioner import partition_of
 from schemas.reference import ReferenceCommand
+from schemas.results import Result
 
 # A command is remembered for 24 hours, by the clock of the partition.
 SEEN_MS = 24 * 60 * 60 * 1000
@@ -253,10 +254,18 @@ class Model(PartitionState):
             show(result, self.shown)
             list_held(self, command, result)
         if asked is not None:
-            seen = self.seen.get(f"{sku}\0{asked}")
-            found = None if seen is None else decode_seen(seen).result(sku, asked, self.partition, replayed=False)
-            result.of_command = found
+            result.of_command = self._result_of(sku, asked, command.channels)
         self.publish(sku, encode(result))
+
+    def _result_of(self, sku: str, command_id: str, channels: list[str] | None) -> Result | None:
+        """Return a remembered command's result; None when its reservation is of a channel not among these."""
+        row = self.seen.get(f"{sku}\0{command_id}")
+        if row is None:
+            return None
+        seen = decode_seen(row)
+        if seen.reservation is not None and not is_of(channels, seen.reservation):
+            return None
+        return seen.result(sku, command_id, self.partition, replayed=False)
 
 
 def row_of(hold: Hold | bytes) -> bytes:

@@ -1,6 +1,6 @@
 """Owns the decision of a command: the check of its partition, idempotency, the rule, and what is remembered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -188,9 +188,14 @@ def _read(rows: Rows, sku: Sku | None, rule: Rule[Any], command: SkuCommand, rec
             setattr(result, name, value)
     if rule.asks_for is not None and (asked := getattr(command, rule.asks_for)) is not None:
         seen = find_seen(rows, seen_key(sku_id, asked), record.now_ms)
-        known = seen is not None and seen.type != _QUERY
+        known = seen is not None and seen.type != _QUERY and _is_shown(seen, getattr(command, "channels", None))
         decision.result.of_command = result_of(seen, asked, sku_id, record.partition) if seen and known else None
     return decision
+
+
+def _is_shown(seen: Seen, channels: Sequence[str] | None) -> bool:
+    """Return whether a command's result shows no reservation of a channel other than these; None: of any."""
+    return channels is None or seen.reservation is None or seen.reservation.channel in channels
 
 
 def _seq(rows: Rows, sku_id: str) -> int:

@@ -252,6 +252,15 @@ def test_a_query_carries_the_result_that_an_earlier_command_got(log):
     assert "of_command" not in log.result("query")
 
 
+def test_a_query_for_some_channels_carries_no_result_with_a_reservation_of_another(log):
+    log.stocked(a=5)
+    reserved = log.result("reserve", command_id="k", reservation_id="r", quantity=2, channel="web")
+    assert log.result("query", of_command_id="k", channels=["shop"])["of_command"] is None
+    assert log.result("query", of_command_id="k", channels=["web"])["of_command"] == reserved
+    refused = log.result("reserve", command_id="m", reservation_id="r", quantity=2, channel="web")
+    assert log.result("query", of_command_id="m", channels=["shop"])["of_command"] == refused
+
+
 def test_a_refused_query_carries_it_too(log):
     refused = log.result("commit", reservation_id="r")
     result = log.result("query", of_command_id="c0")

@@ -6,6 +6,7 @@ DECIDE = "tables/core/decide.py"
 LEDGER = "tables/ledger.py"
 RULES_OF_DECISIONS = "tests/tables/core/test_decide.py"
 RULES_OF_POLICIES = "tests/tables/core/test_policies.py"
+RULES_OF_QUERIES = "tests/tables/core/test_query.py"
 RULES_OF_REFERENCE = "tests/tables/core/test_reference.py"
 
 OF_THE_RULES = (
@@ -112,6 +113,14 @@ OF_THE_RULES = (
         "        changed = {key: row for key, row in self._overlay.items() if start <= key < stop}\n",
         "        changed: dict[bytes, Any] = {}\n",
         RULES_OF_DECISIONS,
+    ),
+    one(
+        "every-channel-sees",
+        "a query for some channels hides results with reservations of others",
+        DECIDE,
+        ' and _is_shown(seen, getattr(command, "channels", None))\n',
+        "\n",
+        RULES_OF_QUERIES,
     ),
     one(
         "query-has-an-id",
