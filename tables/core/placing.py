@@ -71,7 +71,7 @@ def place(demand: Demand, policy: Policy, stock: Mapping[str, Stock], register: 
     if regional and sum(free[name] for name in regional) >= quantity:
         return Placing(_take(quantity, regional, regional, free), quantity)
     whole = _whole(policy, free, regional)
-    parts = _by_free(free) if policy.strategy in {"most_stock", "fewest_splits"} else whole
+    parts = _by_free(free) if policy.strategy == "fewest_splits" else whole  # with `most_stock` both are that
     return Placing(_take(quantity, whole, parts, free), quantity)
 
 
@@ -87,7 +87,8 @@ def _whole(policy: Policy, free: Mapping[str, int], regional: Sequence[str]) -> 
     """Return the order in which warehouses are asked for all of it."""
     if policy.strategy == "most_stock":
         return _by_free(free)
-    return [*regional, *(name for name in free if name not in regional)]
+    first = {*regional}
+    return [*regional, *(name for name in free if name not in first)]
 
 
 def _by_free(free: Mapping[str, int]) -> list[str]:
