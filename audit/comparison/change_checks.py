@@ -39,11 +39,15 @@ class ChangeChecks:
         self._began_at: int | None = None  # time of the topic's first record
         self._last_of_row: dict[str, Json] = {}
         self._last_of_sku: dict[str, tuple[int, int]] = {}  # seq, time of the record
-        self._rows = {
-            key[1:].decode().replace("\0", "/"): (key, read_row(value))
-            for key, value in ledger.rows.items()
-            if key[:1] == b"S" and value is not None
-        }
+        self._rows: dict[str, tuple[bytes, list[Any]]] = {}
+        for key, value in ledger.rows.items():
+            if key[:1] != b"S" or value is None:
+                continue
+            row = read_row(value)
+            if isinstance(row, list) and len(row) > 1 and isinstance(row[1], int):
+                self._rows[key[1:].decode(errors="backslashreplace").replace("\0", "/")] = key, row
+            else:
+                self._say_row("altered", key, row, None)
 
     @property
     def hungry(self) -> bool:
@@ -92,10 +96,14 @@ class ChangeChecks:
             self._say("oversold", record, change, None)
         self._check_difference(record, change, key)
         self._last_of_row[key] = change
+        of_book = not change["warehouse"]
+        tells_all = ("book" in change) == of_book
+        if not tells_all:
+            self._say("altered", record, change, "a book" if of_book else "no book")
         if key in self._rows and self._rows[key][1][1] == seq:
             row_key, row = self._rows.pop(key)
             self.rows_compared += 1
-            if row != _row_after(change, row):
+            if tells_all and row != _row_after(change, row):
                 self._say_row("altered", row_key, row, change)
 
     def _check_sequence(self, record: Record, change: Json) -> None:

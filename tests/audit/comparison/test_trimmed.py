@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 from schemas.topics import DEAD_LETTERS, STOCK_CHANGES
@@ -177,3 +178,39 @@ async def test_the_book_of_a_sku_is_compared_with_its_last_change(capped):
 async def test_a_book_without_its_last_change_is_lost(capped):
     del capped.changes[-1]
     assert said(await capped.audit(log_start=2)) == [("row", "lost", None, None, "SS\\0")]
+
+
+async def test_a_change_of_a_book_without_the_book_is_altered_and_the_rest_is_compared(capped):
+    document = json.loads(capped.changes[-1].value)
+    del document["book"]
+    capped.changes[-1] = capped.changes[-1]._replace(value=json.dumps(document).encode())
+    capped.edit_row(b"SS\0a", 2, 7)
+    report = await capped.audit(log_start=2)
+    assert said(report) == [("row", "altered", None, None, "SS\\0a"), ("stock_change", "altered", None, 4, "S/")]
+
+
+async def test_a_change_of_a_row_has_no_book(capped):
+    book = json.loads(capped.changes[-1].value)["book"]
+    capped.edit(capped.changes, 3, book=book)
+    assert said(await capped.audit(log_start=2)) == [("stock_change", "altered", None, 3, "S/b")]
+
+
+@pytest.mark.parametrize("book", [None, 7, {}, {"backordered": 0, "promised": 0, "inbounds": [], "channels": [{}]}])
+async def test_a_book_that_is_none_is_altered(capped, book):
+    capped.edit(capped.changes, 4, book=book)
+    assert said(await capped.audit(log_start=2)) == [
+        ("stock_change", "altered", None, 4, "S/"),
+        ("row", "lost", None, None, "SS\\0"),
+    ]
+
+
+@pytest.mark.parametrize("row", [b"\xc1", 7, [], [1], [1, "x"]])
+async def test_a_stock_row_that_is_none_is_altered(capped, row):
+    capped.rows[b"SS\0a"] = row if isinstance(row, bytes) else msgspec.msgpack.encode(row)
+    (difference,) = (await capped.audit(log_start=2)).differences
+    assert (difference.kind, difference.what, difference.found) == ("row", "altered", row)
+
+
+async def test_a_stock_row_whose_key_is_no_text_is_lost(capped):
+    capped.rows[b"S\xff"] = capped.rows[b"SS\0a"]
+    assert said(await capped.audit(log_start=2)) == [("row", "lost", None, None, "S\\xff")]
