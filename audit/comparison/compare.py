@@ -28,7 +28,7 @@ class Source(Protocol):
 
 
 class Output(Protocol):
-    """The receiver of one output topic's records: a `Stream` or `ChangeChecks`."""
+    """The receiver of one output topic's records: a `Stream`, `ChangeChecks` or `ReferenceChecks`."""
 
     wanted_done: bool
     found_done: bool

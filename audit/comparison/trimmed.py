@@ -9,6 +9,7 @@ from audit.comparison.change_checks import ChangeChecks
 from audit.comparison.changes import COMPACTION_LAG_MS
 from audit.comparison.compare import Output
 from audit.comparison.formats import DEAD_LETTER, RESULT
+from audit.comparison.reference_checks import ReferenceChecks
 from audit.comparison.rows import LedgerSnapshot
 from audit.comparison.streams import Record, Stream, parse
 from audit.model.documents import Json
@@ -18,7 +19,7 @@ from schemas.codec import Unreadable, decode_command
 from schemas.commands import Tick
 from schemas.dead_letters import DeadLetter
 from schemas.reference import ReferenceCommand
-from schemas.topics import DEAD_LETTERS, RESULTS, STOCK_CHANGES
+from schemas.topics import DEAD_LETTERS, REFERENCE, RESULTS, STOCK_CHANGES
 
 
 def _same(answer: Json, record: Record) -> bool:
@@ -75,6 +76,8 @@ class _Letters(Stream):
 class TrimmedComparison:
     """Compares results and dead letters with the remaining commands, and checks stock changes among themselves.
 
+    Reference records are compared with the ledger's rows, which have all that is in force.
+
     Args:
         report: the partition's report; `finish` completes it.
         ledger: the changelog's last values.
@@ -99,14 +102,17 @@ class TrimmedComparison:
             compactable_until=now_ms - COMPACTION_LAG_MS,
             head_missing=STOCK_CHANGES in missing,
         )
+        self._reference = ReferenceChecks(report, ledger)
         self.outputs: Mapping[str, Output] = {
             RESULTS: self._results,
             STOCK_CHANGES: self._changes,
             DEAD_LETTERS: self._letters,
+            REFERENCE: self._reference,
         }
         report.note(
             f"the log begins at offset {report.log_start}: the state cannot be rebuilt from it. Checked instead: "
-            "a result for every command, the sequence and arithmetic of stock changes, and stock rows against them"
+            "a result for every command, the sequence and arithmetic of stock changes, stock rows against them, and "
+            "reference data against its rows"
         )
 
     def apply(self, commands: Sequence[Record]) -> int | None:
@@ -114,7 +120,10 @@ class TrimmedComparison:
         offset = None
         for record in commands:
             offset = record.offset
-            self._commands += offset < self.position
+            is_later = offset >= self.position
+            self._commands += not is_later
+            if is_later:
+                self._reference.advance(record.timestamp)
             if isinstance(record, UnreadBatch):
                 self._expect_letter_of_batch(record)
                 continue
@@ -128,6 +137,8 @@ class TrimmedComparison:
                 if unreadable.sku is not None:
                     self._expect(offset, unreadable.command_id, unreadable.sku)
             else:
+                if is_later:
+                    self._reference.expect(command)
                 if not isinstance(command, Tick):
                     sku = "" if isinstance(command, ReferenceCommand) else command.sku
                     self._expect(offset, command.command_id, sku)
@@ -142,7 +153,8 @@ class TrimmedComparison:
             results=self._results.compared,
             stock_changes=self._changes.compared,
             dead_letters=self._letters.compared,
-            rows=self._changes.rows_compared,
+            rows=self._changes.rows_compared + self._reference.rows_compared,
+            reference=self._reference.compared,
         )
 
     def _expect_letter_of_batch(self, batch: UnreadBatch) -> None:
