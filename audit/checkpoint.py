@@ -24,10 +24,14 @@ from audit.model.parts import Item
 from audit.model.reference import ReferenceRecord
 from audit.problems import CannotAudit
 
+# Layout 1, of earlier releases, has no books and no reference data, and queries are among its remembered commands.
 LAYOUT = 2
 MANIFEST = "checkpoint.json"
 _CHUNK = 5000  # entries: some hundred KiB
 _LENGTH = 4
+# Of a remembered command's decoded row: the places of its type and its time. A query's row has its type in its bytes.
+_TYPE, _AT = 2, 5
+_QUERY = encode_row("query")
 
 _decode = msgspec.msgpack.Decoder().decode
 
@@ -93,8 +97,8 @@ def read_manifest(directory: Path) -> Manifest | None:
         return None
     except (OSError, msgspec.DecodeError) as error:
         raise CannotAudit(f"{path} cannot be read: {error}; remove {directory} to audit from the beginning") from error
-    if manifest.layout != LAYOUT:
-        raise CannotAudit(f"{path} has layout {manifest.layout}, this audit knows {LAYOUT}; remove {directory}")
+    if not 1 <= manifest.layout <= LAYOUT:
+        raise CannotAudit(f"{path} has layout {manifest.layout}, this audit knows 1 to {LAYOUT}; remove {directory}")
     return manifest
 
 
@@ -222,6 +226,8 @@ def _state_of(chunks: Iterator[list[Any]]) -> State:
             for entry in content[0]:
                 add(model, *entry)
     heapify(model.expiries)
+    if sum(count for _, count in model.seen_runs) != len(model.seen_order):
+        _count_runs(model)
     return State(model, *digests)
 
 
@@ -255,12 +261,25 @@ def _add_hold(model: Model, key: str, row: bytes) -> None:
 
 
 def _add_seen(model: Model, key: str, row: bytes) -> None:
+    if _QUERY in row and _decode(row)[_TYPE] == "query":
+        return  # the ledger ignores it too
     model.seen[key] = row
     model.seen_order.append(key)
 
 
 def _add_run(model: Model, at: int, count: int) -> None:
     model.seen_runs.append([at, count])
+
+
+def _count_runs(model: Model) -> None:
+    """Count again how many remembered commands are of the same time: queries among them were left out."""
+    model.seen_runs.clear()
+    for row in map(model.seen.__getitem__, model.seen_order):
+        at = _decode(row)[_AT]
+        if model.seen_runs and model.seen_runs[-1][0] == at:
+            model.seen_runs[-1][1] += 1
+        else:
+            model.seen_runs.append([at, 1])
 
 
 # The kind of a chunk -> what adds one of its entries.

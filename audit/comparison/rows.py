@@ -13,7 +13,7 @@ from audit.report.report import Difference, PartitionReport
 
 POSITION = b"P"
 # Indexes into decoded rows; the version is at 0.
-_AT, _RESERVATION_ID, _RESERVATION, _OF_COMMAND, _EXTRA = 5, 7, 8, 12, 13
+_TYPE, _AT, _RESERVATION_ID, _RESERVATION, _OF_COMMAND, _EXTRA = 2, 5, 7, 8, 12, 13
 
 _decode = msgspec.msgpack.Decoder().decode
 _position_decoder = msgspec.msgpack.Decoder(tuple[int, int, int, Any])
@@ -72,7 +72,9 @@ def compare_rows(model: Model, ledger: LedgerSnapshot, report: PartitionReport) 
             report.add(_difference(report.partition, what, key, row, value))
     for key, value in ledger.rows.items():
         row_or_none = model.row(key)
-        if value == row_or_none or (value is not None and row_or_none is None and _is_over(key, value, ledger.now_ms)):
+        if value == row_or_none or (
+            value is not None and row_or_none is None and _may_be_left(key, value, ledger.now_ms)
+        ):
             continue
         compared += 1
         what = "doubled" if row_or_none is None else "lost" if value is None else "altered"
@@ -125,12 +127,15 @@ def _same_but_for_the_ledgers_own(row: bytes, value: bytes) -> bool:
     return encode_row(found) == encode_row(expected)
 
 
-def _is_over(key: bytes, value: bytes, now_ms: int) -> bool:
-    """Return whether a row's time is over by the ledger's clock: it may still exist, but does not count."""
+def _may_be_left(key: bytes, value: bytes, now_ms: int) -> bool:
+    """Return whether a row may still exist and does not count.
+
+    Its time is over by the ledger's clock, or it is of a query, which earlier releases remembered.
+    """
     row = read_row(value)
     try:
         if key[:1] == b"C":
-            return bool(row[_AT] + SEEN_MS <= now_ms)
+            return bool(row[_TYPE] == "query" or row[_AT] + SEEN_MS <= now_ms)
         if key[:1] == b"R":
             hold = hold_of(row)
             return hold.closed_at is not None and hold.forgotten_at() <= now_ms

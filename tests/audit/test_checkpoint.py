@@ -1,6 +1,8 @@
 """An audit continues where the last one ended, finds later differences, and gets the same digests."""
 
+import copy
 import json
+from collections import deque
 
 import msgspec
 import pytest
@@ -9,7 +11,7 @@ from audit import CannotAudit, audit
 from audit.checkpoint import LAYOUT, MANIFEST, Mark, Writer, fingerprint, read_manifest, read_state
 from audit.comparison.digest import Digest
 from audit.comparison.rows import POSITION
-from schemas.topics import COMMANDS, RESULTS, STOCK_CHANGES
+from schemas.topics import COMMANDS, REFERENCE, RESULTS, STOCK_CHANGES
 from tests.audit.ledger import Log, Published
 from tests.audit.test_run import FakeKafka, install
 
@@ -234,20 +236,56 @@ async def test_a_damaged_checkpoint_is_refused(two_visits, damage):
         await audit("b", checkpoint=visit.directory)
 
 
-@pytest.mark.parametrize("at", [0, 2 * DAY, 8 * DAY])
-def test_a_state_that_was_written_down_goes_on_as_the_one_that_was_kept(tmp_path, at):
-    log = Log()
-    do_some(log, 0, 40)
-    writer = Writer(tmp_path, 0)
-    writer.write_model(log.model)
+async def test_a_checkpoint_of_the_layout_before_is_gone_on_from(two_visits):
+    visit, log = two_visits, Log().stocked(a=9)
+    first = Published(log)
+    log.do("reserve", reservation_id="r", quantity=1)
+    log.do("set_warehouse", sku=None, warehouse="a", version=1)
+    visit(first)
+    await audit("b", checkpoint=visit.directory)
+    manifest = visit.directory / MANIFEST
+    before = json.loads(manifest.read_bytes())
+    del before["marks"][0]["outputs"][REFERENCE]
+    manifest.write_text(json.dumps(before | {"layout": 1}))
+    visit(Published(log), since=first)
+    report = await audit("b", checkpoint=visit.directory)
+    assert (report.equal, report.complete, report.partitions[0].begin) == (True, True, 1)
+    assert read_manifest(visit.directory).layout == LAYOUT
+
+
+def write_and_read(directory, model):
+    writer = Writer(directory, 0)
+    writer.write_model(model)
     name, sha256 = writer.finish(Digest(), Digest(), 1)
     mark = msgspec.convert(
         {"partition": 0, "file": name, "sha256": sha256, "next_offset": 1, "at": 0, "incarnation": 1}
         | {"last_command": None, "outputs": {}, "changelog": 0},
         type=Mark,
     )
-    read = read_state(tmp_path, mark).model
+    return read_state(directory, mark).model
+
+
+def with_queries(model):
+    """Return a model that remembers a query before each command, as those of layout 1 did."""
+    before, seen = copy.copy(model), {}
+    for number, (key, row) in enumerate(model.seen.items()):
+        at = msgspec.msgpack.decode(row)[5]
+        query = [1, b"content", "query", None, 1, at, number, None, None, [], None, None, None]
+        seen |= {f"S\0q{number}": msgspec.msgpack.encode(query), key: row}
+    before.seen, before.seen_order = seen, deque(seen)
+    before.seen_runs = deque([at, 2 * count] for at, count in model.seen_runs)
+    return before
+
+
+@pytest.mark.parametrize("before", [copy.copy, with_queries])
+@pytest.mark.parametrize("at", [0, 2 * DAY, 8 * DAY])
+def test_a_state_that_was_written_down_goes_on_as_the_one_that_was_kept(tmp_path, at, before):
+    log = Log()
+    do_some(log, 0, 40)
+    log.do("reserve", at=40, reservation_id="query", quantity=1)
+    read = write_and_read(tmp_path, before(log.model))
     assert list(read.rows()) == list(log.model.rows())
+    assert read.seen_runs == log.model.seen_runs
     kept, log.model = log.model, read
     before = len(log.commands)
     do_some(log, 40, 40, at=at)

@@ -301,6 +301,14 @@ async def test_a_row_whose_time_is_over_may_still_be_there(busy, key, row):
     assert said(await busy.audit()) == []
 
 
+async def test_the_row_of_a_query_that_an_earlier_release_remembered_may_still_be_there(busy):
+    row = [1, b"f", "query", None, 4, T0 + 500, 4, None, None, [], None, None, b"{}"]
+    busy.rows[b"CS\0old"] = msgspec.msgpack.encode(row)
+    assert said(await busy.audit()) == []
+    busy.rows[b"CS\0c5"] = msgspec.msgpack.encode(row)
+    assert said(await busy.audit()) == [("row", "altered", None, None, "CS\\0c5")]
+
+
 async def test_another_content_of_a_remembered_command_is_an_altered_row(busy):
     busy.edit_row(b"CS\0c5", 1, b"12345678")
     assert said(await busy.audit()) == [("row", "altered", None, None, "CS\\0c5")]
