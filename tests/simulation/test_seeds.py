@@ -12,8 +12,8 @@ from tests.simulation.many import run_many
 from tests.simulation.mutants import MUTANTS, mutated
 from tests.simulation.world import World, simulate
 
-# Worlds for the test: as many as fit into this time, and at least these. Two idle cores do 2,500 to 6,000 in it.
-_FOR_S = 60.0
+# Worlds for the test: as many as fit into this time, and at least these. Two idle cores do 800 to 2,000 in it.
+_FOR_S = 20.0
 _AT_LEAST = 200
 _MUTANT_SEEDS = 800
 
