@@ -42,8 +42,8 @@ $(STAMP): requirements-dev.lock pyproject.toml
 demo: $(STAMP) ## Show it all on this machine: Kafka, two workers, a gateway, a load, a kill -9, an audit.
 	@$(BIN)/holdfast demo
 
-test: $(STAMP) ## Run all tests, end to end and with faults (under 25 minutes).
-	@$(BIN)/python -m pytest
+test: $(STAMP) ## Run all tests, end to end and with faults (under 15 minutes).
+	@$(BIN)/python -m pytest -p tests.side_by_side
 
 check: $(STAMP) ## Check style, types and the repository's own rules (tests/tidy).
 	@$(BIN)/ruff check .
