@@ -63,7 +63,7 @@ COVERS = {
     ],
     "gateway/test_stopping.py": ["gateway/in_hand.py", "gateway/server.py"],
     "e2e/test_demo.py": ["ops/demo/drive.py", "ops/demo/report.py", "ops/demo/run.py"],
-    "e2e/test_rules.py": ["ops/reference.py", "ops/reference_commands.py"],
+    "e2e/test_reference_data.py": ["ops/reference.py", "ops/reference_commands.py"],
     "ops/demo/test_http_times.py": ["ops/collector.py"],
     "ops/test_audit_command.py": ["ops/past_stock.py"],
     "ops/test_cli.py": ["ops/options.py", "ops/problems.py"],
@@ -146,6 +146,12 @@ def reached_from(test: Path) -> set[Path]:
         reached |= new
         waiting.extend(new)
     return reached
+
+
+def test_two_tests_in_folders_that_are_no_packages_have_different_names():
+    # pytest imports them by their names alone, so it would stop at the second one.
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if not (path.parent / "__init__.py").exists()]
+    assert sorted(name for name in {*names} if names.count(name) > 1 and name != "conftest.py") == []
 
 
 def test_every_module_has_a_test_of_its_name_or_is_listed():
