@@ -6,8 +6,7 @@ import pytest
 import structlog
 from aiokafka.errors import NotLeaderForPartitionError
 
-from agents import assignment
-from agents.assignment import Assigned, Partitions
+from agents.assignment import _ASK_AGAIN_S, _ASK_EVERY_S, Assigned, Partitions
 
 
 class Partition:
@@ -30,7 +29,7 @@ class Partition:
 
     async def hangs(self):
         self.asked += 1
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -56,12 +55,24 @@ def assigned(partition, crash=None):
     return partitions, reader
 
 
-async def tick(partition, times=1):
-    """Return how often a partition was recovered after so many ticks, one right after the other."""
+async def all_done():
+    """Wait until all that was begun is done: nothing here waits for more than its turn."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def tick(partition, *seconds):
+    """Return how often a partition was recovered after ticks at these seconds of the loop's clock."""
     partitions, reader = assigned(partition)
-    for _ in range(times):
-        partitions.recover_hanging()
-        await asyncio.sleep(0.01)
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    try:
+        for second in seconds or [0.0]:
+            loop.time = lambda now=begin + second: now
+            partitions.recover_hanging()
+            await all_done()
+    finally:
+        del loop.time
     assert reader.read_from == (partition.read_position if partition.recovered else None)
     return partition.recovered
 
@@ -82,12 +93,10 @@ async def test_a_partition_in_which_something_hangs_recovers():
 
 
 @pytest.mark.parametrize("error", [NotLeaderForPartitionError(), TimeoutError(), ConnectionError()])
-async def test_when_nobody_can_be_asked_it_is_asked_again_a_while_later(error, monkeypatch):
+async def test_when_nobody_can_be_asked_it_is_asked_again_a_while_later(error):
+    assert await tick(Partition(error, True), 0, 0.9 * _ASK_AGAIN_S) == 0
     partition = Partition(error, True)
-    monkeypatch.setattr(assignment, "_ASK_AGAIN_S", 0.015)
-    assert await tick(partition, times=2) == 0
-    partition = Partition(error, True)
-    assert await tick(partition, times=3) == 1
+    assert await tick(partition, 0, 0.9 * _ASK_AGAIN_S, 1.1 * _ASK_AGAIN_S) == 1
     assert partition.asked == 2
 
 
@@ -97,7 +106,7 @@ async def test_it_is_asked_once_at_a_time():
     partitions.recover_hanging()
     await asyncio.sleep(0)
     partitions.recover_hanging()
-    await asyncio.sleep(0.01)
+    await all_done()
     assert partition.asked == 1
 
 
@@ -107,10 +116,9 @@ async def test_a_partition_that_recovers_already_is_left_alone():
     assert await tick(partition) == 0
 
 
-async def test_it_is_asked_every_so_often(monkeypatch):
-    monkeypatch.setattr(assignment, "_ASK_EVERY_S", 0.025)
+async def test_it_is_asked_every_so_often():
     partition = Partition(False, False, False)
-    await tick(partition, times=5)
+    await tick(partition, 0, 0.5 * _ASK_EVERY_S, 0.9 * _ASK_EVERY_S, 1.1 * _ASK_EVERY_S, 1.5 * _ASK_EVERY_S)
     assert partition.asked == 2
 
 
@@ -123,5 +131,5 @@ async def test_an_error_that_nobody_foresaw_ends_the_worker():
 
     partitions, _ = assigned(partition, crash)
     partitions.recover_hanging()
-    await asyncio.sleep(0.01)
+    await all_done()
     assert [type(error) for error in crashes] == [KeyError]
