@@ -59,17 +59,25 @@ class First:
             process = start(list(beside), Path(folder))
             try:
                 result = yield
-            except BaseException:
+            except BaseException:  # interrupted, or told to stop at the first failure
                 process.send_signal(signal.SIGINT)
-                raise
-            finally:
                 process.wait()
-                self._report(beside, Path(folder))
+                self._report(Path(folder))
+                raise
+            process.wait()
+            over = self._report(Path(folder))
+            output = (Path(folder) / "output").read_text(errors="replace")[-4000:]
+        untold = [nodeid for nodeid in beside if nodeid not in over]
+        if not untold and process.returncode not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
+            raise RuntimeError(f"the process beside this one ended with {process.returncode}:\n{output}")
+        for nodeid in untold:
+            why = f"the process beside this one ended without a report of this test:\n{output}"
+            self._tell(pytest.TestReport(nodeid, beside[nodeid].location, {}, "failed", why, "teardown"))
         return result
 
-    def _report(self, beside, folder):
-        over = set()
-        reports = folder / "reports"
+    def _report(self, folder):
+        """Report what the second process has reported, and return the tests that are over."""
+        over, reports = set(), folder / "reports"
         for line in reports.read_text().splitlines() if reports.exists() else []:
             report = self._config.hook.pytest_report_from_serializable(config=self._config, data=json.loads(line))
             if isinstance(report.longrepr, list):
@@ -77,10 +85,7 @@ class First:
             self._tell(report)
             if report.when == "teardown":
                 over.add(report.nodeid)
-        output = (folder / "output").read_text(errors="replace")[-4000:]
-        why = f"the process beside this one ended without a report of this test:\n{output}"
-        for nodeid in [nodeid for nodeid in beside if nodeid not in over]:
-            self._tell(pytest.TestReport(nodeid, beside[nodeid].location, {}, "failed", why, "teardown"))
+        return over
 
     def _tell(self, report):
         hook = self._config.hook

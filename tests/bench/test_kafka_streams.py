@@ -49,7 +49,7 @@ def by(found, group):
     return groups
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_it_answers_and_publishes_what_holdfast_does(tmp_path):
     with Stage() as stage:
         count = load.produce(stage.bootstrap, requests(), topic=COMMANDS)

@@ -64,3 +64,9 @@ def test_a_test_of_which_the_second_process_tells_nothing_has_failed(run):
     assert code == 1
     assert re.search(r"^1 passed, 2 errors in", output.splitlines()[-1]), output
     assert "ended without a report of this test" in output
+
+
+def test_a_second_process_that_fails_behind_its_last_test_is_no_success(run):
+    code, output = run("import atexit, os\ndef test_right(): atexit.register(os._exit, 7)")
+    assert code == pytest.ExitCode.INTERNAL_ERROR
+    assert "the process beside this one ended with 7" in output
