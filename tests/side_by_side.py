@@ -65,10 +65,12 @@ class First:
                 self._report(Path(folder))
                 raise
             process.wait()
+            failed_here = session.testsfailed
             over = self._report(Path(folder))
+            code = pytest.ExitCode.TESTS_FAILED if session.testsfailed > failed_here else pytest.ExitCode.OK
             output = (Path(folder) / "output").read_text(errors="replace")[-4000:]
         untold = [nodeid for nodeid in beside if nodeid not in over]
-        if not untold and process.returncode not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
+        if not untold and process.returncode != code:
             raise RuntimeError(f"the process beside this one ended with {process.returncode}:\n{output}")
         for nodeid in untold:
             why = f"the process beside this one ended without a report of this test:\n{output}"

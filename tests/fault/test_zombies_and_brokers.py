@@ -1,8 +1,11 @@
 """Workers are stopped and wake up, are replaced, or lose their disk; a broker is killed: nothing is lost or doubled."""
 
 import asyncio
+import gc
 import signal
 from contextlib import suppress
+
+import pytest
 
 from agents import worker as worker_process
 from agents.config import WorkerConfig
@@ -45,20 +48,24 @@ async def test_a_broker_that_is_killed_and_restarted_takes_nothing_with_it(kafka
     assert await worker.stop() == 0
 
 
-async def test_a_broker_that_dies_while_a_worker_starts_is_waited_for(kafka, tmp_path, monkeypatch):
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_broker_that_dies_while_a_worker_starts_is_waited_for(kafka, tmp_path, monkeypatch):
     waits = []
 
     async def broker_dies_after_the_first_look(_config):
         waits.append(kafka.kill() if not waits else kafka.start())
 
+    async def started_and_stopped(config):
+        app = await asyncio.wait_for(worker_process._start(config), 60)
+        assert (len(waits), app.started) == (2, True)
+        await asyncio.wait_for(worker_process._announce(app, config), 60)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(worker_process._stop(app), 10)
+
     monkeypatch.setattr(worker_process, "_await_cluster", broker_dies_after_the_first_look)
-    config = WorkerConfig(bootstrap=kafka.bootstrap, data_dir=tmp_path / "one")
-    app = await asyncio.wait_for(worker_process._start(config), 60)
-    assert (len(waits), app.started) == (2, True)
+    asyncio.run(started_and_stopped(WorkerConfig(bootstrap=kafka.bootstrap, data_dir=tmp_path / "one")))
     # Stopped in the midst of RECOVER, aiokafka leaves connections open that it is just making.
-    await asyncio.wait_for(worker_process._announce(app, config), 60)
-    with suppress(TimeoutError):
-        await asyncio.wait_for(worker_process._stop(app), 10)
+    gc.collect()
 
 
 async def test_a_worker_ends_when_it_is_told_to_although_its_broker_is_away(kafka, start_worker, tmp_path):
