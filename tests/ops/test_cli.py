@@ -16,12 +16,12 @@ from ops.screen import print_table
 
 COMMANDS = (
     "demo", "broker", "topics", "worker", "gateway",
-    "send", "tail", "import", "import-stock", "stock", "audit", "doctor",
+    "send", "tail", "import", "import-stock", "stock", "policy", "audit", "doctor",
 )  # fmt: skip
 
 
 def test_the_commands_are_those_of_the_contract():
-    assert sorted(get_command(app).commands) == sorted(COMMANDS)
+    assert sorted(get_command(app).commands) == sorted([*COMMANDS, "reference"])
 
 
 @pytest.mark.parametrize("command", COMMANDS)
