@@ -128,7 +128,7 @@ def build_app(config: WorkerConfig) -> LedgerApp:
 
 
 async def write_due_ticks(app: LedgerApp) -> None:
-    """Write a `tick` to each of our partitions in which a reservation is due, in case no command comes."""
+    """Write ticks where a reservation is due or a queue is unfinished, in case no command comes."""
     now_ms = time.time_ns() // 1_000_000
     due = app.partitions.due(now_ms)
     if not due:
@@ -136,7 +136,8 @@ async def write_due_ticks(app: LedgerApp) -> None:
     try:
         ticker = app.ticker or await _start_ticker(app)
         value = encode(Tick())
-        ticks = asyncio.gather(*(ticker.send_and_wait(COMMANDS, value, partition=number) for number in due))
+        numbers = [number for number, count in due.items() for _ in range(count)]
+        ticks = asyncio.gather(*(ticker.send_and_wait(COMMANDS, value, partition=number) for number in numbers))
         await asyncio.wait_for(ticks, _TICK_WITHIN_S)
     except (KafkaError, TimeoutError) as error:
         log.info("ticks could not be written; the next round tries again", error=repr(error))

@@ -79,10 +79,20 @@ class Partitions:
         assigned = self._assigned.get(number)
         return assigned.reader.log_end if assigned is not None else 0
 
-    def due(self, now_ms: int) -> list[int]:
-        """Return the partitions in which a reservation has expired by this time."""
-        due_at = {number: it.partition.next_due_at for number, it in self._assigned.items()}
-        return [number for number, at in due_at.items() if at is not None and at <= now_ms]
+    def due(self, now_ms: int) -> dict[int, int]:
+        """Return how many ticks each partition needs: one when a reservation has expired, more for a queue.
+
+        A partition in which commands wait gets none for its queue: each of them settles as much as a tick.
+        """
+        ticks = {}
+        for number, it in self._assigned.items():
+            due_at, position = it.partition.next_due_at, it.partition.position
+            count = int(due_at is not None and due_at <= now_ms)
+            if position is not None and position.next_offset >= it.reader.log_end:
+                count = max(count, it.partition.ticks_to_settle)
+            if count:
+                ticks[number] = count
+        return ticks
 
     def add(self, number: int, is_ours: Callable[[], bool]) -> None:
         """Add a partition and its reader, unless it is there; call `start_recoveries` next.

@@ -13,6 +13,7 @@ from schemas.reference import REFERENCE_COMMAND_TYPES
 from tables.core.decide import decide, decide_expiry, refuse_unreadable
 from tables.core.decision import Decision, Record
 from tables.core.reference import decide_reference
+from tables.core.settling import settle_pending
 from tables.ledger import Ledger
 
 _Decider = Callable[[Ledger, Any, Record], Decision]
@@ -77,6 +78,8 @@ def fold(ledger: Ledger, records: list[Any], *, partition: int, partitions: int,
             decide_it = _DECIDERS[type(command)]
             if decide_it is not None:
                 _take(ledger, output, decide_it(ledger, command, place), now_ms)
+        if ledger.pending_since:
+            _settle(ledger, output, place)
         next_offset = offset + 1
         done += 1
         if output.is_full():
@@ -93,6 +96,12 @@ def _expire_due(ledger: Ledger, output: TransactionOutput, place: Record) -> boo
             if output.is_full():
                 return ledger.expiries.next_due_at > place.now_ms
     return True
+
+
+def _settle(ledger: Ledger, output: TransactionOutput, place: Record) -> None:
+    """Settle pending SKUs after a record, a few steps at a time."""
+    for decision in settle_pending(ledger, place):
+        _take(ledger, output, decision, place.now_ms)
 
 
 def _refuse(ledger: Ledger, output: TransactionOutput, record: Any, unreadable: Unreadable, place: Record) -> int:
@@ -114,7 +123,8 @@ def _refuse(ledger: Ledger, output: TransactionOutput, record: Any, unreadable: 
 
 def _take(ledger: Ledger, output: TransactionOutput, decision: Decision, now_ms: int) -> None:
     ledger.apply(decision)
-    output.results.add(decision.sku.encode(), encode(decision.result), now_ms)
+    if decision.result is not None:
+        output.results.add(decision.sku.encode(), encode(decision.result), now_ms)
     for change in decision.stock_changes:
         output.stock_changes.add(f"{change.sku}/{change.warehouse}".encode(), encode(change), now_ms)
     if decision.beside is not None:

@@ -67,7 +67,7 @@ class OpenTransaction(NamedTuple):
     coordinator_epoch: int
 
 
-async def settle(
+async def end_hanging(
     client: AIOKafkaClient, coordinator: int, transactional_id: str, places: Sequence[TopicPartition]
 ) -> int:
     """Check that the decided transaction has its marker in every partition, and write the missing markers.

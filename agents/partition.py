@@ -96,6 +96,11 @@ class Partition:
         """Return the time (ms) at which a reservation may expire; None while the gate is closed."""
         return self._ledger.expiries.next_due_at if self._ledger and not self._revoked else None
 
+    @property
+    def ticks_to_settle(self) -> int:
+        """Return how many ticks would settle what waits, 256 at most; 0 when nothing is pending."""
+        return self._ledger.ticks_to_settle if self._ledger and not self._revoked else 0
+
     # COMMIT
 
     async def commit_batch(self, batch: CommandBatch) -> bool:

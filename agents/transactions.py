@@ -151,7 +151,7 @@ class TransactionClient:
         loop = asyncio.get_running_loop()
         for _ in range(_LOOKS):
             asked_at = loop.time()
-            code = await hanging.settle(self._client, coordinator, self._id, places)
+            code = await hanging.end_hanging(self._client, coordinator, self._id, places)
             if loop.time() - asked_at < _STALE_S:
                 break  # otherwise this process was suspended, and the answer is too old
         return code

@@ -25,7 +25,7 @@ from audit.model.reference import ReferenceRecord
 from audit.problems import CannotAudit
 
 # Layout 1, of earlier releases, has no books and no reference data, and queries are among its remembered commands.
-LAYOUT = 2
+LAYOUT = 3
 MANIFEST = "checkpoint.json"
 _CHUNK = 5000  # entries: some hundred KiB
 _LENGTH = 4
@@ -125,7 +125,7 @@ class Writer:
             for sku, item in model.items.items()
         )
         self._chunks("items", items)
-        books = ([sku, book.seq, book.held, book.policies] for sku, book in model.books.items())
+        books = ([sku, book.seq, book.since, book.settling, book.policies] for sku, book in model.books.items())
         self._chunks("books", books)
         self._chunks("reference", model.register.records.values())
         self._chunks("holds", ([key, row_of(hold)] for key, hold in model.holds.items()))
@@ -228,6 +228,9 @@ def _state_of(chunks: Iterator[list[Any]]) -> State:
     heapify(model.expiries)
     if sum(count for _, count in model.seen_runs) != len(model.seen_order):
         _count_runs(model)
+    model.since_before.clear()
+    for book in model.books.values():
+        book.published = book.document()
     return State(model, *digests)
 
 
@@ -237,10 +240,13 @@ def _add_item(model: Model, sku: str, seq: int, rows: list[tuple[str, list[int]]
         item.add_row(warehouse, StockRow(*row[1:]))
 
 
-def _add_book(model: Model, sku: str, seq: int, held: dict[str, int], policies: dict[str, list[Any]]) -> None:
+def _add_book(
+    model: Model, sku: str, seq: int, since: int | None, settling: bool, policies: dict[str, list[Any]]
+) -> None:
     book = model.books[sku] = Book()
-    book.seq, book.held = seq, held
+    book.seq, book.settling = seq, settling
     book.policies = {channel: tuple(policy) for channel, policy in policies.items()}
+    model.set_since(sku, since)
 
 
 def _add_reference(model: Model, *record: Any) -> None:
@@ -256,6 +262,8 @@ def _add_hold(model: Model, key: str, row: bytes) -> None:
         return
     model.holds[key] = hold
     model.open += 1
+    if hold.counted or hold.claims:
+        model.books[key.partition("\0")[0]].count(key, hold)
     if hold.expires_at is not None:
         model.expiries.append((hold.expires_at, key))
 

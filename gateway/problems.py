@@ -72,11 +72,12 @@ REFUSALS: dict[AnyCode, Refusal] = {
     Code.WAREHOUSE_DISABLED: Refusal(409, "The warehouse is disabled."),
     Code.QUANTITY_ABOVE_LIMIT: Refusal(409, "The quantity is more than one reservation of the channel may have."),
     Code.QUANTITY_EXCEEDS_RESERVATION: Refusal(409, "The quantity is more than the reservation still holds."),
+    Code.RESERVATION_WAITING: Refusal(409, "So many units of the reservation are not there yet: they wait."),
     Code.CHANNEL_CAP_EXCEEDED: Refusal(409, "The channel would hold more units of the SKU than its cap."),
     Code.LIMIT_EXCEEDED: Refusal(
         409,
-        "A bucket of stock would hold more than 2^53 - 1 units, or the SKU would have more than 100 policies, or more"
-        " than 1,000 channels with holds under a cap.",
+        "A bucket of stock would hold more than 2^53 - 1 units, or the SKU would have more than 100 policies, more than"
+        " 1,000 channels with holds under a cap, or more than 256 kinds of waiting reservations.",
     ),
     Code.STALE_EXPECTATION: Refusal(409, "on_hand differs from expected_on_hand: read the stock and decide again."),
     Code.NEGATIVE_STOCK: Refusal(409, "A quantity would fall below 0."),

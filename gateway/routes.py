@@ -20,7 +20,7 @@ from gateway.reference_routes import Channels, Everywhere, Feeds, Policies, Refe
 from gateway.replies import Reply
 from gateway.stock_change_stream import StockChangeStreams
 from schemas.codes import Code
-from schemas.commands import Adjust, Commit, Extend, Release, Reserve, SetPolicy, SkuCommand, tag_of
+from schemas.commands import Adjust, Amend, Commit, Extend, Reallocate, Release, Reserve, SetPolicy, SkuCommand, tag_of
 from schemas.reference import Channel, ReferenceCommand, SetChannel, SetWarehouse, Warehouse
 from schemas.results import Result
 from schemas.stock_changes import StockChange
@@ -144,10 +144,39 @@ _COMMAND_ROUTES = (
         status=201,
     ),
     _command(
+        Amend,
+        f"{_RESERVATION}/amend",
+        "Change the quantity of a reservation",
+        (
+            *_STEP,
+            Code.CHANNEL_NOT_ALLOWED,
+            Code.QUANTITY_ABOVE_LIMIT,
+            Code.QUANTITY_EXCEEDS_RESERVATION,
+            Code.CHANNEL_CAP_EXCEEDED,
+            Code.LIMIT_EXCEEDED,
+            Code.INSUFFICIENT_STOCK,
+        ),
+        in_path=(parameters.RESERVATION_ID,),
+    ),
+    _command(
+        Reallocate,
+        f"{_RESERVATION}/reallocate",
+        "Hold units of a reservation in another warehouse",
+        (
+            *_STEP,
+            Code.UNKNOWN_WAREHOUSE,
+            Code.CHANNEL_NOT_ALLOWED,
+            Code.WAREHOUSE_DISABLED,
+            Code.QUANTITY_EXCEEDS_RESERVATION,
+            Code.INSUFFICIENT_STOCK,
+        ),
+        in_path=(parameters.RESERVATION_ID,),
+    ),
+    _command(
         Commit,
         f"{_RESERVATION}/commit",
         "Take reserved goods out of stock",
-        (*_STEP, Code.QUANTITY_EXCEEDS_RESERVATION, Code.NEGATIVE_STOCK),
+        (*_STEP, Code.QUANTITY_EXCEEDS_RESERVATION, Code.RESERVATION_WAITING, Code.NEGATIVE_STOCK),
         in_path=(parameters.RESERVATION_ID,),
     ),
     _command(

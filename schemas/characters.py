@@ -41,6 +41,7 @@ class Checker:
 
     def __init__(self, kind: type[msgspec.Struct]) -> None:
         hints = get_type_hints(kind, include_extras=True)
+        self._names = {field.name: field.encode_name for field in msgspec.structs.fields(kind)}
         finders = {field: finder for field, hint in hints.items() if (finder := _finder_for(hint))}
         self._lists = {field: finder for field, finder in finders.items() if _is_list(hints[field])}
         self._finders = {field: finder for field, finder in finders.items() if field not in self._lists}
@@ -56,7 +57,7 @@ class Checker:
             for field, find_bad_character in self._finders.items():
                 text = getattr(message, field)
                 if text is not None and find_bad_character(text):
-                    return field
+                    return self._names[field]
         for field, find_bad_character in self._lists.items():
             for number, text in enumerate(getattr(message, field) or ()):
                 if find_bad_character(text):

@@ -22,6 +22,7 @@ class Code(StrEnum):
     WAREHOUSE_DISABLED = "warehouse_disabled"
     QUANTITY_ABOVE_LIMIT = "quantity_above_limit"
     QUANTITY_EXCEEDS_RESERVATION = "quantity_exceeds_reservation"
+    RESERVATION_WAITING = "reservation_waiting"
     CHANNEL_CAP_EXCEEDED = "channel_cap_exceeded"
     LIMIT_EXCEEDED = "limit_exceeded"
     STALE_EXPECTATION = "stale_expectation"

@@ -25,6 +25,7 @@ from schemas.fields import (
     Sku,
     Source,
     Text,
+    TimeMs,
     TtlMs,
 )
 from schemas.policies import PolicyCommand
@@ -34,6 +35,22 @@ Bucket = Literal["on_hand", "damaged", "safety_stock"]
 AdjustReason = Literal["receipt", "cycle_count", "damage", "shrinkage", "return", "correction", "erp_sync"]
 
 OfSku = Annotated[Sku, Meta(description="What is counted. It is also the record's key.")]
+
+ForWhat = Annotated[
+    Literal["none", "inbound", "any"],
+    Meta(description="What the units that are not there may wait for: nothing, announced goods, any. Default: `none`."),
+]
+PromiseBy = Annotated[TimeMs, Meta(description="By when they must be promised (ms); only with `wait` `inbound`.")]
+
+
+def check_promise_by(wait: str | None) -> None:
+    """Refuse a `promise_by` where nothing announced is waited for.
+
+    Raises:
+        ValueError: names the field in backquotes, where `schemas/field_errors.py` reads it.
+    """
+    if wait != "inbound":
+        raise ValueError("`promise_by` is allowed only with wait inbound")
 
 
 class _Command(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type", gc=False):
@@ -110,6 +127,50 @@ class Reserve(_Command, tag="reserve"):
         Annotated[Place, Meta(description="Whose warehouses come first, where the channel's strategy is `region`.")]
         | None
     ) = None
+    wait: ForWhat | None = None
+    promise_by: PromiseBy | None = None
+
+    def __post_init__(self) -> None:
+        """Hold the rule over two fields; see `check_promise_by`."""
+        if self.promise_by is not None:
+            check_promise_by(self.wait)
+
+
+class Amend(_Command, tag="amend"):
+    """Change the quantity of a held reservation."""
+
+    reservation_id: OfReservation
+    quantity: Annotated[Quantity, Meta(description="The new total, what was committed and released included.")]
+    partial: Annotated[bool, Meta(description="Whether growing by less will do. Default: false.")] | None = None
+    wait: ForWhat | None = None
+    promise_by: PromiseBy | None = None
+    channels: OfChannels | None = None
+
+    def __post_init__(self) -> None:
+        """Hold the rule over two fields; see `check_promise_by`."""
+        if self.promise_by is not None:
+            check_promise_by(self.wait)
+
+
+class Reallocate(_Command, tag="reallocate"):
+    """Move what a reservation holds in one warehouse to another."""
+
+    reservation_id: OfReservation
+    from_: Annotated[Place, Meta(description="Where the units are held.")] = msgspec.field(name="from")
+    to: Annotated[Place, Meta(description="Where they are to be held.")]
+    quantity: Annotated[Quantity, Meta(description="How many units. Default: all that it holds at `from`.")] | None = (
+        None
+    )
+    channels: OfChannels | None = None
+
+    def __post_init__(self) -> None:
+        """Hold the rule that no single field's type can: two warehouses.
+
+        Raises:
+            ValueError: names the field in backquotes, where `schemas/field_errors.py` reads it.
+        """
+        if self.from_ == self.to:
+            raise ValueError("`to` must be another warehouse than from")
 
 
 class Commit(_Command, tag="commit"):
@@ -147,6 +208,10 @@ class Extend(_Command, tag="extend"):
     channels: OfChannels | None = None
 
 
+class Settle(_Command, tag="settle"):
+    """Settle the SKU's queue by the rules now in force, as after a change of warehouses or channels."""
+
+
 class Query(_Command, tag="query"):
     """Read a SKU (its reservations, or the result of an earlier command) in the order of the log; never remembered."""
 
@@ -155,6 +220,10 @@ class Query(_Command, tag="query"):
         Annotated[Identifier, Meta(description="Also read the result that this command of the SKU got.")] | None
     ) = None
     channel: Annotated[Place, Meta(description="Also read what this channel may have of the SKU.")] | None = None
+    waiting: (
+        Annotated[int, Meta(ge=0, le=100, description="Also list the first so many that wait, by rank. Default: 0.")]
+        | None
+    ) = None
     reservations: (
         Annotated[int, Meta(ge=1, le=100, description="Also list so many of the SKU's held reservations, by id.")]
         | None
@@ -181,7 +250,7 @@ class Tick(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field="
     source: Source | None = None
 
 
-SkuCommand = Adjust | Reserve | Commit | Release | Extend | Query | SetPolicy
+SkuCommand = Adjust | Reserve | Amend | Reallocate | Commit | Release | Extend | Query | Settle | SetPolicy
 Command = SkuCommand | ReferenceCommand | Tick
 
 # Whoever needs every type of command takes it from here, so that a type that joins the union is forgotten nowhere.

@@ -104,7 +104,8 @@ def _hint_at(kind: type[msgspec.Struct], path: str) -> Any:
                 hint = get_args(hint)[0]
             hint = (get_args(hint) or (None,))[0]
         elif isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-            hint = get_type_hints(hint, include_extras=True).get(step)
+            names = {field.encode_name: field.name for field in msgspec.structs.fields(hint)}
+            hint = get_type_hints(hint, include_extras=True).get(names.get(step, step))
         else:
             return None
     return _without_none(hint)

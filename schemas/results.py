@@ -40,6 +40,14 @@ class Allocation(msgspec.Struct, array_like=False, gc=False):
     quantity: Annotated[int, Meta(description="Units still held there.")]
 
 
+class Claim(msgspec.Struct, gc=False):
+    """Units of a reservation that wait."""
+
+    inbound_id: Annotated[str, Meta(description="For which announced goods; null: for any.")] | None
+    quantity: Annotated[int, Meta(description="How many.")]
+    promised_at: Annotated[int, Meta(description="The date that was last said, ms since the Unix epoch.")] | None
+
+
 class ReservationView(msgspec.Struct, gc=False):
     """A reservation after the command. `committed + released +` what the allocations hold `= quantity`."""
 
@@ -54,6 +62,24 @@ class ReservationView(msgspec.Struct, gc=False):
     channel: Annotated[str, Meta(description="Where it is sold.")]
     order_id: Annotated[str, Meta(description="The caller's order.")] | None
     expires_at: Annotated[int, Meta(description="When the hold ends, ms since the Unix epoch; null: never.")] | None
+    waiting: Annotated[int, Meta(description="Units of it that wait; absent when none does.")] | UnsetType = UNSET
+    promised_at: (
+        Annotated[int, Meta(description="The latest date of its claims; null when one has none.")] | None | UnsetType
+    ) = UNSET
+    claims: Annotated[list[Claim], Meta(description="What the waiting units wait for.")] | UnsetType = UNSET
+    returned: Annotated[int, Meta(description="Units of it that came back; absent when none did.")] | UnsetType = UNSET
+
+
+class Waiting(msgspec.Struct, gc=False):
+    """A reservation that waits, by rank."""
+
+    reservation_id: Annotated[str, Meta(description="The hold's name.")]
+    channel: Annotated[str, Meta(description="Where it is sold.")]
+    order_id: Annotated[str, Meta(description="The caller's order.")] | None
+    priority: Annotated[int, Meta(description="Lower goes first.")]
+    placed_at: Annotated[int, Meta(description="Since when it waits, ms since the Unix epoch.")]
+    quantity: Annotated[int, Meta(description="Units that wait.")]
+    promised_at: Annotated[int, Meta(description="The latest date of its claims; null when one has none.")] | None
 
 
 class Result(msgspec.Struct, gc=False):
@@ -114,6 +140,10 @@ class Result(msgspec.Struct, gc=False):
         | UnsetType
     ) = UNSET
     book: Annotated[BookView, Meta(description="With a query of a SKU whose book holds anything.")] | UnsetType = UNSET
+    waiting: (
+        Annotated[list[Waiting], Meta(description="With `waiting` of a query: the first that wait, by rank.")]
+        | UnsetType
+    ) = UNSET
     reference: (
         Annotated[Reference, Meta(description="With reference data: what is in force after it; null when nothing is.")]
         | None

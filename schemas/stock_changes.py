@@ -64,8 +64,12 @@ class BookView(msgspec.Struct, gc=False):
 
     backordered: Annotated[int, Meta(description="Units that wait without a date.")]
     promised: Annotated[int, Meta(description="Units that wait for announced goods.")]
-    inbounds: Annotated[list[BookInbound], Meta(description="Announced goods.")]
-    channels: Annotated[list[ChannelUnits], Meta(description="Channels that have something, by id.")]
+    settling: (
+        Annotated[bool, Meta(description="True while a tail left the SKU's queue unfinished; absent otherwise.")]
+        | UnsetType
+    ) = UNSET
+    inbounds: Annotated[list[BookInbound], Meta(description="Announced goods.")] = []
+    channels: Annotated[list[ChannelUnits], Meta(description="Channels that have something, by id.")] = []
 
 
 class StockChange(msgspec.Struct, gc=False):

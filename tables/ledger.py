@@ -3,18 +3,23 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from heapq import heapify, heappop, heappush
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from tables.core.decision import Beside, Decision, Sku
+from tables.core.queue import Queue, rank_of
 from tables.core.register import Register
 from tables.core.row_kind import R, RowKind
 from tables.core.rows import (
     KINDS,
     POLICY,
     POSITION_KEY,
+    RESERVATION,
     STOCK,
+    BookRow,
+    FullReservation,
     PolicyRow,
     Position,
     Row,
@@ -28,9 +33,12 @@ from tables.core.rows import (
 )
 from tables.due import Expiries, Forgetting
 from tables.store import Item, Store
+from tables.waiting import pending_in, pending_key, queue_prefix, waiting_key, waiting_of
 
 # A row takes about 400 bytes, so two full generations of SKUs and two of reservations take about 160 MB a partition.
 CACHED_ROWS = 100_000
+# So many reservations may be in the queues that are kept in memory, about 100 bytes each; then all are read anew.
+_QUEUED = 200_000
 _CHECKPOINT_KEY = b"L"
 # Kinds by the first byte of their keys, by how the ledger holds their rows in memory.
 _DECODED = {letter: kind for letter, kind in KINDS.items() if kind.kept == "decoded"}
@@ -78,6 +86,12 @@ class Ledger:
         self._encoded: dict[int, dict[bytes, bytes]] = {letter: {} for letter in _ENCODED}
         self._ended: dict[int, list[bytes]] = {letter: [] for letter in _DECODED}
         self._kept_otherwise: list[tuple[int, bytes]] = []  # ended rows with a retention of their own
+        self._queues: dict[str, Queue] = {}
+        self._waiting: dict[bytes, bool] = {}  # of the open transaction: who waits now, and who no longer does
+        self._books_noted: set[str] = set()  # SKUs whose `since` changed in the open transaction
+        self.pending_since = dict(pending_in(store))
+        self._pending_order = [(since, sku) for sku, since in self.pending_since.items()]
+        heapify(self._pending_order)
         self._pending: list[Item] | None = None
         self.expiries = Expiries(store)
         self._forgetting = Forgetting(store)
@@ -156,6 +170,37 @@ class Ledger:
         for key in fresh:
             yield from _named(prefix, key, changed[key])
 
+    def queue(self, sku: str) -> Queue:
+        """Return the SKU's queue."""
+        found = self._queues.get(sku)
+        if found is None:
+            if sum(queue.size for queue in self._queues.values()) > _QUEUED:
+                self._queues.clear()
+            found = self._queues[sku] = Queue()
+            prefix = queue_prefix(sku)
+            for key, _ in self._store.scan(prefix, prefix[:-1] + b"\x01"):
+                found.put(*waiting_of(key[len(prefix) :]))
+            for key, waits in self._waiting.items():
+                if key.startswith(prefix):
+                    (found.put if waits else found.remove)(*waiting_of(key[len(prefix) :]))
+        return found
+
+    def first_pending(self) -> str | None:
+        """Return the pending SKU with the least (since, SKU); None when none is."""
+        order = self._pending_order
+        while order:
+            since, sku = order[0]
+            if self.pending_since.get(sku) == since:
+                return sku
+            heappop(order)
+        return None
+
+    @property
+    def ticks_to_settle(self) -> int:
+        """Return how many ticks would settle the SKU that is pending longest, 256 at most; 0 when none is pending."""
+        sku = self.first_pending()
+        return 0 if sku is None else min(256, 1 + self.queue(sku).size // 4)
+
     # What a transaction does.
 
     def apply(self, decision: Decision) -> None:
@@ -173,6 +218,8 @@ class Ledger:
             overlay[key] = row
             if letter in _DECODED and row is not None:
                 self._rows.put(key, row)
+                if type(row) is FullReservation:
+                    self._note_waiting(decision.sku, key, row)
                 kind = _DECODED[letter]
                 if kind.ended is not None and getattr(row, kind.ended) is not None:
                     if type(row) is kind.row_type or (kept_ms := kind.own_retention(row)) is None:
@@ -197,18 +244,37 @@ class Ledger:
             self._skus.put(sku_id, sku)
         self._changed_skus[sku_id] = sku
 
+    def _note_waiting(self, sku_id: str, key: bytes, row: FullReservation) -> None:
+        ranked = rank_of(key.decode().partition("\0")[2], row)
+        if ranked is None:
+            return
+        self._waiting[waiting_key(sku_id, *ranked)] = bool(row.claims)
+        queue = self._queues.get(sku_id)
+        if queue is not None:
+            (queue.put if row.claims else queue.remove)(*ranked)
+
     def _apply_beside(self, sku_id: str, beside: Beside) -> None:
         if beside.in_force is not None:
             self.register.put(*beside.in_force)
         if beside.book is None:
             return
         sku = self._changed_skus[sku_id] = self.sku_or_book(sku_id) or Sku(0, {})
+        self._note_pending(sku_id, sku.book, beside.book)
         sku.book = beside.book
         sku.seq = max(sku.seq, beside.book.seq)
         if beside.policy is not None:
             channel, row = beside.policy
             others = {name: policy for name, policy in sku.policies.items() if name != channel}
             sku.policies = others if row is None else others | {channel: row}
+
+    def _note_pending(self, sku_id: str, before: BookRow | None, after: BookRow) -> None:
+        if after.since is None:
+            self.pending_since.pop(sku_id, None)
+        elif self.pending_since.get(sku_id) != after.since:
+            self.pending_since[sku_id] = after.since
+            heappush(self._pending_order, (after.since, sku_id))
+        if before is None or before.since != after.since:
+            self._books_noted.add(sku_id)
 
     def forget(self, limit: int) -> None:
         """Remove about `limit` rows at most whose time is over by the clock of the last transaction."""
@@ -249,6 +315,8 @@ class Ledger:
                 self._forgetting.add(position.now_ms + retention_ms, list(keys))
         for kept_ms, key in self._kept_otherwise:
             self._forgetting.add_one(position.now_ms + kept_ms, key)
+        items += [(key, b"" if waits else None) for key, waits in self._waiting.items()]
+        items += [item for sku in sorted(self._books_noted) for item in self._pending_items(sku)]
         items += self.expiries.writes(position_offset, position.now_ms)
         items += self._forgetting.writes(position_offset)
         items.append((POSITION_KEY, encode_row(position)))
@@ -259,9 +327,15 @@ class Ledger:
         self._encoded = {letter: {} for letter in _ENCODED}
         self._ended = {letter: [] for letter in _DECODED}
         self._kept_otherwise = []
+        self._waiting = {}
+        self._books_noted = set()
         self._changed_skus = {}
         self._pending = None
         self.position = position
+
+    def _pending_items(self, sku: str) -> Iterator[Item]:
+        since = self.pending_since.get(sku)
+        yield pending_key(sku), None if since is None else since.to_bytes(8, "big")
 
 
 def checkpoint_of(store: Store) -> Checkpoint | None:
@@ -284,12 +358,29 @@ def load(store: Store, records: Sequence[tuple[int, bytes, bytes | None]], *, no
     expiries, forgetting = Expiries(store), Forgetting(store)
     _note_due_times(latest, expiries, forgetting)
     suffix = records[-1][0]
-    items: list[Item] = [*latest.items(), *expiries.writes(suffix, 0), *forgetting.writes(suffix)]
+    items: list[Item] = [*latest.items(), *_settling_items(latest)]
+    items += [*expiries.writes(suffix, 0), *forgetting.writes(suffix)]
     if POSITION_KEY in latest:
         position_offset = next(offset for offset, key, _ in reversed(records) if key == POSITION_KEY)
         written_at = wall_clock_ms() if now_ms is None else now_ms
         items.append((_CHECKPOINT_KEY, encode_row(Checkpoint(position_offset, written_at))))
     store.write(items)
+
+
+def _settling_items(rows: Mapping[bytes, bytes | None]) -> Iterator[Item]:
+    """Yield the items of the queue and of what is pending that follow from rows."""
+    for key, value in rows.items():
+        letter = key[:1]
+        if value is None or letter not in {b"R", b"S"}:
+            continue
+        sku, _, rest = key[1:].decode().partition("\0")
+        if letter == b"S" and not rest:
+            since = decode_book(value).since
+            yield pending_key(sku), None if since is None else since.to_bytes(8, "big")
+        elif letter == b"R":
+            row = RESERVATION.decode(value)
+            if (ranked := rank_of(rest, row)) is not None and isinstance(row, FullReservation):
+                yield waiting_key(sku, *ranked), b"" if row.claims else None
 
 
 def _note_due_times(rows: Mapping[bytes, bytes | None], expiries: Expiries, forgetting: Forgetting) -> None:

@@ -10,7 +10,13 @@ EXAMPLES = [
     {"type": "adjust", "command_id": "c", "sku": "S", "warehouse": "w", "count": 5, "reason": "damage",
      "bucket": "damaged", "expected_on_hand": 0, "reference": "note"},
     {"type": "reserve", "command_id": "c", "sku": "S", "reservation_id": "r", "quantity": 3, "channel": "web",
-     "warehouse": "w", "ttl_ms": 7, "order_id": "o", "partial": True, "region": "north"},
+     "warehouse": "w", "ttl_ms": 7, "order_id": "o", "partial": True, "region": "north", "wait": "inbound",
+     "promise_by": 9},
+    {"type": "amend", "command_id": "c", "sku": "S", "reservation_id": "r", "quantity": 2, "partial": True,
+     "wait": "inbound", "promise_by": 9, "channels": ["default"]},
+    {"type": "reallocate", "command_id": "c", "sku": "S", "reservation_id": "r", "from": "w", "to": "x", "quantity": 1,
+     "channels": ["default"]},
+    {"type": "settle", "command_id": "c", "sku": "S"},
     {"type": "commit", "command_id": "c", "sku": "S", "reservation_id": "r", "quantity": 1,
      "channels": ["default", "web"]},
     {"type": "release", "command_id": "c", "sku": "S", "reservation_id": "r", "quantity": 1, "reason": "changed",
@@ -18,7 +24,8 @@ EXAMPLES = [
     {"type": "extend", "command_id": "c", "sku": "S", "reservation_id": "r", "ttl_ms": 9, "channels": ["default"]},
     {"type": "query", "command_id": "c", "sku": "S", "reservation_id": "r", "of_command_id": "b",
      "channels": ["default"]},
-    {"type": "query", "command_id": "c", "sku": "S", "reservations": 2, "after": "a", "channel": "web"},
+    {"type": "query", "command_id": "c", "sku": "S", "reservations": 2, "after": "a", "channel": "web",
+     "waiting": 3},
     {"type": "set_policy", "command_id": "c", "sku": "S", "channel": "web", "enabled": True, "warehouses": ["w", "x"],
      "strategy": "region", "split": True, "buffer": 1, "cap": 9, "max_per_reservation": 7, "backorder_limit": 2,
      "presell_horizon_ms": 5, "priority": 3, "return_window_ms": 604_800_001},
@@ -39,7 +46,7 @@ def _check_examples() -> None:
     for kind in COMMAND_TYPES:
         tag = tag_of(kind)
         given = {name for document in EXAMPLES if document["type"] == tag for name in document}
-        missing = {*kind.__struct_fields__} - given - (_SENDER if kind is not Tick else set())
+        missing = {*kind.__struct_encode_fields__} - given - (_SENDER if kind is not Tick else set())
         if missing:
             raise TypeError(f"tests/examples.py has no example of {tag!r} with {', '.join(sorted(missing))}")
 

@@ -12,10 +12,14 @@ from audit.report.report import Difference, PartitionReport, What
 COMPACTION_LAG_MS = 7 * 24 * 60 * 60 * 1000
 
 
+_RESERVING = ("reserve", "amend", "reallocate", "fill")
+
+
 def oversold(change: Any) -> bool:
-    """Return whether a stock change is a reserve that made available negative."""
+    """Return whether a stock change reserves more than there is; an `amend` or `reallocate` may also reserve less."""
     try:
-        return bool(change["cause"]["type"] == "reserve" and change["after"]["available"] < 0)
+        reserves = change["cause"]["type"] in _RESERVING and change["delta"]["reserved"] > 0
+        return bool(reserves and change["after"]["available"] < 0)
     except (TypeError, KeyError):
         return False
 

@@ -11,9 +11,10 @@ _UNREADABLE = "unreadable"  # in place of an identity, with the record's own off
 
 def result_id(result: Json) -> Hashable:
     """Return the identity of a result; only replays of the same command share one."""
-    reservation = result["reservation"] if result["type"] == "expire" else None
-    expired = reservation["reservation_id"] if reservation else None
-    return result["offset"], result["sku"], result["command_id"], expired, result["replayed"]
+    unsolicited = None
+    if result["command_id"] is None and result["reservation"]:
+        unsolicited = result["type"], result["reservation"]["reservation_id"]
+    return result["offset"], result["sku"], result["command_id"], unsolicited, result["replayed"]
 
 
 def change_id(change: Json) -> Hashable:

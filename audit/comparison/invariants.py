@@ -40,6 +40,7 @@ def check_state(model: Model) -> list[Invariant]:
             note="; ".join(wrong[:3]),
         ),
         _check_held(model),
+        _check_waiting(model),
     ]
 
 
@@ -60,6 +61,30 @@ def _check_held(model: Model) -> Invariant:
         "what a channel holds is what its counted reservations have left",
         holds=not wrong,
         checked=len(held),
+        note="; ".join(wrong[:3]),
+    )
+
+
+def _check_waiting(model: Model) -> Invariant:
+    """Check that units of a reservation are somewhere, and that a SKU is owed without a date what waits like that."""
+    lost: list[str] = []
+    waiting: dict[tuple[str, str], int] = {}
+    for key, hold in model.holds.items():
+        if isinstance(hold, Hold):
+            if hold.left != sum(units for _, units in hold.allocations) + hold.waiting:
+                lost.append(f"{key!r} has {hold.left} left")
+            place = key.partition("\0")[0], hold.channel
+            waiting[place] = waiting.get(place, 0) + hold.undated
+    booked = {(sku, channel): units for sku, book in model.books.items() for channel, units in book.undated.items()}
+    wrong = lost + [
+        f"{sku} of {channel}: backordered {booked.get((sku, channel), 0)}, waiting {waiting.get((sku, channel), 0)}"
+        for sku, channel in sorted(booked.keys() | waiting.keys())
+        if booked.get((sku, channel), 0) != waiting.get((sku, channel), 0)
+    ]
+    return Invariant(
+        "what is left of a reservation is allocated or waits, and the book has what waits",
+        holds=not wrong,
+        checked=model.open,
         note="; ".join(wrong[:3]),
     )
 

@@ -47,15 +47,18 @@ def _found_id(record: Record) -> tuple[Any, Any]:
 _ANSWER = RESULT._replace(same=_same, wanted_id=_wanted_id, found_id=_found_id)
 
 
+_UNSOLICITED = ("expire", "fill", "promise")
+
+
 class _Results(Stream):
-    """Matches results with commands one to one, without results of lost commands and of expiries."""
+    """Matches results with commands one to one, without results of lost commands and unsolicited ones."""
 
     def add(self, records: Iterable[Record]) -> None:
         start = self.report.log_start
         for record in records:
             result = parse(record.value)
             if isinstance(result, dict):
-                unsolicited = result.get("command_id") is None and result.get("type") == "expire"
+                unsolicited = result.get("command_id") is None and result.get("type") in _UNSOLICITED
                 offset = result.get("offset")
                 earlier = isinstance(offset, int) and offset < start and result.get("replayed") is not True
                 if unsolicited or earlier:

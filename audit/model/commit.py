@@ -4,29 +4,32 @@ from audit.model.documents import cause_of, draw_from
 from audit.model.parts import CommandRefused
 from audit.model.rule import Effect, Rule
 from audit.model.state import PartitionState
+from audit.model.units import allocate
 from schemas.codes import Code
 from schemas.commands import Commit
 
 
 def commit(state: PartitionState, command: Commit) -> Effect:
-    """Take held units out of stock, from the first allocation on."""
+    """Take held units out of stock, from the first allocation on; those that wait stay."""
     sku = command.sku
-    item, key, hold, quantity = state.find_hold(command, command.quantity)
+    item, key, hold, _ = state.find_hold(command, command.quantity)
+    allocated = hold.left - hold.waiting
+    quantity = allocated if command.quantity is None else command.quantity
+    if quantity > allocated or allocated == 0:
+        raise CommandRefused(Code.RESERVATION_WAITING)
     taken = draw_from(hold.allocations, quantity)
-    rows = []
-    for warehouse, part in taken:
-        row = item.rows[warehouse]
-        if row.on_hand < part:
-            raise CommandRefused(Code.NEGATIVE_STOCK)
-        rows.append((warehouse, row))
+    rows = [(warehouse, item.rows[warehouse]) for warehouse, _ in taken]
+    if any(row.on_hand < part for (_, row), (_, part) in zip(rows, taken, strict=True)):
+        raise CommandRefused(Code.NEGATIVE_STOCK)
     cause = cause_of(command, "commit")
-    for warehouse, part in taken:
-        row = item.rows[warehouse]
+    state.discount(sku, key, hold)
+    for (warehouse, row), (_, part) in zip(rows, taken, strict=True):
         row.on_hand -= part
         row.reserved -= part
+        allocate(hold, warehouse, -part)
         state.change(sku, item, warehouse, row, cause, {"on_hand": -part, "reserved": -part})
     hold.committed += quantity
-    state.take_from(item, key, hold, taken, "committed", cause)
+    state.recount(sku, key, hold, cause, "committed")
     return hold, rows
 
 

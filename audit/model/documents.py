@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 
 from schemas.codes import Code
-from schemas.results import Allocation, ReservationView, Result, State, StockView
+from schemas.results import Allocation, Claim, ReservationView, Result, State, StockView
 from schemas.stock_changes import Cause
 
 Json = dict[str, Any]
 Holding = tuple[str, int]  # a warehouse, and a quantity there
+Waits = tuple[str | None, int, int | None]  # an inbound or None for any goods, a quantity, and the date that was said
 
 ROW_VERSION = 1
 CLOSED_MS = 7 * 24 * 60 * 60 * 1000  # how long a closed reservation is known, unless its channel's policy says more
@@ -47,6 +48,8 @@ class StockRow(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VER
 class Hold(msgspec.Struct, gc=False):
     """A reservation. `allocations` has the units still held; `closed_at` is None while it is held. Times in ms.
 
+    `claims` has the units that wait; those without a date are the last of them. `priority` and `placed` (the offset of
+    the record) are its rank among those that wait, None before its first claim; `placed_at` is the clock then.
     `only` and `region` are the warehouse and the region that the `reserve` named. A `counted` one was made under a cap.
     `kept_ms` is how long it is known after it closed, if that is not the usual time.
     """
@@ -60,7 +63,7 @@ class Hold(msgspec.Struct, gc=False):
     order_id: str | None
     expires_at: int | None
     closed_at: int | None
-    claims: list[Any] = []
+    claims: list[Waits] = []
     only: str | None = None
     region: str | None = None
     priority: int | None = None
@@ -69,6 +72,27 @@ class Hold(msgspec.Struct, gc=False):
     counted: bool = False
     returned: int = 0
     kept_ms: int | None = None
+
+    @property
+    def left(self) -> int:
+        """The units that were neither committed nor released: those that it holds and those that wait."""
+        return self.quantity - self.committed - self.released
+
+    @property
+    def waiting(self) -> int:
+        """The units that wait."""
+        return sum(units for _, units, _ in self.claims)
+
+    @property
+    def undated(self) -> int:
+        """The units that wait without a date."""
+        return sum(units for inbound_id, units, _ in self.claims if inbound_id is None)
+
+    @property
+    def promised_at(self) -> int | None:
+        """The latest date of its claims; None when one has none."""
+        dates = [promised_at for _, _, promised_at in self.claims if promised_at is not None]
+        return max(dates) if dates and len(dates) == len(self.claims) else None
 
     def row(self) -> tuple[Any, ...]:
         """Return its row of the ledger; the fields from `claims` on are there only if one of them says something."""
@@ -82,7 +106,7 @@ class Hold(msgspec.Struct, gc=False):
 
     def view(self, reservation_id: str) -> ReservationView:
         """Return the `reservation` of a result."""
-        return ReservationView(
+        view = ReservationView(
             reservation_id,
             self.state,
             self.quantity,
@@ -93,6 +117,10 @@ class Hold(msgspec.Struct, gc=False):
             self.order_id,
             self.expires_at,
         )
+        if self.claims:
+            view.waiting, view.promised_at = self.waiting, self.promised_at
+            view.claims = [Claim(*claim) for claim in self.claims]
+        return view
 
 
 _SHORT_HOLD = Hold.__struct_fields__.index("claims")
@@ -177,6 +205,7 @@ def hold_of(row: Any) -> Hold:
     _, *values = row
     hold = Hold(*values)
     hold.allocations = [(warehouse, quantity) for warehouse, quantity in hold.allocations]
+    hold.claims = [(inbound_id, units, promised_at) for inbound_id, units, promised_at in hold.claims]
     return hold
 
 

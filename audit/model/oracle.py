@@ -26,6 +26,7 @@ from audit.model.release import expire
 from audit.model.rule import Rule
 from audit.model.rules import RULES
 from audit.model.state import PartitionState, is_of
+from audit.model.tail import work_off
 from schemas.codec import Unreadable, decode_command, encode
 from schemas.codes import Code
 from schemas.commands import Query, SkuCommand, Tick, tag_of
@@ -70,6 +71,7 @@ class Model(PartitionState):
                 self._refer(command)
             elif not isinstance(command, Tick):
                 self._answer(command)
+        work_off(self)
 
     def bury_batch(self, reason: str, offset: int, last_offset: int, timestamp_ms: int) -> None:
         """Apply a record batch of `inventory.commands` of which no record is read.
@@ -86,6 +88,7 @@ class Model(PartitionState):
             self._advance()
         letter = DeadLetter.of_batch(reason, offset, last_offset, partition=self.partition)
         self.out.dead_letters.append((offset, None, msgspec.structs.asdict(letter)))
+        work_off(self)
 
     def rows(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield the ledger's live rows but the position as (key, value), in the order in which they were made."""
@@ -210,6 +213,7 @@ class Model(PartitionState):
         rows: list[tuple[str, StockRow]] = []
         code: Code | None = None
         available: int | None = None
+        before = self.items[command.sku].seq if command.sku in self.items else 0
         try:
             hold, rows = rule.decide(self, command)
             requested = self.shown.pop("requested", None)
@@ -235,6 +239,8 @@ class Model(PartitionState):
         self.seen[seen] = row.row()
         self.seen_order.append(seen)
         self.touch(f"C{seen}")
+        if item is not None and item.seq != before:
+            self.await_settling(command.sku)
         runs = self.seen_runs
         if runs and runs[-1][0] == now:
             runs[-1][1] += 1

@@ -17,12 +17,26 @@ from audit.model.policies import (
 
 
 class Wish(NamedTuple):
-    """What a `reserve` says about where its units come from; `only` is the warehouse that it names."""
+    """What a reservation says about where its units come from.
+
+    Args:
+        only: the warehouse that its `reserve` named.
+        region: the region that it named.
+        wait: what units may wait for: `none`, `inbound` or `any`.
+        promise_by: the last date that will do.
+        has: the warehouses where it has allocations, in their order.
+    """
 
     only: str | None = None
     region: str | None = None
     wait: str = "none"
     promise_by: int | None = None
+    has: tuple[str, ...] = ()
+
+    @property
+    def home(self) -> str | None:
+        """The warehouse at which a reservation that may not be split grows; None: it may choose one."""
+        return self.only or (self.has[0] if self.has else None)
 
 
 class Offer(NamedTuple):
@@ -34,6 +48,7 @@ class Offer(NamedTuple):
         shelf: the most units that all rows together give.
         near: inbounds with their free units, in the order in which they are taken.
         backorders: how many units may wait without a date.
+        has: the warehouses that come first, whatever the strategy: those where the reservation has allocations.
     """
 
     rows: list[Holding]
@@ -41,6 +56,7 @@ class Offer(NamedTuple):
     shelf: int
     near: list[Holding]
     backorders: int
+    has: tuple[str, ...] = ()
 
 
 class Placing(NamedTuple):
@@ -58,19 +74,20 @@ class Placing(NamedTuple):
 def offer_to(
     wish: Wish, supply: Supply, policy: PolicyInForce, warehouses: Mapping[str, WarehouseInForce], now_ms: int
 ) -> Offer:
-    """Return what a new reservation of the channel may be given."""
+    """Return what a reservation of the channel may be given."""
     mine = open_rows(supply.free, policy, warehouses)
-    rows = mine if wish.only is None else [row for row in mine if row[0] == wish.only]
+    at = wish.only if policy.split else wish.home
+    rows = mine if at is None else [row for row in mine if row[0] == at]
     local: list[Holding] = []
     if policy.strategy == "region" and wish.region is not None:
         local = [row for row in rows if warehouses.get(row[0], UNSET_WAREHOUSE).region == wish.region]
     shelf = min(shelf_of(mine, policy), sum(free for _, free in rows))
     near: list[Holding] = []
     if wish.wait != "none":
-        inbounds = near_inbounds(supply.inbounds, policy, warehouses, now_ms, wish.promise_by, wish.only)
+        inbounds = near_inbounds(supply.inbounds, policy, warehouses, now_ms, wish.promise_by, at)
         near = [(inbound.inbound_id, inbound.free) for inbound in inbounds]
     backorders = backorder_room_of(policy, supply.backordered) if wish.wait == "any" else 0
-    return Offer(rows, local, shelf, near, backorders)
+    return Offer(rows, local, shelf, near, backorders, wish.has)
 
 
 def place(quantity: int, offer: Offer, policy: PolicyInForce, *, partial: bool) -> Placing:
@@ -97,19 +114,27 @@ def take(quantity: int, whole: Iterable[Holding], parts: Iterable[Holding]) -> l
 
 def _take_from_rows(quantity: int, offer: Offer, strategy: str) -> list[Holding]:
     if sum(free for _, free in offer.local) >= quantity:
-        return take(quantity, offer.local, offer.local)
+        local = _first(offer.has, offer.local)
+        return take(quantity, local, local)
     return take(quantity, *_orders(offer, strategy))
 
 
 def _orders(offer: Offer, strategy: str) -> tuple[list[Holding], list[Holding]]:
     """Return the rows in the orders `whole` and `parts` of the strategy."""
-    if strategy == "priority":
-        return offer.rows, offer.rows
+    whole = parts = offer.rows
     if strategy == "region":
-        local_first = offer.local + [row for row in offer.rows if row not in offer.local]
-        return local_first, local_first
-    most_first = sorted(offer.rows, key=lambda row: -row[1])  # equals stay in base order
-    return (most_first if strategy == "most_stock" else offer.rows), most_first
+        whole = parts = offer.local + [row for row in offer.rows if row not in offer.local]
+    elif strategy != "priority":
+        parts = sorted(offer.rows, key=lambda row: -row[1])  # equals stay in base order
+        whole = parts if strategy == "most_stock" else offer.rows
+    return _first(offer.has, whole), _first(offer.has, parts)
+
+
+def _first(names: Iterable[str], rows: list[Holding]) -> list[Holding]:
+    """Return rows with those of some warehouses first, in the order of these."""
+    free = dict(rows)
+    first = [(name, free.pop(name)) for name in names if name in free]
+    return first + list(free.items())
 
 
 def _place_together(quantity: int, offer: Offer, policy: PolicyInForce, *, partial: bool) -> Placing:

@@ -1,5 +1,7 @@
 """Owns the model's rule for `query`."""
 
+from itertools import islice
+
 from audit.model.documents import Hold, Json, decode_hold
 from audit.model.parts import CommandRefused
 from audit.model.policies import available_to
@@ -7,7 +9,7 @@ from audit.model.rule import Effect, Rule
 from audit.model.state import PartitionState, is_of
 from schemas.codes import Code
 from schemas.commands import Query
-from schemas.results import ReservationView, Result
+from schemas.results import ReservationView, Result, Waiting
 
 # How many reservations a list looks at, and after how many allocations in it no other reservation is shown.
 LOOKED_AT = 1_000
@@ -28,7 +30,9 @@ def query(state: PartitionState, command: Query) -> Effect:
     if command.channel is not None:
         state.shown["availability"] = _availability(state, command.sku, command.channel)
     if command.sku in state.books and state.books[command.sku].says_something():
-        state.shown["book"] = state.books[command.sku].document()
+        state.shown["book"] = state.books[command.sku].document_of_query()
+    if command.waiting:
+        state.shown["waiting"] = _list_waiting(state, command, command.waiting)
     return decode_hold(hold) if isinstance(hold, bytes) else hold, rows
 
 
@@ -37,6 +41,20 @@ def _availability(state: PartitionState, sku: str, channel: str) -> Json:
     found = available_to(supply, policy, state.register.warehouses, state.now)
     promises = [{"at": at, "available_to_promise": units} for at, units in found.promises]
     return {"channel": channel, **found._asdict(), "promises": promises}
+
+
+def _list_waiting(state: PartitionState, command: Query, number: int) -> list[Waiting]:
+    """Return the first so many that wait, by rank."""
+    book = state.books.get(command.sku)
+    keys = book.queue.by_rank() if book else iter(())
+    mine = (key for key in keys if is_of(command.channels, state.holds[key]))
+    return [_show_waiting(key, state.held(key)) for key in islice(mine, number)]
+
+
+def _show_waiting(key: str, hold: Hold) -> Waiting:
+    reservation_id = key.partition("\0")[2]
+    rank = (hold.priority or 0, hold.placed_at or 0)  # both are given with the first claim
+    return Waiting(reservation_id, hold.channel, hold.order_id, *rank, hold.waiting, hold.promised_at)
 
 
 def list_held(state: PartitionState, command: Query, result: Result) -> None:

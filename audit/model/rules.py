@@ -2,11 +2,33 @@
 
 from typing import get_args
 
-from audit.model import adjust, commit, extend, query, release, reserve, set_policy
+from audit.model import (
+    adjust,
+    amend,
+    commit,
+    extend,
+    query,
+    reallocate,
+    release,
+    reserve,
+    set_policy,
+    settle,
+)
 from audit.model.rule import Rule
 from schemas.commands import SkuCommand
 
-_ALL = (adjust.RULE, reserve.RULE, commit.RULE, release.RULE, extend.RULE, query.RULE, set_policy.RULE)
+_ALL = (
+    adjust.RULE,
+    reserve.RULE,
+    amend.RULE,
+    reallocate.RULE,
+    commit.RULE,
+    release.RULE,
+    extend.RULE,
+    query.RULE,
+    settle.RULE,
+    set_policy.RULE,
+)
 RULES: dict[type, Rule] = {rule.command: rule for rule in _ALL}
 
 if missing := set(get_args(SkuCommand)) ^ RULES.keys():

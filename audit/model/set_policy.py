@@ -14,6 +14,7 @@ def set_policy(state: PartitionState, command: SetPolicy) -> Effect:
     sku, channel, policy = command.sku, command.channel, policy_as_set(command)
     key = f"policy/{channel}/{sku}"
     policies = state.books[sku].policies if sku in state.books else {}
+    before = policies.get(channel)
     state.shown["reference"] = None
     if any(value is not None for value in policy):
         if channel not in policies and len(policies) >= MAX_POLICIES:
@@ -25,6 +26,8 @@ def set_policy(state: PartitionState, command: SetPolicy) -> Effect:
     state.touch(f"K{sku}\0{channel}")
     state.touch(f"S{sku}\0")
     state.publish_reference(key, state.shown["reference"])
+    if sku in state.books and state.books[sku].policies.get(channel) != before:
+        state.await_settling(sku)
     return None, []
 
 

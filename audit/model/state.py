@@ -1,12 +1,13 @@
 """Owns the state of a partition in the model, and the operations that its rules use."""
 
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable
 from heapq import heapify, heappush
 from typing import Any, Protocol, cast
 
 from audit.model.book import Book
-from audit.model.documents import CLOSED_MS, Hold, Holding, Json, StockRow, decode_hold, encode_row
+from audit.model.documents import CLOSED_MS, Hold, Json, StockRow, decode_hold, encode_row
 from audit.model.parts import CommandRefused, Item, Outputs
 from audit.model.policies import EVERY_CHANNEL, PolicyInForce, Supply, resolve
 from audit.model.reference import Register
@@ -56,6 +57,8 @@ class PartitionState:
         self.items: dict[str, Item] = {}
         self.holds: dict[str, Hold | bytes] = {}  # closed ones as their encoded row
         self.books: dict[str, Book] = {}  # of the SKUs that have one
+        self.pending: list[tuple[int, str]] = []  # `since` and SKU of the pending ones, in this order
+        self.since_before: dict[str, int | None] = {}  # SKU -> its `since` before this record, if it changed
         self.register = Register()
         self.seen: dict[str, bytes] = {}  # encoded rows, in the order of the log
         self.open = 0
@@ -92,10 +95,13 @@ class PartitionState:
             raise CommandRefused(Code.UNKNOWN_RESERVATION)
         if not isinstance(hold, Hold):
             raise CommandRefused(Code(f"reservation_{decode_hold(hold).state}"))
-        left = hold.quantity - hold.committed - hold.released
-        if wanted is not None and wanted > left:
+        if wanted is not None and wanted > hold.left:
             raise CommandRefused(Code.QUANTITY_EXCEEDS_RESERVATION)
-        return item, key, hold, left if wanted is None else wanted
+        return item, key, hold, hold.left if wanted is None else wanted
+
+    def held(self, key: str) -> Hold:
+        """Return a reservation that is held."""
+        return cast("Hold", self.holds[key])
 
     def policy_of(self, sku: str, channel: str) -> PolicyInForce:
         """Return the policy in force of a SKU and a channel."""
@@ -104,30 +110,61 @@ class PartitionState:
         return resolve(*of_sku, self.register.channel(channel), self.register.channel(EVERY_CHANNEL))
 
     def supply_of(self, sku: str, channel: str) -> Supply:
-        """Return what of a SKU with rows a channel finds."""
+        """Return what of a SKU with rows a channel finds, without what is owed to those that wait."""
         book = self.books.get(sku)
-        free = {
-            warehouse: max(0, row.on_hand - row.reserved - row.safety_stock)
-            for warehouse, row in self.items[sku].rows.items()
-        }
-        return Supply(free, held=book.held.get(channel, 0) if book else 0)
+        if book is None:
+            return Supply(self.free_of(sku, 0))
+        free = self.free_of(sku, book.owed)
+        return Supply(free, held=book.held.get(channel, 0), backordered=book.undated.get(channel, 0))
 
-    def count_held(self, sku: str, item: Item, hold: Hold, units: int, cause: Cause) -> None:
-        """Let a counted reservation hold more units of its channel's cap, or fewer, and publish the SKU's book."""
-        if hold.counted:
-            book = self.books.setdefault(sku, Book())
-            book.hold(hold.channel, units)
-            self._change_book(sku, item, book, cause)
+    def free_of(self, sku: str, owed: int) -> dict[str, int]:
+        """Return what each row of a SKU has above its holds, its safety stock and what is owed, never below 0."""
+        return {name: max(0, row.available - owed) for name, row in self.items[sku].rows.items()}
 
-    def take_from(self, item: Item, key: str, hold: Hold, taken: list[Holding], ends_as: State, cause: Cause) -> None:
-        """Take units from a reservation; when none is left, it ends and is forgotten after its time."""
+    # A rule that changes a reservation begins with `discount` and ends with `recount`.
+
+    def discount(self, sku: str, key: str, hold: Hold) -> None:
+        """Take a reservation that is about to change out of its SKU's book."""
+        if hold.counted or hold.claims:
+            self.books[sku].discount(key, hold)
+
+    def recount(self, sku: str, key: str, hold: Hold, cause: Cause, ends_as: State = "released") -> None:
+        """Put a reservation into its SKU's book, or close it if nothing is left; publish the book if it changed."""
         self.touch(f"R{key}")
-        parts = dict(taken)
-        held = [(warehouse, quantity - parts.get(warehouse, 0)) for warehouse, quantity in hold.allocations]
-        hold.allocations = [holding for holding in held if holding[1]]
-        if not hold.allocations:
+        if hold.left == 0:
             self.close(key, hold, ends_as)
-        self.count_held(key.partition("\0")[0], item, hold, -sum(parts.values()), cause)
+        elif hold.counted or hold.claims:
+            self.books.setdefault(sku, Book()).count(key, hold)
+        self.publish_book(sku, cause)
+
+    def publish_book(self, sku: str, cause: Cause) -> None:
+        """Publish a SKU's book if what is published of it has changed."""
+        book = self.books.get(sku)
+        if book is not None and book.document() != book.published:
+            self._change_book(sku, self.items[sku], book, cause)
+
+    def await_settling(self, sku: str) -> None:
+        """Make a SKU that changed pending, if units of it wait."""
+        book = self.books.get(sku)
+        if book is not None and book.since is None and book.backordered + book.promised > 0:
+            self.set_since(sku, self.offset)
+
+    def set_since(self, sku: str, since: int | None) -> None:
+        """Make a SKU pending since an offset; None: it is not pending."""
+        book = self.books[sku]
+        self.since_before.setdefault(sku, book.since)
+        if book.since is not None:
+            del self.pending[bisect_left(self.pending, (book.since, sku))]
+        if since is not None:
+            insort(self.pending, (since, sku))
+        book.since = since
+
+    def touch_pending(self) -> None:
+        """Note the books whose `since` this record changed; one that is again as before is not written."""
+        for sku, since in self.since_before.items():
+            if self.books[sku].since != since:
+                self.touch(f"S{sku}\0")
+        self.since_before.clear()
 
     def close(self, key: str, hold: Hold, state: State) -> None:
         """End a reservation; its row is forgotten after its time."""
@@ -176,9 +213,12 @@ class PartitionState:
         book.seq = item.seq
         self.changes += 1
         self.touch(f"S{sku}\0")
+        before, book.published = book.published, book.document()
+        moved = {name: book.published[name] - before[name] for name in ("backordered", "promised")}
+        delta = {name: units for name, units in moved.items() if units}
         nothing = Quantities(0, 0, 0, 0, 0, 0)
-        change = StockChange(sku, "", item.seq, self.now, cause, {}, nothing, False)
-        change.book = cast("Any", book.document())
+        change = StockChange(sku, "", item.seq, self.now, cause, delta, nothing, False)
+        change.book = cast("Any", book.published)
         self._add_change((self.offset, item.key + b"/", encode(change)))
 
     def publish_reference(self, key: str, document: Json | None) -> None:

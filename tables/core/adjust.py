@@ -4,7 +4,7 @@ from typing import assert_never
 
 from schemas.codes import Code
 from schemas.commands import Adjust, Bucket
-from tables.core.decision import Outcome, Refusal, Rows, Sku
+from tables.core.decision import Outcome, Record, Refusal, Rows, Sku
 from tables.core.rows import Stock
 from tables.core.rule import Rule
 
@@ -15,7 +15,7 @@ MAX_BUCKET = (1 << 53) - 1
 _NO_STOCK = Stock()
 
 
-def adjust(_rows: Rows, sku: Sku | None, command: Adjust, _now_ms: int) -> Outcome | Refusal:
+def adjust(_rows: Rows, sku: Sku | None, command: Adjust, _record: Record) -> Outcome | Refusal:
     """Set a bucket of a row, or change it by a difference; make the row when it is missing.
 
     Physical stock may be set below what is reserved; that is a shortfall, not an error.

@@ -3,9 +3,10 @@
 from bisect import bisect_left
 
 import msgspec
+from msgspec import UNSET
 
 from schemas.stock_changes import BookView, ChannelUnits
-from tables.core.rows import BookRow, Reservation, full
+from tables.core.rows import BookRow
 
 NO_BOOK = BookRow()
 # As many as channels may be set. Each takes about 72 bytes of every change of the book, so a change stays under 80 kB.
@@ -20,15 +21,12 @@ def held_of(book: BookRow | None, channel: str) -> int:
     return book.channels[at][1] if _is_at(book, at, channel) else 0
 
 
-def with_held(book: BookRow | None, seq: int, channel: str, units: int) -> BookRow:
-    """Return the book after a channel holds more units, or fewer; `seq` is that of the book's change."""
-    before = book or NO_BOOK
-    channels, at = before.channels, _place_of(before, channel)
-    is_known = _is_at(before, at, channel)
-    _, held, backordered = channels[at] if is_known else (channel, 0, 0)
-    held += units
-    entry = ((channel, held, backordered),) if held or backordered else ()
-    return msgspec.structs.replace(before, seq=seq, channels=channels[:at] + entry + channels[at + is_known :])
+def backordered_of(book: BookRow | None, channel: str) -> int:
+    """Return what waits for a channel without a date."""
+    if book is None:
+        return 0
+    at = _place_of(book, channel)
+    return book.channels[at][2] if _is_at(book, at, channel) else 0
 
 
 def has_place_for(book: BookRow | None, channel: str) -> bool:
@@ -47,24 +45,40 @@ def _is_at(book: BookRow, at: int, channel: str) -> bool:
     return at < len(book.channels) and book.channels[at][0] == channel
 
 
-def book_after(book: BookRow | None, seq: int, reservation: Reservation, given_back: int) -> BookRow | None:
-    """Return the book after units of a reservation left or were given back; None when that does not change it.
+def counted_in(book: BookRow | None, seq: int, channel: str, held: int, backordered: int) -> BookRow:
+    """Return the book after a change of what a channel has.
 
     Args:
         book: before it.
-        seq: of the last change of a row that goes with it.
-        reservation: whose units they were.
-        given_back: how many.
+        seq: of this change of the book.
+        channel: whose counts change.
+        held: by how much what it holds under its cap changes.
+        backordered: by how much what waits for it without a date changes.
     """
-    if not full(reservation).counted:
-        return None
-    return with_held(book, seq + 1, reservation.channel, -given_back)
+    before = book or NO_BOOK
+    channels, at = before.channels, _place_of(before, channel)
+    is_known = _is_at(before, at, channel)
+    _, units, waiting = channels[at] if is_known else (channel, 0, 0)
+    units, waiting = units + held, waiting + backordered
+    entry = ((channel, units, waiting),) if units or waiting else ()
+    channels = channels[:at] + entry + channels[at + is_known :]
+    return msgspec.structs.replace(before, seq=seq, backordered=before.backordered + backordered, channels=channels)
+
+
+def owed_to_queue(book: BookRow | None) -> int:
+    """Return the units that a SKU's queue is due: all that wait, while the SKU is pending."""
+    return 0 if book is None or book.since is None else book.backordered + book.promised
+
+
+def waits(book: BookRow | None) -> bool:
+    """Return whether anybody waits for the SKU."""
+    return book is not None and bool(book.backordered or book.promised)
 
 
 def published_book(book: BookRow) -> BookView:
     """Return the book as stock changes and queries show it."""
     channels = [ChannelUnits(name, held, backordered) for name, held, backordered in book.channels]
-    return BookView(book.backordered, book.promised, [], channels)
+    return BookView(book.backordered, book.promised, True if book.settling else UNSET, [], channels)
 
 
 def shows_anything(book: BookRow | None) -> bool:

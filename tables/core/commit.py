@@ -1,19 +1,24 @@
 """Owns the rule for `commit`: reserved goods leave the stock."""
 
+import msgspec
+
 from schemas.codes import Code
 from schemas.commands import Commit
-from tables.core.decision import Outcome, Refusal, Rows, Sku
-from tables.core.holds import after_rules, draw_from, find_hold, without
-from tables.core.rows import Reservation, Stock
+from tables.core.decision import Outcome, Record, Refusal, Rows, Sku
+from tables.core.draft import Draft
+from tables.core.holds import draw_from, find_hold, is_plain, stepped, without
+from tables.core.rows import FullReservation, Reservation, Stock, full
 from tables.core.rule import Rule
 
 
-def commit(rows: Rows, sku: Sku | None, command: Commit, now_ms: int) -> Outcome | Refusal:
+def commit(rows: Rows, sku: Sku | None, command: Commit, record: Record) -> Outcome | Refusal:
     """Take the quantity from the first allocation to the last: on hand and reserved fall together."""
-    found = find_hold(rows, sku, command, now_ms)
+    found = find_hold(rows, sku, command, record.now_ms)
     if type(found) is Refusal:
         return found
     sku, key, held = found
+    if not is_plain(rows, sku, held):
+        return _commit_in_full(rows, sku, command, full(held), record)
     left = held.left
     quantity = left if command.quantity is None else command.quantity
     if quantity > left:
@@ -41,13 +46,29 @@ def commit(rows: Rows, sku: Sku | None, command: Commit, now_ms: int) -> Outcome
         held.channel,
         held.order_id,
         held.expires_at,
-        now_ms if ends else None,
+        record.now_ms if ends else None,
     )
-    if type(held) is not Reservation or rows.register.has_rules or sku.book is not None:
-        return after_rules(
-            rows, sku, command.sku, command.reservation_id, held, reservation, (tuple(stock), tuple(deltas))
-        )
     return Outcome(tuple(stock), tuple(deltas), command.reservation_id, reservation, ((key, reservation),))
+
+
+def _commit_in_full(rows: Rows, sku: Sku, command: Commit, held: FullReservation, record: Record) -> Outcome | Refusal:
+    """Take the quantity from the allocations of a reservation that may have more than these."""
+    allocated = held.left - held.waiting
+    quantity = allocated if command.quantity is None else command.quantity
+    if quantity > held.left:
+        return Refusal(Code.QUANTITY_EXCEEDS_RESERVATION)
+    if quantity > allocated or not allocated:
+        return Refusal(Code.RESERVATION_WAITING)
+    draft = Draft(command.sku, sku)
+    taken = draw_from(held.allocations, quantity)
+    for warehouse, units in taken:
+        if sku.stock[warehouse].on_hand < units:
+            return Refusal(Code.NEGATIVE_STOCK)
+        draft.move(warehouse, on_hand=-units, reserved=-units)
+    draft.count(held.channel, held=-quantity if held.counted else 0)
+    allocations = without(held.allocations, taken)
+    after = msgspec.structs.replace(held, committed=held.committed + quantity, allocations=allocations)
+    return draft.outcome(command.reservation_id, stepped(rows, sku, after, "committed", record.now_ms))
 
 
 RULE = Rule(Commit, commit, content=lambda c: ("commit", c.reservation_id, c.quantity))

@@ -10,11 +10,12 @@ from schemas.codes import Code
 from schemas.commands import SkuCommand
 from schemas.partitioner import partition_of
 from schemas.results import Result
-from schemas.stock_changes import Cause
-from tables.core.decision import Decision, KeyedRow, Outcome, Record, Refusal, Rows, Sku
+from schemas.stock_changes import Cause, StockChange
+from tables.core.book import waits
+from tables.core.decision import Beside, Decision, KeyedRow, Outcome, Record, Refusal, Rows, Sku
 from tables.core.release import expire
 from tables.core.retention import find_seen
-from tables.core.rows import Seen, SeenWithExtra, encode_row, seen_key, stock_key
+from tables.core.rows import BookRow, Seen, SeenWithExtra, book_key, encode_row, seen_key, stock_key
 from tables.core.rule import Rule
 from tables.core.rules import RULES
 from tables.core.views import book_change, reservation_view, result_of, write_out
@@ -54,7 +55,7 @@ def decide(rows: Rows, command: SkuCommand, record: Record) -> Decision:
         return Decision(sku_id, result_of(seen, command_id, sku_id, record.partition, replayed=True))
 
     apply = rule.decide
-    outcome = apply(rows, sku, command, record.now_ms)
+    outcome = apply(rows, sku, command, record)
     if type(outcome) is Refusal:
         seen = _seen_refusal(outcome, content, rule.type, seq, record)
         if outcome.extra is not None:
@@ -71,10 +72,12 @@ def refuse_unreadable(rows: Rows, unreadable: Unreadable, record: Record) -> Dec
     here = partition_of(unreadable.sku, record.partitions) == record.partition
     seq = _seq(rows, unreadable.sku) if here else 0
     decision = _refused(unreadable.command_id, unreadable.type, unreadable.sku, unreadable.code, seq, record)
+    result = decision.result
+    assert result is not None  # noqa: S101 - a refusal has one
     if unreadable.field is not None:
-        decision.result.field = unreadable.field
+        result.field = unreadable.field
     if unreadable.problem is not None:
-        decision.result.problem = unreadable.problem
+        result.problem = unreadable.problem
     return decision
 
 
@@ -90,11 +93,11 @@ def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Deci
     outcome = expire(rows, expires_at, sku_id, reservation_id, record.now_ms)
     if outcome is None or outcome.reservation is None:
         return None
-    cause = Cause("expire", None, reservation_id)
+    cause, sku = Cause("expire", None, reservation_id), rows.sku(sku_id)
     # A reservation that is held holds at least one unit, so at least one row changes.
     views, published, shortfall = write_out(sku_id, outcome.stock, outcome.deltas, record.now_ms, cause)
     if outcome.beside is not None and outcome.beside.book is not None:
-        published.append(book_change(sku_id, outcome.beside.book, record.now_ms, cause))
+        published.append(_book_change(sku_id, sku, outcome.beside.book, record.now_ms, cause))
     result = Result(
         None,
         "expire",
@@ -111,7 +114,8 @@ def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Deci
         record.offset,
     )
     writes = [*((stock_key(sku_id, warehouse), after) for warehouse, after in outcome.stock), *outcome.writes]
-    return Decision(sku_id, result, rows.sku(sku_id), outcome.stock, writes, published, outcome.beside)
+    beside = _pending_after(sku_id, sku, outcome.beside, writes, record, is_change=True)
+    return Decision(sku_id, result, sku, outcome.stock, writes, published, beside)
 
 
 def _accepted(
@@ -132,12 +136,13 @@ def _accepted(
         setattr(cause, name, getattr(command, name))
     views, published, shortfall = write_out(sku_id, stock, outcome.deltas, now_ms, cause)
     beside = outcome.beside
-    if beside is not None and beside.book is not None and beside.policy is None:  # how many policies: not published
-        published.append(book_change(sku_id, beside.book, now_ms, cause))
+    before = 0 if sku is None else sku.seq
+    if beside is not None and beside.book is not None and beside.book.seq > before:
+        published.append(_book_change(sku_id, sku, beside.book, now_ms, cause))
     if published:
         changed, seq = stock, published[-1].seq
     else:
-        changed, seq = (), 0 if sku is None else sku.seq
+        changed, seq = (), before
     seen = Seen(
         content, type_, None, seq, now_ms, offset, reservation_id, reservation, stock, outcome.requested, None, None
     )
@@ -167,13 +172,38 @@ def _accepted(
         for name, value in outcome.extra.items():
             setattr(result, name, value)
     writes.append((key, seen))
+    if beside is not None or (sku is not None and sku.book is not None):
+        is_change = bool(published) or rule.looks_again or (beside is not None and beside.policy is not None)
+        beside = _pending_after(sku_id, sku, beside, writes, record, is_change=is_change)
     return Decision(sku_id, result, sku, changed, writes, published, beside)
+
+
+def _book_change(sku_id: str, sku: Sku | None, after: BookRow, now_ms: int, cause: Cause) -> StockChange:
+    return book_change(sku_id, None if sku is None else sku.book, after, now_ms, cause)
+
+
+def _pending_after(
+    sku_id: str,
+    sku: Sku | None,
+    beside: Beside | None,
+    writes: list[KeyedRow],
+    record: Record,
+    *,
+    is_change: bool,
+) -> Beside | None:
+    """Make a SKU pending if somebody waits for it and something changed; return what the decision changes beside."""
+    book = beside.book if beside is not None and beside.book is not None else None if sku is None else sku.book
+    if book is None or book.since is not None or not waits(book) or not is_change:
+        return beside
+    book = msgspec.structs.replace(book, since=record.offset)
+    writes.append((book_key(sku_id), book))
+    return Beside(book) if beside is None else msgspec.structs.replace(beside, book=book)
 
 
 def _read(rows: Rows, sku: Sku | None, rule: Rule[Any], command: SkuCommand, record: Record) -> Decision:
     """Return the decision of a command that only reads; nothing is remembered of it."""
     sku_id, seq = command.sku, 0 if sku is None else sku.seq
-    outcome = rule.decide(rows, sku, command, record.now_ms)
+    outcome = rule.decide(rows, sku, command, record)
     if type(outcome) is Refusal:
         decision = _refused(command.command_id, rule.type, sku_id, outcome.code, seq, record)
     else:
@@ -189,7 +219,8 @@ def _read(rows: Rows, sku: Sku | None, rule: Rule[Any], command: SkuCommand, rec
     if rule.asks_for is not None and (asked := getattr(command, rule.asks_for)) is not None:
         seen = find_seen(rows, seen_key(sku_id, asked), record.now_ms)
         known = seen is not None and seen.type != _QUERY and _is_shown(seen, getattr(command, "channels", None))
-        decision.result.of_command = result_of(seen, asked, sku_id, record.partition) if seen and known else None
+        found = result_of(seen, asked, sku_id, record.partition) if seen and known else None
+        setattr(decision.result, "of_command", found)  # noqa: B010 - a read always has a result
     return decision
 
 

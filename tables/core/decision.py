@@ -12,6 +12,7 @@ import msgspec
 from schemas.codes import Code
 from schemas.results import Result
 from schemas.stock_changes import StockChange
+from tables.core.queue import Queue
 from tables.core.register import Register
 from tables.core.row_kind import R, RowKind
 from tables.core.rows import BookRow, PolicyRow, ReferenceRow, Reservation, Row, Stock
@@ -45,6 +46,12 @@ class Rows(Protocol):
 
     def sku_or_book(self, sku: str) -> Sku | None:
         """Return the SKU also when it has no stock row, but a book; None when it has neither."""
+
+    def queue(self, sku: str) -> Queue:
+        """Return the SKU's queue."""
+
+    def first_pending(self) -> str | None:
+        """Return the pending SKU with the least (since, SKU); None when none is."""
 
     def row(self, kind: RowKind[R], key: bytes) -> R | None:
         """Return a row by its kind and key, also after its time is over. Not for kinds that are kept with their SKU."""
@@ -118,7 +125,8 @@ class Decision(msgspec.Struct, gc=False):
     """Everything that one command or expiry causes: its result, the rows to write, the stock changes to publish."""
 
     sku: str
-    result: Result
+    result: Result | None
+    """None where only what is said of a SKU changes, in the tail of a record."""
     row: Sku | None = None
     """The SKU's stock before the decision."""
     stock: StockRows = ()

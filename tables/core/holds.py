@@ -6,10 +6,11 @@ from typing import Protocol
 import msgspec
 
 from schemas.codes import Code
-from tables.core.book import book_after
-from tables.core.decision import Beside, KeyedRow, Outcome, Refusal, Rows, Sku, StockRows
+from schemas.results import State
+from tables.core.decision import Refusal, Rows, Sku
+from tables.core.draft import Draft
 from tables.core.retention import find_reservation
-from tables.core.rows import CLOSED_RESERVATION_MS, FullReservation, Reservation, book_key, full, reservation_key
+from tables.core.rows import CLOSED_RESERVATION_MS, FullReservation, Reservation, full, reservation_key
 
 _CLOSED = {
     "committed": Code.RESERVATION_COMMITTED,
@@ -18,7 +19,6 @@ _CLOSED = {
 }
 
 Allocations = tuple[tuple[str, int], ...]
-_PLAIN_FIELDS = len(Reservation.__struct_fields__)
 
 
 class HoldCommand(Protocol):
@@ -67,46 +67,60 @@ def without(allocations: Allocations, taken: Iterable[tuple[str, int]]) -> Alloc
     )
 
 
-def after_rules(
-    rows: Rows,
-    sku: Sku,
-    sku_id: str,
-    reservation_id: str,
-    held: Reservation,
-    plain: Reservation,
-    changes: tuple[StockRows, tuple[dict[str, int], ...]],
-) -> Outcome:
-    """Return the outcome after units left a reservation, where rules or the reservation's own extras matter.
+def is_plain(rows: Rows, sku: Sku, held: Reservation) -> bool:
+    """Return whether a reservation has nothing but allocations, and no rule or book matters to it: by far the most."""
+    return type(held) is Reservation and sku.book is None and not rows.register.has_rules
+
+
+def shaped(row: FullReservation) -> Reservation:
+    """Return a reservation in the layout that it must have: the plain one if it has nothing else."""
+    if any(getattr(row, name) != default for name, default in _EXTRAS):
+        return row
+    return Reservation(*(getattr(row, name) for name in Reservation.__struct_fields__))
+
+
+def stepped(rows: Rows, sku: Sku, row: FullReservation, ends_as: State, now_ms: int) -> Reservation:
+    """Return a reservation after a step; it ends when nothing is left, and its time in memory is fixed then.
 
     Args:
         rows: the ledger.
-        sku: before it.
-        sku_id: its id.
-        reservation_id: the reservation's id.
-        held: the reservation before it.
-        plain: the reservation after it, without what few have.
-        changes: the stock rows after it, and their deltas.
+        sku: of the reservation.
+        row: the reservation with its new quantities and parts.
+        ends_as: its state if it ends.
+        now_ms: the clock.
     """
-    reservation = plain
-    kept_ms = _kept_ms(rows, sku, plain)
-    if type(held) is not Reservation or kept_ms is not None:
-        reservation = FullReservation(
-            *msgspec.structs.astuple(plain), *msgspec.structs.astuple(full(held))[_PLAIN_FIELDS:]
-        )
-        reservation = msgspec.structs.replace(reservation, kept_ms=kept_ms)
-    key = reservation_key(sku_id, reservation_id)
-    stock, deltas = changes
-    seq = sku.seq + len(stock)
-    book = book_after(sku.book, seq, reservation, held.left - plain.left)
-    writes: tuple[KeyedRow, ...] = ((key, reservation),)
-    if book is not None:
-        writes = (*writes, (book_key(sku_id), book))
-    return Outcome(stock, deltas, reservation_id, reservation, writes, None, None if book is None else Beside(book))
+    if row.left:
+        return shaped(row)
+    kept_ms = None
+    if row.committed:
+        window_ms = rows.register.policy(row.channel, sku.policies).return_window_ms
+        kept_ms = None if window_ms == CLOSED_RESERVATION_MS else window_ms
+    return shaped(msgspec.structs.replace(row, state=ends_as, closed_at=now_ms, kept_ms=kept_ms))
 
 
-def _kept_ms(rows: Rows, sku: Sku, ended: Reservation) -> int | None:
-    """Return how long an ended reservation is known, if not as long as others are: its channel's return window."""
-    if ended.closed_at is None or not ended.committed:
-        return None
-    window_ms = rows.register.policy(ended.channel, sku.policies).return_window_ms
-    return None if window_ms == CLOSED_RESERVATION_MS else window_ms
+def give_back(draft: Draft, row: FullReservation, quantity: int) -> FullReservation:
+    """Return a reservation without units that are given back: claims first, then allocations from the last.
+
+    Args:
+        draft: where the changes of rows and book go.
+        row: before it.
+        quantity: at most what is left.
+    """
+    waiting = min(quantity, row.waiting)
+    taken = draw_from(reversed(row.allocations), quantity - waiting)[::-1]
+    for warehouse, units in taken:
+        draft.move(warehouse, reserved=-units)
+    draft.count(row.channel, held=-quantity if row.counted else 0, backordered=-waiting)
+    allocations = without(row.allocations, taken)
+    return msgspec.structs.replace(row, allocations=allocations, claims=claims_of(row.waiting - waiting))
+
+
+def claims_of(waiting: int) -> tuple[tuple[None, int, None], ...]:
+    """Return the claims of units that wait without a date."""
+    return ((None, waiting, None),) if waiting else ()
+
+
+_EXTRAS = tuple(
+    (name, getattr(full(Reservation("held", 0, 0, 0, (), "", None, None, None)), name))
+    for name in FullReservation.__struct_fields__[len(Reservation.__struct_fields__) :]
+)

@@ -22,29 +22,46 @@ class Demand(NamedTuple):
         only: the one warehouse that may give; None: all that are open.
         region: whose warehouses come first, with the strategy `region`.
         partial: whether less than the quantity will do.
+        backorders: units that may wait instead, as long as no other goods are there.
+        owed: units that the SKU's queue is due; nobody else gets them.
+        first: warehouses that come before all others, such as those of its allocations.
+        home: where a reservation that may not be split grows; None: anywhere.
     """
 
     quantity: int
     only: str | None = None
     region: str | None = None
     partial: bool = False
+    backorders: int = 0
+    owed: int = 0
+    first: tuple[str, ...] = ()
+    home: str | None = None
 
 
 class Placing(NamedTuple):
-    """Where units come from; if too few could be had, `parts` is empty and `possible` says how many there were."""
+    """Where units come from, and how many wait.
+
+    If too few could be had, `parts` and `waiting` are empty, and `possible` says how many there would have been.
+    """
 
     parts: Parts
     possible: int
+    waiting: int = 0
+
+    @property
+    def is_given(self) -> bool:
+        """Whether anything is given."""
+        return bool(self.parts or self.waiting)
 
 
-def free_of(row: Stock) -> int:
-    """Return the units of a row that are neither held nor kept back."""
-    return max(0, row.on_hand - row.reserved - row.safety_stock)
+def free_of(row: Stock, owed: int = 0) -> int:
+    """Return the units of a row that are neither held, kept back nor due to the SKU's queue."""
+    return max(0, row.on_hand - row.reserved - row.safety_stock - owed)
 
 
-def free_by_warehouse(policy: Policy, stock: Mapping[str, Stock], register: Register) -> dict[str, int]:
+def free_by_warehouse(policy: Policy, stock: Mapping[str, Stock], register: Register, owed: int = 0) -> dict[str, int]:
     """Return the free units of each warehouse that is open to a channel, in its base order."""
-    return {name: free_of(stock[name]) for name in open_warehouses(policy, stock, register.warehouses)}
+    return {name: free_of(stock[name], owed) for name in open_warehouses(policy, stock, register.warehouses)}
 
 
 def place(demand: Demand, policy: Policy, stock: Mapping[str, Stock], register: Register) -> Placing:
@@ -56,23 +73,38 @@ def place(demand: Demand, policy: Policy, stock: Mapping[str, Stock], register: 
         stock: the SKU's rows.
         register: the warehouses in force.
     """
-    free = free_by_warehouse(policy, stock, register)
+    free = free_by_warehouse(policy, stock, register, demand.owed)
     shelf = shelf_of(policy, list(free.values()))
     if demand.only is not None:
         free = {name: units for name, units in free.items() if name == demand.only}
     limit = min(shelf, sum(free.values()))
     region = demand.region if policy.strategy == "region" else None
     if not policy.split:
-        return _place_whole(demand, _whole(policy, free, _in_region(free, region, register)), free, limit)
-    quantity = min(demand.quantity, limit)
-    if not quantity or (quantity < demand.quantity and not demand.partial):
-        return Placing((), quantity)
-    regional = _in_region(free, region, register)
-    if regional and sum(free[name] for name in regional) >= quantity:
-        return Placing(_take(quantity, regional, regional, free), quantity)
+        if demand.home is not None:
+            free = {name: units for name, units in free.items() if name == demand.home}
+        whole = _first(demand.first, _whole(policy, free, _in_region(free, region, register)))
+        return _place_whole(demand, whole, free, limit)
+    units = min(demand.quantity, limit)
+    waiting = min(demand.quantity - units, demand.backorders)
+    if not units + waiting or (units + waiting < demand.quantity and not demand.partial):
+        return Placing((), units + waiting)
+    if not units:
+        return Placing((), waiting, waiting)
+    regional = _first(demand.first, _in_region(free, region, register))
+    if regional and sum(free[name] for name in regional) >= units:
+        return Placing(_take(units, regional, regional, free), units + waiting, waiting)
     whole = _whole(policy, free, regional)
     parts = _by_free(free) if policy.strategy == "fewest_splits" else whole  # with `most_stock` both are that
-    return Placing(_take(quantity, whole, parts, free), quantity)
+    taken = _take(units, _first(demand.first, whole), _first(demand.first, parts), free)
+    return Placing(taken, units + waiting, waiting)
+
+
+def _first(first: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the names with some of them before all others."""
+    if not first:
+        return list(names)
+    known, before = {*names}, {*first}
+    return [*(name for name in first if name in known), *(name for name in names if name not in before)]
 
 
 def _in_region(free: Mapping[str, int], region: str | None, register: Register) -> list[str]:
@@ -112,7 +144,7 @@ def _take(quantity: int, whole: Sequence[str], parts: Sequence[str], free: Mappi
 
 
 def _place_whole(demand: Demand, whole: Sequence[str], free: Mapping[str, int], limit: int) -> Placing:
-    """Place all of it in one warehouse, or the most that one has."""
+    """Place all of it in one warehouse or in the queue; else, if that will do, the most that one of them has."""
     best, most = None, 0
     for name in whole:
         units = min(free[name], limit)
@@ -120,6 +152,8 @@ def _place_whole(demand: Demand, whole: Sequence[str], free: Mapping[str, int], 
             return Placing(((name, demand.quantity),), demand.quantity)
         if units > most:
             best, most = name, units
-    if best is None or not demand.partial:
-        return Placing((), most)
-    return Placing(((best, most),), most)
+    if demand.quantity <= demand.backorders:
+        return Placing((), demand.quantity, demand.quantity)
+    if best is None:
+        return Placing((), demand.backorders, demand.backorders if demand.partial else 0)
+    return Placing(((best, most),) if demand.partial else (), most)

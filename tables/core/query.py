@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
 from schemas.availability import ChannelAvailability, availability
 from schemas.codes import Code
 from schemas.commands import Query
-from schemas.results import ReservationView
-from tables.core.book import held_of, published_book, shows_anything
-from tables.core.decision import Outcome, Refusal, Rows, Sku
+from schemas.results import ReservationView, Waiting
+from tables.core.book import backordered_of, held_of, owed_to_queue, published_book, shows_anything, waits
+from tables.core.decision import Outcome, Record, Refusal, Rows, Sku
 from tables.core.placing import free_by_warehouse
 from tables.core.retention import find_reservation, is_forgotten
-from tables.core.rows import RESERVATION, reservation_key
+from tables.core.rows import RESERVATION, FullReservation, reservation_key
 from tables.core.rule import Rule
-from tables.core.views import reservation_view
+from tables.core.views import promised_at, reservation_view
 
 # A list ends after so many reservations in any state were looked at, or so many allocations were shown: a query has to
 # end in time, and its result has to fit into a record batch.
@@ -20,30 +22,49 @@ MAX_LOOKED_AT = 1_000
 MAX_SHOWN_ALLOCATIONS = 2_000
 
 
-def query(rows: Rows, sku: Sku | None, command: Query, now_ms: int) -> Outcome | Refusal:
+def query(rows: Rows, sku: Sku | None, command: Query, record: Record) -> Outcome | Refusal:
     """Show all rows of a SKU, and its reservations as far as they are asked for. Nothing changes."""
     if sku is None:
         return Refusal(Code.UNKNOWN_SKU)
     reservation = None
     if command.reservation_id is not None:
-        reservation = find_reservation(rows, reservation_key(command.sku, command.reservation_id), now_ms)
+        reservation = find_reservation(rows, reservation_key(command.sku, command.reservation_id), record.now_ms)
         if reservation is None or not _is_shown(reservation.channel, command):
             return Refusal(Code.UNKNOWN_RESERVATION)
     extra: dict[str, object] = {}
+    settling = waits(sku.book) and sku.book is not None and sku.book.since is not None
     if command.channel is not None:
         extra["availability"] = _availability(rows, sku, command.channel)
     if sku.book is not None and shows_anything(sku.book):
-        extra["book"] = published_book(sku.book)
+        extra["book"] = published_book(msgspec.structs.replace(sku.book, settling=settling))
+    if command.waiting:
+        extra["waiting"] = _list_waiting(rows, command.sku, command.waiting)
     if command.reservations is not None:
-        extra |= _list_held(rows, command, command.reservations, now_ms)
+        extra |= _list_held(rows, command, command.reservations, record.now_ms)
     return Outcome(tuple(sku.stock.items()), (), command.reservation_id, reservation, (), extra)
 
 
 def _availability(rows: Rows, sku: Sku, channel: str) -> ChannelAvailability:
     """Return what a channel may have, by the function that its reserves are decided by."""
     policy = rows.register.policy(channel, sku.policies)
-    free = free_by_warehouse(policy, sku.stock, rows.register)
-    return availability(channel, policy, list(free.values()), held=held_of(sku.book, channel))
+    free = free_by_warehouse(policy, sku.stock, rows.register, owed_to_queue(sku.book))
+    held, backordered = held_of(sku.book, channel), backordered_of(sku.book, channel)
+    return availability(channel, policy, list(free.values()), held=held, backordered=backordered)
+
+
+def _list_waiting(rows: Rows, sku_id: str, wanted: int) -> list[Waiting]:
+    """Return the first of a SKU's reservations that wait, by rank."""
+    shown = []
+    for rank in rows.queue(sku_id).first(wanted):
+        row = rows.row(RESERVATION, reservation_key(sku_id, rank.reservation_id))
+        assert isinstance(row, FullReservation)  # noqa: S101 - it waits
+        assert row.priority is not None  # noqa: S101 - as above
+        assert row.placed_at is not None  # noqa: S101 - as above
+        dates = promised_at(row.claims)
+        shown.append(
+            Waiting(rank.reservation_id, row.channel, row.order_id, row.priority, row.placed_at, row.waiting, dates)
+        )
+    return shown
 
 
 def _is_shown(channel: str, command: Query) -> bool:
@@ -73,7 +94,7 @@ def _list_held(rows: Rows, command: Query, wanted: int, now_ms: int) -> Mapping[
 RULE = Rule(
     Query,
     query,
-    content=lambda c: ("query", c.reservation_id, c.of_command_id, c.channel, c.reservations, c.after),
+    content=lambda c: ("query", c.reservation_id, c.of_command_id, c.channel, c.waiting, c.reservations, c.after),
     asks_for="of_command_id",
     remembered=False,
 )

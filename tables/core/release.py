@@ -2,17 +2,20 @@
 
 from typing import Literal
 
+import msgspec
+
 from schemas.codes import Code
 from schemas.commands import Release
-from tables.core.decision import Outcome, Refusal, Rows, Sku
-from tables.core.holds import after_rules, draw_from, find_hold, without
-from tables.core.rows import RESERVATION, Reservation, Stock, reservation_key
+from tables.core.decision import Outcome, Record, Refusal, Rows, Sku
+from tables.core.draft import Draft
+from tables.core.holds import draw_from, find_hold, give_back, is_plain, stepped, without
+from tables.core.rows import RESERVATION, Reservation, Stock, full, reservation_key
 from tables.core.rule import Rule
 
 
-def release(rows: Rows, sku: Sku | None, command: Release, now_ms: int) -> Outcome | Refusal:
+def release(rows: Rows, sku: Sku | None, command: Release, record: Record) -> Outcome | Refusal:
     """Give the quantity back, from the last allocation to the first."""
-    found = find_hold(rows, sku, command, now_ms)
+    found = find_hold(rows, sku, command, record.now_ms)
     if type(found) is Refusal:
         return found
     sku, key, held = found
@@ -21,7 +24,7 @@ def release(rows: Rows, sku: Sku | None, command: Release, now_ms: int) -> Outco
         return Refusal(Code.QUANTITY_EXCEEDS_RESERVATION)
 
     # Past here it must succeed.
-    return _give_back(rows, sku, command.sku, command.reservation_id, key, held, quantity, "released", now_ms)
+    return _give_back(rows, sku, command.sku, command.reservation_id, key, held, quantity, "released", record.now_ms)
 
 
 def expire(rows: Rows, expires_at: int, sku_id: str, reservation_id: str, now_ms: int) -> Outcome | None:
@@ -46,6 +49,11 @@ def _give_back(
     ends_as: Literal["released", "expired"],
     now_ms: int,
 ) -> Outcome:
+    if not is_plain(rows, sku, held):
+        draft = Draft(sku_id, sku)
+        less = give_back(draft, full(held), quantity)
+        less = msgspec.structs.replace(less, released=less.released + quantity)
+        return draft.outcome(reservation_id, stepped(rows, sku, less, ends_as, now_ms))
     ends = quantity == held.left
     # Units are taken from the last allocation to the first; the stock changes are in the order of the allocations.
     taken = held.allocations if ends else draw_from(reversed(held.allocations), quantity)[::-1]
@@ -68,8 +76,6 @@ def _give_back(
         held.expires_at,
         now_ms if ends else None,
     )
-    if type(held) is not Reservation or rows.register.has_rules or sku.book is not None:
-        return after_rules(rows, sku, sku_id, reservation_id, held, reservation, (tuple(stock), tuple(deltas)))
     return Outcome(tuple(stock), tuple(deltas), reservation_id, reservation, ((key, reservation),))
 
 

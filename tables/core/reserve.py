@@ -7,17 +7,19 @@ from schemas.codes import Code
 from schemas.commands import Reserve
 from schemas.fields import DEFAULT_CHANNEL, DEFAULT_TTL_MS
 from schemas.policies import Policy
-from schemas.results import State
-from tables.core.book import has_place_for, held_of, with_held
-from tables.core.decision import Beside, KeyedRow, Outcome, Refusal, Rows, Sku, StockRows
-from tables.core.placing import Demand, Parts, place
+from tables.core.book import backordered_of, has_place_for, held_of, owed_to_queue
+from tables.core.decision import Outcome, Record, Refusal, Rows, Sku
+from tables.core.draft import Draft
+from tables.core.holds import claims_of, shaped
+from tables.core.placing import Demand, Placing, place
+from tables.core.queue import MAX_CLASSES
 from tables.core.register import Register
 from tables.core.retention import find_reservation
-from tables.core.rows import FullReservation, Reservation, Stock, book_key, reservation_key
+from tables.core.rows import FullReservation, Reservation, Stock, reservation_key
 from tables.core.rule import Rule
 
 
-def reserve(rows: Rows, sku: Sku | None, command: Reserve, now_ms: int) -> Outcome | Refusal:
+def reserve(rows: Rows, sku: Sku | None, command: Reserve, record: Record) -> Outcome | Refusal:
     """Hold the quantity in the first warehouse that has it all; otherwise split it over several.
 
     So it is where no rule is set and the command asks for nothing special: by far the most often.
@@ -27,7 +29,7 @@ def reserve(rows: Rows, sku: Sku | None, command: Reserve, now_ms: int) -> Outco
     candidates = sku.stock
     if command.warehouse is not None and command.warehouse not in candidates:
         return Refusal(Code.UNKNOWN_WAREHOUSE)
-    key = reservation_key(command.sku, command.reservation_id)
+    key, now_ms = reservation_key(command.sku, command.reservation_id), record.now_ms
     if find_reservation(rows, key, now_ms) is not None:
         return Refusal(Code.RESERVATION_EXISTS)
     register = rows.register
@@ -37,8 +39,9 @@ def reserve(rows: Rows, sku: Sku | None, command: Reserve, now_ms: int) -> Outco
         or command.warehouse is not None
         or command.partial
         or command.region is not None
+        or command.wait is not None
     ):
-        return _reserve_by_policy(register, sku, command, key, now_ms)
+        return _reserve_by_policy(rows, sku, command, record)
     allocations = allocate(candidates, command.quantity)
     if not allocations:
         available = sum(max(row.available, 0) for row in candidates.values())
@@ -68,43 +71,51 @@ def reserve(rows: Rows, sku: Sku | None, command: Reserve, now_ms: int) -> Outco
     return Outcome(tuple(stock), tuple(deltas), command.reservation_id, reservation, ((key, reservation),))
 
 
-def _reserve_by_policy(register: Register, sku: Sku, command: Reserve, key: bytes, now_ms: int) -> Outcome | Refusal:
-    """Hold what the channel's policy for the SKU allows."""
-    channel = command.channel or DEFAULT_CHANNEL
+def _reserve_by_policy(rows: Rows, sku: Sku, command: Reserve, record: Record) -> Outcome | Refusal:
+    """Hold what the channel's policy for the SKU allows, and let the rest wait if it may."""
+    register, channel = rows.register, command.channel or DEFAULT_CHANNEL
     policy = register.policy(channel, sku.policies)
-    held = held_of(sku.book, channel)
     refusal = _forbidden(register, policy, command)
     if refusal is not None:
         return refusal
-    room, quantity = room_of(policy, held), command.quantity
+    room, quantity = room_of(policy, held_of(sku.book, channel)), command.quantity
     if room is not None and room < quantity:
         if not (command.partial and room):
             return Refusal(Code.CHANNEL_CAP_EXCEEDED, command.quantity, room)
         quantity = room
     if policy.cap is not None and not has_place_for(sku.book, channel):
         return Refusal(Code.LIMIT_EXCEEDED)
-    placing = place(
-        Demand(quantity, command.warehouse, command.region, bool(command.partial)), policy, sku.stock, register
-    )
-    if not placing.parts:
+    backorders, owed = backorders_for(sku, policy, channel, command.wait)
+    demand = Demand(quantity, command.warehouse, command.region, bool(command.partial), backorders, owed)
+    placing = place(demand, policy, sku.stock, register)
+    if placing.waiting and opens_too_many(rows, command.sku, channel, command.warehouse):
+        return Refusal(Code.LIMIT_EXCEEDED)
+    if not placing.is_given:
         return Refusal(Code.INSUFFICIENT_STOCK, command.quantity, placing.possible)
 
     # Past here it must succeed.
-    given = placing.possible
-    reservation = _reservation(command, channel, placing.parts, given, policy.cap is not None, now_ms)
-    seq = sku.seq + len(placing.parts)
-    book = with_held(sku.book, seq + 1, channel, given) if policy.cap is not None else None
-    writes: list[KeyedRow] = [(key, reservation)]
-    if book is not None:
-        writes.append((book_key(command.sku), book))
-    return Outcome(
-        *_held_rows(sku, placing.parts),
-        command.reservation_id,
-        reservation,
-        tuple(writes),
-        beside=None if book is None else Beside(book),
-        requested=command.quantity if given < command.quantity else None,
-    )
+    draft = Draft(command.sku, sku)
+    for warehouse, units in placing.parts:
+        draft.move(warehouse, reserved=units)
+    counted = policy.cap is not None
+    draft.count(channel, held=placing.possible if counted else 0, backordered=placing.waiting)
+    requested = command.quantity if placing.possible < command.quantity else None
+    reservation = _reservation(command, channel, placing, policy, record)
+    return draft.outcome(command.reservation_id, reservation, requested=requested)
+
+
+def backorders_for(sku: Sku, policy: Policy, channel: str, wait: str | None) -> tuple[int, int]:
+    """Return how many units may wait for a channel, and how many the SKU's queue is due."""
+    owed = owed_to_queue(sku.book)
+    if wait != "any":
+        return 0, owed
+    return max(0, policy.backorder_limit - backordered_of(sku.book, channel)), owed
+
+
+def opens_too_many(rows: Rows, sku_id: str, channel: str, only: str | None) -> bool:
+    """Return whether one more that waits would be of a class too many."""
+    classes = rows.queue(sku_id).classes
+    return len(classes) >= MAX_CLASSES and (channel, only) not in classes
 
 
 def _forbidden(register: Register, policy: Policy, command: Reserve) -> Refusal | None:
@@ -121,28 +132,29 @@ def _forbidden(register: Register, policy: Policy, command: Reserve) -> Refusal 
     return None
 
 
-def _reservation(
-    command: Reserve, channel: str, parts: Parts, quantity: int, counted: bool, now_ms: int
-) -> Reservation:
+def _reservation(command: Reserve, channel: str, placing: Placing, policy: Policy, record: Record) -> Reservation:
     ttl_ms = DEFAULT_TTL_MS if command.ttl_ms is None else command.ttl_ms
-    expires_at = now_ms + ttl_ms if ttl_ms else None
-    held: State = "held"
-    fields = (held, quantity, 0, 0, parts, channel, command.order_id, expires_at, None)
-    if command.warehouse is None and command.region is None and not counted:
-        return Reservation(*fields)
-    return FullReservation(*fields, only=command.warehouse, region=command.region, counted=counted)
-
-
-def _held_rows(sku: Sku, parts: Parts) -> tuple[StockRows, tuple[dict[str, int], ...]]:
-    """Return the rows after units of them are held, and what changed of each; `reserve` has a copy, to save a call."""
-    seq, stock, deltas = sku.seq, [], []
-    for warehouse, quantity in parts:
-        seq += 1
-        row = sku.stock[warehouse]
-        after = Stock(seq, row.on_hand, row.reserved + quantity, row.damaged, row.safety_stock, row.inbound)
-        stock.append((warehouse, after))
-        deltas.append({"reserved": quantity})
-    return tuple(stock), tuple(deltas)
+    waits = bool(placing.waiting)
+    return shaped(
+        FullReservation(
+            "held",
+            placing.possible,
+            0,
+            0,
+            placing.parts,
+            channel,
+            command.order_id,
+            record.now_ms + ttl_ms if ttl_ms else None,
+            None,
+            claims=claims_of(placing.waiting),
+            only=command.warehouse,
+            region=command.region,
+            priority=policy.priority if waits else None,
+            placed=record.offset if waits else None,
+            placed_at=record.now_ms if waits else None,
+            counted=policy.cap is not None,
+        )
+    )
 
 
 def allocate(candidates: Mapping[str, Stock], quantity: int) -> tuple[tuple[str, int], ...]:
@@ -173,9 +185,14 @@ def _content(c: Reserve) -> tuple[object, ...]:
     ttl_ms = DEFAULT_TTL_MS if c.ttl_ms is None else c.ttl_ms
     content = ("reserve", c.reservation_id, c.quantity, channel, c.warehouse, ttl_ms, c.order_id)
     # Fields that came later are left out from the end while they are defaults: such a command's content stays the same.
-    if c.region is not None:
-        return (*content, c.partial or False, c.region)
-    return (*content, c.partial) if c.partial else content
+    if c.partial or c.region is not None or c.wait is not None:
+        wait = c.wait or "none"
+        later: tuple[object, ...] = (c.partial or False, c.region, wait, c.promise_by)
+        defaults: tuple[object, ...] = (False, None, "none", None)
+        while later and later[-1] == defaults[len(later) - 1]:
+            later = later[:-1]
+        return (*content, *later)
+    return content
 
 
 RULE = Rule(Reserve, reserve, content=_content)

@@ -62,15 +62,19 @@ class Reservation(msgspec.Struct, array_like=True, tag_field="layout", tag=1, fr
         return self.quantity - self.committed - self.released
 
 
+Claims = tuple[tuple[str | None, int, int | None], ...]
+
+
 class FullReservation(Reservation, tag=2, frozen=True, gc=False):
     """A hold with any of the fields that few have: its layout is this one exactly when one of them is not empty.
 
-    `only` is the warehouse that its `reserve` named. A `counted` one was made under a cap of its channel. The fields of
-    claims, rank and returns stay empty in this release. `kept_ms` is how long it is known after it closed with
-    something committed; None: 7 days.
+    `claims` are the units that wait: (inbound id or None, units, promised date or None). Rank is (`priority`,
+    `placed`), given when it first waits: at the offset `placed`, the time `placed_at`. `only` is the warehouse that its
+    `reserve` named. A `counted` one was made under a cap of its channel. `returned` stays 0 in this release. `kept_ms`
+    is how long it is known after it closed with something committed; None: 7 days.
     """
 
-    claims: tuple[object, ...] = ()
+    claims: Claims = ()
     only: str | None = None
     region: str | None = None
     priority: int | None = None
@@ -79,6 +83,11 @@ class FullReservation(Reservation, tag=2, frozen=True, gc=False):
     counted: bool = False
     returned: int = 0
     kept_ms: int | None = None
+
+    @property
+    def waiting(self) -> int:
+        """The units that wait."""
+        return sum(units for _, units, _ in self.claims)
 
 
 def full(row: Reservation) -> FullReservation:

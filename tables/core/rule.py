@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from schemas.commands import SkuCommand, tag_of
 from schemas.stock_changes import Cause
-from tables.core.decision import Outcome, Refusal, Rows, Sku
+from tables.core.decision import Outcome, Record, Refusal, Rows, Sku
 
 # Fields that are no content: what identifies the command, who sent it when, and on behalf of which channels.
 _NOT_CONTENT = frozenset({"command_id", "sku", "issued_at", "actor", "source", "channels"})
@@ -21,11 +21,12 @@ class Rule(Generic[C]):
     Args:
         command_type: the type of command that it decides.
         decide: returns the outcome from the ledger as it stands, the SKU's rows (None when it has none), the command
-            and the clock of the log (ms).
+            and its place in the log, with the clock.
         content: returns the type and the command's own fields, with defaults filled in. They are stored in this order
             and compared byte for byte when the id is used again. Add a new field at the end.
         cause: further fields of the command that its stock changes carry.
         asks_for: the field that names an earlier command whose result is shown.
+        looks_again: whether the SKU's queue is looked at after it, although it changes nothing.
         remembered: whether a command with a used id gets the first one's result. A read is answered anew.
 
     Attributes:
@@ -36,11 +37,12 @@ class Rule(Generic[C]):
     """
 
     command_type: type[C]
-    decide: Callable[[Rows, Sku | None, C, int], Outcome | Refusal]
+    decide: Callable[[Rows, Sku | None, C, Record], Outcome | Refusal]
     content: Callable[[C], tuple[object, ...]]
     cause: tuple[str, ...] = ()
     asks_for: str | None = None
     remembered: bool = True
+    looks_again: bool = False
     type: str = field(init=False)
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from schemas.commands import SKU_COMMAND_TYPES, SkuCommand
-from tables.core import adjust, commit, extend, query, release, reserve, set_policy
+from tables.core import adjust, amend, commit, extend, query, reallocate, release, reserve, set_policy, settle
 from tables.core.rows import encode_row
 from tables.core.rule import Rule
 
@@ -27,7 +27,20 @@ def collect(rules: Iterable[Rule[Any]]) -> Mapping[type[SkuCommand], Rule[Any]]:
     return found
 
 
-RULES = collect((adjust.RULE, reserve.RULE, commit.RULE, release.RULE, extend.RULE, query.RULE, set_policy.RULE))
+RULES = collect(
+    (
+        adjust.RULE,
+        reserve.RULE,
+        amend.RULE,
+        reallocate.RULE,
+        commit.RULE,
+        release.RULE,
+        extend.RULE,
+        query.RULE,
+        settle.RULE,
+        set_policy.RULE,
+    )
+)
 
 
 def encode_content(command: SkuCommand) -> bytes:

@@ -7,7 +7,7 @@ from schemas.codes import Code
 from schemas.commands import SetPolicy
 from schemas.reference import SkuPolicy
 from tables.core.book import NO_BOOK
-from tables.core.decision import Beside, KeyedRow, Outcome, Refusal, Rows, Sku
+from tables.core.decision import Beside, KeyedRow, Outcome, Record, Refusal, Rows, Sku
 from tables.core.reference import given_policy
 from tables.core.rows import PolicyRow, book_key, policy_key
 from tables.core.rule import Rule
@@ -17,7 +17,7 @@ MAX_POLICIES = 100
 _NO_POLICY = PolicyRow()
 
 
-def set_policy(rows: Rows, _sku: Sku | None, command: SetPolicy, now_ms: int) -> Outcome | Refusal:
+def set_policy(rows: Rows, _sku: Sku | None, command: SetPolicy, record: Record) -> Outcome | Refusal:
     """Put a policy in force for the SKU, or remove it when no field is given. The SKU may have no stock yet."""
     sku = rows.sku_or_book(command.sku)
     book = (sku.book if sku else None) or NO_BOOK
@@ -29,18 +29,20 @@ def set_policy(rows: Rows, _sku: Sku | None, command: SetPolicy, now_ms: int) ->
         return Refusal(Code.LIMIT_EXCEEDED, extra={"reference": None})
 
     # Past here it must succeed.
-    document = None if row is None else SkuPolicy(command.channel, command.sku, now_ms, **given_fields(row))
+    document = None if row is None else SkuPolicy(command.channel, command.sku, record.now_ms, **given_fields(row))
     writes: list[KeyedRow] = []
     if known or row is not None:
         writes.append((policy_key(command.sku, command.channel), row))
     if known != (row is not None):
         book = msgspec.structs.replace(book, policies=book.policies + (1 if row is not None else -1))
         writes.append((book_key(command.sku), book))
+    # The same fields again are no change of the SKU.
+    changed = None if sku is not None and row == sku.policies.get(command.channel) else (command.channel, row)
     key = f"policy/{command.channel}/{command.sku}".encode()
     return Outcome(
         writes=tuple(writes),
         extra={"reference": document},
-        beside=Beside(book, (command.channel, row), None, ((key, None if document is None else encode(document)),)),
+        beside=Beside(book, changed, None, ((key, None if document is None else encode(document)),)),
     )
 
 

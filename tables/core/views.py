@@ -7,11 +7,11 @@ from msgspec import UNSET
 
 from schemas.codes import Code
 from schemas.policies import POLICY_FIELDS
-from schemas.results import Allocation, ReservationView, Result, StockView
+from schemas.results import Allocation, Claim, ReservationView, Result, StockView
 from schemas.stock_changes import Cause, Quantities, StockChange
 from tables.core.book import published_book
 from tables.core.decision import StockRows
-from tables.core.rows import BookRow, Reservation, Seen, SeenWithExtra, Stock
+from tables.core.rows import BookRow, Claims, FullReservation, Reservation, Seen, SeenWithExtra, Stock
 
 _decode_extra = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -77,10 +77,13 @@ def write_out(
     return views, changes, any_shortfall
 
 
-def book_change(sku: str, book: BookRow, now_ms: int, cause: Cause) -> StockChange:
+def book_change(sku: str, before: BookRow | None, after: BookRow, now_ms: int, cause: Cause) -> StockChange:
     """Return the stock change of a SKU's book: that of a row without quantities, in the warehouse without a name."""
+    waited, promised = (0, 0) if before is None else (before.backordered, before.promised)
+    moved = {"backordered": after.backordered - waited, "promised": after.promised - promised}
+    delta = {name: units for name, units in moved.items() if units}
     nothing = Quantities(0, 0, 0, 0, 0, 0)
-    return StockChange(sku, "", book.seq, now_ms, cause, {}, nothing, False, published_book(book))
+    return StockChange(sku, "", after.seq, now_ms, cause, delta, nothing, False, published_book(after))
 
 
 def given_fields(row: Any) -> dict[str, Any]:
@@ -98,7 +101,7 @@ def reservation_view(reservation_id: str | None, row: Reservation | None) -> Res
     allocations = []
     for warehouse, quantity in row.allocations:  # a comprehension is a function call in Python 3.11
         allocations.append(Allocation(warehouse, quantity))
-    return ReservationView(
+    view = ReservationView(
         reservation_id,
         row.state,
         row.quantity,
@@ -109,3 +112,17 @@ def reservation_view(reservation_id: str | None, row: Reservation | None) -> Res
         row.order_id,
         row.expires_at,
     )
+    if type(row) is FullReservation:
+        if row.claims:
+            view.waiting = row.waiting
+            view.promised_at = promised_at(row.claims)
+            view.claims = [Claim(*claim) for claim in row.claims]
+        if row.returned:
+            view.returned = row.returned
+    return view
+
+
+def promised_at(claims: Claims) -> int | None:
+    """Return the latest date of claims (ms); None when one has none."""
+    dates = [date for _, _, date in claims]
+    return None if None in dates else max(date for date in dates if date is not None)

@@ -21,6 +21,7 @@ from agents.fold import fold
 from audit.comparison.rows import LedgerSnapshot, compare_rows
 from audit.model import adjust as model_rule
 from audit.model import query as model_query
+from audit.model import queue as model_queue
 from audit.model.oracle import Model
 from audit.report.report import PartitionReport
 from schemas.codec import Unreadable, decode_command
@@ -28,7 +29,7 @@ from schemas.codes import Problem
 from schemas.dead_letters import BATCH_TOO_LARGE, DeadLetter
 from schemas.topics import CHANGELOG, DEAD_LETTERS, REFERENCE, RESULTS, STOCK_CHANGES
 from tables.core import adjust as rule
-from tables.core import query
+from tables.core import query, reserve
 from tables.core.rows import POSITION_KEY, Position, encode_row
 from tables.ledger import Ledger, load
 from tables.store import MemoryStore
@@ -61,6 +62,8 @@ FIELDS = {
     "warehouses": st.lists(warehouses, unique=True), "region": st.sampled_from(["n", "s"]), "partial": st.booleans(),
     "return_window_ms": st.sampled_from([7 * DAY_MS, 14 * DAY_MS]), "journal_ms": st.integers(0, 1),
     "channel": st.sampled_from(["web", "default"]), "after": holds, "reservations": st.integers(1, 3),
+    "wait": st.sampled_from(["none", "any"]), "from": warehouses, "to": warehouses, "waiting": st.integers(0, 3),
+    "backorder_limit": st.integers(0, 20),
     "channels": st.lists(st.sampled_from(["web", "default", "shop"]), min_size=1, max_size=3),
 }  # fmt: skip
 
@@ -231,6 +234,8 @@ def low_limits():
         patch.object(model_query, "LOOKED_AT", 2),
         patch.object(query, "MAX_SHOWN_ALLOCATIONS", 2),
         patch.object(model_query, "ALLOCATIONS", 2),
+        patch.object(reserve, "MAX_CLASSES", 1),
+        patch.object(model_queue, "MAX_CLASSES", 1),
     ):
         yield
 
@@ -241,7 +246,10 @@ def selling(type_, **fields):
 
 channels = st.sampled_from(["web", "shop"])
 carts = st.sampled_from([f"cart{n}" for n in range(5)])
-policy_fields = ("split", "buffer", "cap", "max_per_reservation", "strategy", "warehouses", "return_window_ms")
+policy_fields = (
+    "split", "buffer", "cap", "max_per_reservation", "strategy", "warehouses", "return_window_ms", "priority",
+    "backorder_limit",
+)  # fmt: skip
 policies = {name: maybe(maybe(FIELDS[name])) for name in policy_fields} | {
     "enabled": st.sampled_from([None, None, None, True, False])
 }
@@ -257,10 +265,23 @@ shops = st.one_of(
         region=maybe(FIELDS["region"]),
         warehouse=maybe(maybe(warehouses)),
         ttl_ms=ttl,
+        wait=maybe(FIELDS["wait"]),
     ),
+    selling(
+        "amend",
+        reservation_id=carts,
+        quantity=st.integers(1, 12),
+        wait=maybe(FIELDS["wait"]),
+        partial=maybe(st.booleans()),
+    ),
+    st.fixed_dictionaries(
+        {"type": st.just("reallocate"), "reservation_id": carts, "from": warehouses, "to": warehouses},
+        optional={"quantity": maybe(few)},
+    ),
+    selling("settle"),
     selling("commit", reservation_id=carts, quantity=maybe(few)),
     selling("release", reservation_id=carts, quantity=maybe(few)),
-    selling("query", channel=channels, reservation_id=maybe(carts)),
+    selling("query", channel=channels, reservation_id=maybe(carts), waiting=st.integers(0, 3)),
     selling("set_policy", channel=channels | st.just("*"), **policies),
     selling("set_channel", channel=channels | st.just("*"), version=st.integers(1, 9), **policies),
     selling(
@@ -280,8 +301,9 @@ shop_logs = st.lists(st.tuples(shops, pauses), min_size=5, max_size=40)
 @given(shop_logs, plans)
 def test_the_fold_equals_the_model_where_channels_have_policies(log, plan):
     named = []
-    receipts = [{"type": "adjust", "warehouse": name, "delta": 9, "reason": "receipt"} for name in "abc"]
-    for number, (fields, pause) in enumerate([*((receipt, 0) for receipt in receipts), *log]):
+    first = [{"type": "adjust", "warehouse": name, "delta": 3, "reason": "receipt"} for name in "abc"]
+    first.append({"type": "set_channel", "channel": "*", "version": 1, "backorder_limit": 20})
+    for number, (fields, pause) in enumerate([*((command, 0) for command in first), *log]):
         sku = {} if fields["type"] in {"set_channel", "set_warehouse"} else {"sku": "A"}
         named.append((fields | sku | {"command_id": f"c{number}"}, pause))
     assert_equal(named, plan)

@@ -10,7 +10,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 
 from agents import transactions
-from agents.hanging import check_nothing_is_open, settle
+from agents.hanging import check_nothing_is_open, end_hanging
 from agents.kafka.codes import CONCURRENT_TRANSACTIONS
 from agents.kafka.wire import (
     DescribedProducer,
@@ -62,7 +62,7 @@ class Leader:
 
 
 async def test_what_its_followers_do_not_have_yet_is_waited_for():
-    assert await settle(Leader(), 1, "id", [TopicPartition("t", 0)]) == CONCURRENT_TRANSACTIONS
+    assert await end_hanging(Leader(), 1, "id", [TopicPartition("t", 0)]) == CONCURRENT_TRANSACTIONS
 
 
 async def test_a_follower_that_has_heard_of_no_open_transaction_is_not_believed():
@@ -76,14 +76,14 @@ async def test_who_stood_still_while_looking_looks_again(monkeypatch):
     loop, looks = asyncio.get_running_loop(), []
     late = iter([6.0, 0.0])
 
-    async def settle(*_):
+    async def end_hanging(*_):
         looks.append(loop.time())
         now.append(now[-1] + next(late))
         return 0
 
     now = [100.0]
     monkeypatch.setattr(loop, "time", lambda: now[-1])
-    monkeypatch.setattr(transactions.hanging, "settle", settle)
+    monkeypatch.setattr(transactions.hanging, "end_hanging", end_hanging)
     client = transactions.TransactionClient("nowhere", "holdfast-0", timeout_ms=1_000)
     assert await client._settle(1, [TopicPartition("t", 0)]) == 0
     assert looks == [100.0, 106.0]

@@ -27,6 +27,7 @@ CONTRACT = {
     "warehouse_disabled": 409,
     "quantity_above_limit": 409,
     "channel_cap_exceeded": 409,
+    "reservation_waiting": 409,
     "negative_stock": 409,
     "insufficient_stock": 409,
 }

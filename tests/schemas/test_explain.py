@@ -46,8 +46,8 @@ SENTENCES = [
         "type",
         "not_allowed",
         (
-            "type must be one of adjust, reserve, commit, release, extend, query, set_policy, set_warehouse, "
-            'set_channel, set_feed, tick: "steal" is not allowed.'
+            "type must be one of adjust, reserve, amend, reallocate, commit, release, extend, query, settle, "
+            'set_policy, set_warehouse, set_channel, set_feed, tick: "steal" is not allowed.'
         ),
     ),
     (

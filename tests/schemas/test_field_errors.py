@@ -17,6 +17,9 @@ from schemas.field_errors import problem_of
 VALID = {
     "adjust": {"command_id": "c", "sku": "S", "warehouse": "leeds", "reason": "receipt", "delta": 5},
     "reserve": {"command_id": "c", "sku": "S", "reservation_id": "r", "quantity": 3},
+    "amend": {"command_id": "c", "sku": "S", "reservation_id": "r", "quantity": 3},
+    "reallocate": {"command_id": "c", "sku": "S", "reservation_id": "r", "from": "a", "to": "b"},
+    "settle": {"command_id": "c", "sku": "S"},
     "commit": {"command_id": "c", "sku": "S", "reservation_id": "r"},
     "release": {"command_id": "c", "sku": "S", "reservation_id": "r"},
     "extend": {"command_id": "c", "sku": "S", "reservation_id": "r", "ttl_ms": 5},
@@ -81,7 +84,7 @@ def wrong_values(kind, field, hint):
 
 
 WRONG = [
-    (kind.__struct_config__.tag, field, text, problem)
+    (kind.__struct_config__.tag, field.rstrip("_"), text, problem)
     for kind in COMMAND_TYPES
     for field, hint in get_type_hints(kind, include_extras=True).items()
     for text, problem in wrong_values(kind, field, hint)

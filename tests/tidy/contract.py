@@ -18,7 +18,7 @@ from schemas.commands import SKU_COMMAND_TYPES, tag_of
 from schemas.dead_letters import DeadLetter
 from schemas.explain import allowed
 from schemas.reference import REFERENCE_COMMAND_TYPES, Channel, FeedState, SkuPolicy, Warehouse
-from schemas.results import Allocation, ReservationView, Result, StockView
+from schemas.results import Allocation, Claim, ReservationView, Result, StockView, Waiting
 from schemas.stock_changes import BookInbound, BookView, Cause, ChannelUnits, Quantities, StockChange
 from schemas.topics import ABOUT, TOPICS
 from tests.examples import EXAMPLES
@@ -36,6 +36,15 @@ LINES: dict[str, dict[str, object]] = {
     "commit": {"command_id": "cart-77:commit:1", "sku": "85123A", "reservation_id": "cart-77"},
     "release": {"command_id": "cart-77:release:1", "sku": "85123A", "reservation_id": "cart-77", "quantity": 1},
     "extend": {"command_id": "cart-77:extend:1", "sku": "85123A", "reservation_id": "cart-77", "ttl_ms": 600_000},
+    "amend": {"command_id": "cart-77:amend:1", "sku": "85123A", "reservation_id": "cart-77", "quantity": 5},
+    "reallocate": {
+        "command_id": "cart-77:move:1",
+        "sku": "85123A",
+        "reservation_id": "cart-77",
+        "from": "leeds",
+        "to": "york",
+    },
+    "settle": {"command_id": "settle-1", "sku": "85123A"},
     "set_policy": {"command_id": "rules-7", "sku": "85123A", "channel": "web", "cap": 100, "buffer": 5},
     "set_warehouse": {"command_id": "adm-9", "warehouse": "leeds", "version": 7, "priority": 10, "region": "north"},
     "set_channel": {"command_id": "adm-10", "channel": "web", "version": 3, "warehouses": ["leeds", "york"]},
@@ -62,6 +71,8 @@ _RECORDS: dict[type[msgspec.Struct], str] = {
     ChannelUnits: "Channel of a book",
     ChannelAvailability: "Availability",
     Promise: "Promise",
+    Claim: "Claim",
+    Waiting: "Waiting reservation",
     Warehouse: "Warehouse",
     Channel: "Channel",
     FeedState: "Feed",
@@ -256,7 +267,9 @@ def _anchor(heading: str) -> str:
 SECTIONS: dict[str, Callable[[], str]] = {
     "topics": topics,
     "commands": commands,
-    "results": lambda: records(Result, ReservationView, Allocation, StockView, ChannelAvailability, Promise),
+    "results": lambda: records(
+        Result, ReservationView, Allocation, Claim, StockView, ChannelAvailability, Promise, Waiting
+    ),
     "reference": lambda: records(Warehouse, Channel, FeedState, SkuPolicy),
     "stock_changes": lambda: records(StockChange, Cause, Quantities, BookView, BookInbound, ChannelUnits),
     "dead_letters": dead_letters,

@@ -17,7 +17,18 @@ MAY_IMPORT = {
     "bench": {*PACKAGES, "tables.core"},
 }
 # Everything else that the core may use: no clock, chance, environment or I/O is among it.
-CORE_MAY_USE = {"bisect", "collections", "dataclasses", "enum", "hashlib", "itertools", "msgspec", "operator", "typing"}
+CORE_MAY_USE = {
+    "bisect",
+    "collections",
+    "dataclasses",
+    "enum",
+    "hashlib",
+    "heapq",
+    "itertools",
+    "msgspec",
+    "operator",
+    "typing",
+}
 # msgspec itself loads uuid and datetime, so those are left to the test of imports.
 NEVER_LOADED_BY_THE_CORE = ("faust", "mode", "aiokafka", "rocksdict", "asyncio", "structlog")
 

@@ -135,11 +135,11 @@ CHANGES = {
     ],
     "tables/core/rules.py": [
         ("from tables.core import adjust,", f"from tables.core import {TAG}, adjust,"),
-        ("collect((adjust.RULE,", f"collect(({TAG}.RULE, adjust.RULE,"),
+        ("        adjust.RULE,", f"        {TAG}.RULE,\n        adjust.RULE,"),
     ],
     "audit/model/rules.py": [
-        ("from audit.model import adjust,", f"from audit.model import {TAG}, adjust,"),
-        ("_ALL = (adjust.RULE,", f"_ALL = ({TAG}.RULE, adjust.RULE,"),
+        ("    adjust,", f"    {TAG},\n    adjust,"),
+        ("    adjust.RULE,", f"    {TAG}.RULE,\n    adjust.RULE,"),
     ],
     "gateway/routes.py": [
         ("_COMMAND_ROUTES = (\n", ROUTE),

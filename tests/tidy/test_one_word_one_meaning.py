@@ -12,6 +12,7 @@ CLASSES = {
     "OpenTransaction": "an open transaction, with what a worker and `doctor` each need of it",
     "Placing": "where units come from, for the core and for the model that is independent of it",
     "Query": "the command of the wire, and the query string of a URL",
+    "Queue": "those that wait for a SKU, for the core and for the model that is independent of it",
     "Record": "a record of the log, as the core and as the audit need it",
     "Refusal": "a rule's refusal, and what HTTP says of it",
     "Register": "what is in force, for the core and for the model that is independent of it",

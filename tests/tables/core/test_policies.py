@@ -27,8 +27,9 @@ class Shop:
         reference = type_ in {"set_warehouse", "set_channel"}
         ids = {"command_id": f"c{self.count}"} | ({"version": self.count} if reference else {"sku": "S"})
         fields = {name: value for name, value in fields.items() if value is not None}
-        (result,) = self.partition.tell({"type": type_} | ids | fields)
-        return result
+        command = {"type": type_} | ids | fields
+        results = self.partition.tell(command)
+        return next(result for result in results if result["command_id"] == command["command_id"])
 
     def channel(self, channel, **policy):
         return self.tell("set_channel", channel=channel, **policy)

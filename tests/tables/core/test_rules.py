@@ -52,7 +52,7 @@ def changed(value):
         return value + 1
     if isinstance(value, list):
         return value[:-1]
-    return {"damaged": "on_hand", "damage": "return", "region": "priority"}.get(value, "cycle_count")
+    return {"damaged": "on_hand", "damage": "return", "region": "priority", "inbound": "any"}.get(value, "cycle_count")
 
 
 @pytest.mark.parametrize("document", REMEMBERED, ids=name_of)
@@ -68,7 +68,8 @@ def test_a_command_that_comes_again_with_any_field_changed_is_refused(document):
     for name in {*document} - NOT_CONTENT:
         desk = Desk()
         desk.tell(write(document))
-        assert desk.tell(write(document, **{name: changed(document[name])})).code is Code.IDEMPOTENCY_MISMATCH
+        other = {key: value for key, value in document.items() if (name, key) != ("wait", "promise_by")}
+        assert desk.tell(write(other, **{name: changed(document[name])})).code is Code.IDEMPOTENCY_MISMATCH
 
 
 @pytest.mark.parametrize("document", SKU_EXAMPLES, ids=name_of)

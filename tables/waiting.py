@@ -1,0 +1,42 @@
+"""Owns the local rows of settling: who waits, by rank, and which SKUs are pending.
+
+They follow from the reservations and the books, so they are not in the changelog.
+"""
+
+from collections.abc import Iterator
+
+from tables.core.queue import Class, Rank
+from tables.store import Store
+
+_WAITING, _PENDING = b"DQ", b"DP"
+
+
+def queue_prefix(sku: str) -> bytes:
+    """Return what the keys of all that wait for a SKU begin with."""
+    return _WAITING + sku.encode() + b"\0"
+
+
+def waiting_key(sku: str, of: Class, rank: Rank) -> bytes:
+    """Return the key of one that waits; keys of a class sort by rank."""
+    channel, only = of
+    place = rank.priority.to_bytes(2, "big") + rank.placed.to_bytes(8, "big")
+    return queue_prefix(sku) + f"{channel}\0{only or ''}\0".encode() + place + rank.reservation_id.encode()
+
+
+def waiting_of(rest: bytes) -> tuple[Class, Rank]:
+    """Return class and rank from what follows the prefix in a key."""
+    channel, _, rest = rest.partition(b"\0")
+    only, _, rest = rest.partition(b"\0")
+    rank = Rank(int.from_bytes(rest[:2], "big"), int.from_bytes(rest[2:10], "big"), rest[10:].decode())
+    return (channel.decode(), only.decode() or None), rank
+
+
+def pending_key(sku: str) -> bytes:
+    """Return the key of a pending SKU; its value is `since`, 8 bytes."""
+    return _PENDING + sku.encode()
+
+
+def pending_in(store: Store) -> Iterator[tuple[str, int]]:
+    """Yield the pending SKUs of a store, each with `since`."""
+    for key, value in store.scan(_PENDING, _PENDING + b"\xff"):
+        yield key[len(_PENDING) :].decode(), int.from_bytes(value, "big")

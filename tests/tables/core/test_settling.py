@@ -1,0 +1,221 @@
+"""Who waits gets what comes, by rank and class, a few steps after each record; newcomers cannot pass the queue."""
+
+import json
+
+import pytest
+from test_policies import Shop, book_of, given_to, told
+
+from schemas.topics import RESULTS, STOCK_CHANGES
+from tests.tables.partition import T0
+
+
+def unsolicited(shop):
+    """Return (type, reservation, what it holds, what still waits) of each unsolicited result so far."""
+    results = [json.loads(value) for _, value in shop.partition.published[RESULTS]]
+    found = [(result["type"], result["reservation"]) for result in results if result["command_id"] is None]
+    return [
+        (
+            type_,
+            row["reservation_id"],
+            {it["warehouse"]: it["quantity"] for it in row["allocations"]},
+            row.get("waiting", 0),
+        )
+        for type_, row in found
+    ]
+
+
+def waiting(shop, count=100):
+    return [it["reservation_id"] for it in shop.tell("query", waiting=count)["waiting"]]
+
+
+def test_the_rank_of_the_contract():
+    shop = Shop(leeds=1)
+    shop.channel("web", backorder_limit=100)
+    shop.channel("vip", backorder_limit=100, priority=10)
+    b1 = shop.reserve(6, channel="web", reservation_id="b1", wait="any")
+    assert (given_to(b1), b1["reservation"]["waiting"], b1["reservation"]["promised_at"]) == ({"leeds": 1}, 5, None)
+    assert b1["reservation"]["claims"] == [{"inbound_id": None, "quantity": 5, "promised_at": None}]
+    shop.reserve(3, channel="web", reservation_id="b2", wait="any")
+    shop.reserve(4, channel="vip", reservation_id="b3", wait="any")
+    assert waiting(shop) == ["b3", "b1", "b2"]
+    shop.tell("adjust", warehouse="leeds", delta=6, reason="receipt")
+    assert unsolicited(shop) == [("fill", "b3", {"leeds": 4}, 0), ("fill", "b1", {"leeds": 3}, 3)]
+    assert told(shop.reserve(1)) == ("insufficient_stock", 1, 0)
+    assert shop.row("S", "")[2:5] == [None, False, 6]
+
+
+def test_the_bound_of_the_contract_every_record_goes_on_and_the_end_is_said():
+    shop = Shop(leeds=1)
+    shop.channel("*", backorder_limit=100)
+    for number in range(30):
+        shop.reserve(2, reservation_id=f"r{number:02}", wait="any")
+    shop.tell("adjust", warehouse="leeds", delta=70, reason="receipt")
+    assert len(unsolicited(shop)) == 8
+    assert told(shop.reserve(30)) == ("insufficient_stock", 30, 11)
+    assert len(unsolicited(shop)) == 16
+    assert shop.reserve(10)["status"] == "accepted"
+    assert len(unsolicited(shop)) == 24
+    shop.partition.tell({"type": "tick"})
+    assert len(unsolicited(shop)) == 30
+    changes = [json.loads(value) for _, value in shop.partition.published[STOCK_CHANGES]]
+    said = [
+        (change["book"].get("settling", False), change["delta"])
+        for change in changes
+        if change["cause"] == {"type": "settle"}
+    ]
+    assert said == [(True, {}), (False, {})]
+    seqs = [change["seq"] for change in changes]
+    assert seqs == list(range(1, len(seqs) + 1))
+    (row,) = shop.tell("query")["stock"]
+    assert (row["reserved"], row["on_hand"]) == (70, 71)
+
+
+def test_a_recovery_in_the_midst_of_it_goes_on_and_keeps_newcomers_out():
+    shop = Shop(leeds=1)
+    shop.channel("*", backorder_limit=100)
+    for number in range(30):
+        shop.reserve(2, reservation_id=f"r{number:02}", wait="any")
+    shop.tell("adjust", warehouse="leeds", delta=70, reason="receipt")
+    shop.partition.rebuild()
+    assert told(shop.reserve(30)) == ("insufficient_stock", 30, 11)
+    assert len(unsolicited(shop)) == 16
+    for _ in range(3):
+        shop.partition.tell({"type": "tick"})
+    assert len(unsolicited(shop)) == 30
+    assert shop.partition.ledger.pending_since == {}
+
+
+def test_what_waits_is_counted_and_given_back_first():
+    shop = Shop(leeds=3)
+    shop.channel("web", backorder_limit=5, cap=20)
+    r = shop.reserve(10, channel="web", reservation_id="r", wait="any", partial=True)
+    assert (given_to(r), r["reservation"]["waiting"], r["requested"]) == ({"leeds": 3}, 5, 10)
+    assert told(shop.reserve(1, channel="web", wait="any")) == ("insufficient_stock", 1, 0)
+    book = {
+        "backordered": 5,
+        "promised": 0,
+        "inbounds": [],
+        "channels": [{"channel": "web", "held": 8, "backordered": 5}],
+    }
+    assert shop.tell("query")["book"] == book
+    released = shop.tell("release", reservation_id="r", quantity=6)
+    assert (given_to(released), "waiting" in released["reservation"]) == ({"leeds": 2}, False)
+    assert shop.tell("query")["book"] == book_of(web=2)
+
+
+def test_a_commit_takes_what_is_there_and_never_what_waits():
+    shop = Shop(leeds=3)
+    shop.channel("*", backorder_limit=5)
+    shop.reserve(5, reservation_id="r", wait="any")
+    assert shop.tell("commit", reservation_id="r", quantity=6)["code"] == "quantity_exceeds_reservation"
+    assert shop.tell("commit", reservation_id="r", quantity=4)["code"] == "reservation_waiting"
+    done = shop.tell("commit", reservation_id="r")
+    assert (done["reservation"]["committed"], done["reservation"]["waiting"], done["reservation"]["state"]) == (
+        3,
+        2,
+        "held",
+    )
+    assert shop.tell("commit", reservation_id="r")["code"] == "reservation_waiting"
+
+
+def test_an_expiry_ends_what_waits():
+    shop = Shop(leeds=1)
+    shop.channel("*", backorder_limit=5)
+    shop.reserve(3, reservation_id="r", wait="any", ttl_ms=50)
+    shop.partition.now += 50
+    shop.partition.tell({"type": "tick"})
+    assert unsolicited(shop) == [("expire", "r", {}, 0)]
+    assert "book" not in shop.tell("query")
+    assert waiting(shop) == []
+
+
+# Amend and reallocate.
+
+
+def test_the_amend_and_reallocate_of_the_contract():
+    shop = Shop(leeds=10, main=6)
+    shop.reserve(9, reservation_id="c1", warehouse="leeds")
+    shop.tell("release", reservation_id="c1", quantity=1)
+    shop.tell("amend", reservation_id="c1", quantity=8)
+    shop = Shop(leeds=8, main=4)
+    shop.reserve(9, reservation_id="c1")
+    shop.reserve(2, reservation_id="c3")
+    less = shop.tell("amend", reservation_id="c1", quantity=6)
+    assert (given_to(less), less["reservation"]["quantity"], less["reservation"]["released"]) == ({"leeds": 6}, 6, 0)
+    assert [row["warehouse"] for row in less["stock"]] == ["leeds", "main"]
+    moved = shop.tell("reallocate", **{"reservation_id": "c1", "from": "leeds", "to": "main", "quantity": 2})
+    assert given_to(moved) == {"leeds": 4, "main": 2}
+    assert [(row["warehouse"], row["reserved"]) for row in moved["stock"]] == [("leeds", 4), ("main", 4)]
+    assert shop.row("R", "c1")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"reservation_id": "no", "quantity": 1}, "unknown_reservation"),
+        ({"quantity": 1}, "quantity_exceeds_reservation"),
+        ({"quantity": 8}, "quantity_above_limit"),
+        ({"quantity": 7}, "channel_cap_exceeded"),
+        ({"quantity": 6}, "insufficient_stock"),
+    ],
+)
+def test_the_codes_of_an_amend(fields, code):
+    shop = Shop(leeds=5)
+    shop.channel("web", cap=5, max_per_reservation=7)
+    shop.reserve(3, channel="web", reservation_id="r")
+    shop.tell("commit", reservation_id="r", quantity=1)
+    assert shop.tell("amend", **({"reservation_id": "r"} | fields))["code"] == code
+
+
+def test_an_amend_takes_what_there_is_and_says_what_was_asked():
+    shop = Shop(leeds=5)
+    shop.reserve(3, reservation_id="r")
+    more = shop.tell("amend", reservation_id="r", quantity=9, partial=True)
+    assert (more["reservation"]["quantity"], more["requested"], given_to(more)) == (5, 9, {"leeds": 5})
+    assert told(shop.tell("amend", reservation_id="r", quantity=6)) == ("insufficient_stock", 6, 5)
+    assert shop.tell("amend", reservation_id="r", quantity=5)["stock"] == []
+
+
+def test_an_amend_upwards_under_a_cap_counts_the_whole_reservation():
+    shop = Shop(leeds=20)
+    shop.reserve(4, channel="web", reservation_id="r")
+    shop.channel("web", cap=6)
+    assert told(shop.tell("amend", reservation_id="r", quantity=7)) == ("channel_cap_exceeded", 7, 6)
+    shop.tell("amend", reservation_id="r", quantity=6)
+    assert shop.tell("query")["book"] == book_of(web=6)
+
+
+def test_settle_looks_again_by_the_rules_now_in_force():
+    shop = Shop(leeds=5)
+    shop.warehouse("leeds", enabled=False)
+    shop.channel("*", backorder_limit=9)
+    shop.reserve(3, reservation_id="r", wait="any")
+    shop.warehouse("leeds", enabled=True)
+    assert unsolicited(shop) == []
+    assert shop.tell("settle")["stock"] == []
+    assert unsolicited(shop) == [("fill", "r", {"leeds": 3}, 0)]
+    assert shop.tell("settle", sku="none")["code"] == "unknown_sku"
+
+
+def test_classes_do_not_block_each_other_and_a_head_that_gets_nothing_blocks_its_own():
+    shop = Shop(leeds=0, york=0, bath=1)
+    shop.channel("*", backorder_limit=99)
+    shop.channel("whole", split=False)
+    shop.reserve(5, reservation_id="big", channel="whole", wait="any")
+    shop.reserve(2, reservation_id="small", channel="whole", wait="any")
+    shop.tell("adjust", warehouse="leeds", delta=2, reason="receipt")
+    shop.reserve(1, reservation_id="other", channel="web", wait="any")
+    assert unsolicited(shop) == []
+    shop.tell("adjust", warehouse="leeds", delta=3, reason="receipt")
+    assert [it[1] for it in unsolicited(shop)] == ["big"]
+    assert T0
+
+
+def test_a_full_book_lets_no_uncounted_reservation_grow_under_a_new_cap(monkeypatch):
+    monkeypatch.setattr("tables.core.book.MAX_CHANNELS", 1)
+    shop = Shop(leeds=9)
+    shop.reserve(1, reservation_id="early", channel="shop")
+    shop.channel("*", cap=5)
+    shop.reserve(1, channel="web")
+    assert shop.tell("amend", reservation_id="early", quantity=2)["code"] == "limit_exceeded"
+    assert shop.tell("amend", reservation_id="early", quantity=7)["code"] == "channel_cap_exceeded"
