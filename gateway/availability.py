@@ -35,6 +35,9 @@ class _ChannelUnits(msgspec.Struct, gc=False):
 
 class _Book(msgspec.Struct, gc=False):
     channels: list[_ChannelUnits]
+    backordered: int = 0
+    promised: int = 0
+    settling: bool = False
 
 
 class Change(msgspec.Struct, gc=False):
@@ -71,8 +74,10 @@ class _Entry(msgspec.Struct, gc=False):
     warehouses: tuple[str, ...]
     cells: "array[int]"
     channels: tuple[_ChannelUnits, ...] = ()
+    owed: int = 0  # what the SKU's queue is due while its book says `settling`: nobody else gets these units
 
 
+_NOTHING = _Entry((), array("q", (0, 0)))
 _change_of = msgspec.json.Decoder(Change).decode
 
 
@@ -113,7 +118,9 @@ class AvailabilityView:
             entry = self._entries[change.sku] = _Entry((), array("q", (0, 0)))
         cells, after = entry.cells, change.after
         if change.book is not None:
-            entry.channels = tuple(change.book.channels)
+            book = change.book
+            entry.channels = tuple(book.channels)
+            entry.owed = book.backordered + book.promised if book.settling else 0
             self._note(change, cells)
             return
         row = (after.on_hand, after.reserved, after.damaged, after.safety_stock, after.inbound, after.available)
@@ -135,6 +142,8 @@ class AvailabilityView:
     def available_to(self, sku: str, channel: str, rules: PartitionRules) -> Available:
         """Return what a channel may have of a SKU, by the function that its reserves are decided by.
 
+        What the queue is due is known while the book says `settling`, not while the SKU waits for another to settle.
+
         Args:
             sku: the SKU.
             channel: the channel.
@@ -142,11 +151,13 @@ class AvailabilityView:
         """
         found = self.available(sku)
         policy = rules.policy(channel, sku)
-        free = {row.warehouse: max(0, row.on_hand - row.reserved - row.safety_stock) for row in found.stock}
+        entry = self._entries.get(sku, _NOTHING)
+        free = {
+            row.warehouse: max(0, row.on_hand - row.reserved - row.safety_stock - entry.owed) for row in found.stock
+        }
         units = [free[name] for name in open_warehouses(policy, free, rules.warehouses)]
-        entry = self._entries.get(sku)
         held, backordered = 0, 0
-        for each in entry.channels if entry is not None else ():
+        for each in entry.channels:
             if each.channel == channel:
                 held, backordered = each.held, each.backordered
         may_have = availability(channel, policy, units, held=held, backordered=backordered)
