@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from gateway.backorders import MOST_WAITING, backorders_of
 from gateway.compose import Composed, compose, compose_query, idempotency_key
 from gateway.config import GatewayConfig
 from gateway.incoming import HttpRequest, Query, header, prefers_async, read_body
@@ -62,6 +63,15 @@ class CommandRoutes:
         """Read a SKU's stock, in the order of the log."""
         command = compose_query(query.needed("sku"))
         return _reply(await self._waited(self._ledger.ask(command), command), 200, command)
+
+    async def backorders(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for reads
+        """Read who waits for a SKU, in the order of the log."""
+        limit = query.integer("limit", least=1, most=MOST_WAITING)
+        command = compose_query(query.needed("sku"), waiting=MOST_WAITING if limit is None else limit)
+        answer = await self._waited(self._ledger.ask(command), command)
+        if answer.head.status == "rejected":
+            return _reply(answer, 200, command)
+        return document(200, encode(backorders_of(answer.document)), command.command_id)
 
     async def command(self, request: HttpRequest, query: Query) -> Reply:
         """Read the result of a command."""

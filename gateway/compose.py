@@ -111,18 +111,22 @@ def made_fields(type_: str) -> tuple[str, ...]:
     return _MADE.get(type_, ())
 
 
-def compose_query(sku: str, *, reservation_id: str | None = None, of_command_id: str | None = None) -> Composed:
-    """Make a query with a new id: a replayed read would be stale.
+def compose_query(
+    sku: str, *, reservation_id: str | None = None, of_command_id: str | None = None, waiting: int | None = None
+) -> Composed:
+    """Make a query with a new id.
 
     Raises:
         RequestRefused: `invalid_field` with the field.
     """
     command_id = new_command_id()
-    query: dict[str, str] = {"type": "query", "command_id": command_id, "sku": sku}
+    query: dict[str, str | int] = {"type": "query", "command_id": command_id, "sku": sku}
     if reservation_id is not None:
         query["reservation_id"] = reservation_id
     if of_command_id is not None:
         query["of_command_id"] = of_command_id
+    if waiting is not None:
+        query["waiting"] = waiting
     return _checked(encode(query), command_id)
 
 

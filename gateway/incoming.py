@@ -1,5 +1,6 @@
 """Owns the reading of HTTP requests: body, headers and query string."""
 
+import re
 from collections.abc import Collection
 from typing import Any
 from urllib.parse import parse_qsl
@@ -9,6 +10,9 @@ from litestar import Request
 from gateway.problems import BodyTooLarge, RequestRefused
 from schemas.codec import MAX_ECHO
 from schemas.codes import Code, Problem
+
+_is_integer = re.compile(r"-?[0-9]+", re.ASCII).fullmatch
+_MOST_DIGITS = 16  # those of the largest number that every JSON reader can represent
 
 HttpRequest = Request[Any, Any, Any]
 
@@ -93,6 +97,23 @@ class Query:
         if value is None:
             raise _wrong(name, f"The parameter {name} is missing.", Problem.MISSING)
         return value
+
+    def integer(self, name: str, *, least: int, most: int) -> int | None:
+        """Return the value of a parameter that is an integer in a range; None when absent."""
+        text = self.one(name)
+        if text is None:
+            return None
+        digits = text.lstrip("-0") or "0"
+        if _is_integer(text) is None:
+            problem, reason = Problem.WRONG_TYPE, "is of another type"
+        elif text.startswith("-") or (len(digits) <= _MOST_DIGITS and int(digits) < least):
+            problem, reason = Problem.TOO_SMALL, "is too small"
+        elif len(digits) > _MOST_DIGITS or int(digits) > most:
+            problem, reason = Problem.TOO_LARGE, "is too large"
+        else:
+            return int(digits)
+        detail = f"{name} must be an integer from {least:,} to {most:,}: {text[:MAX_ECHO]} {reason}."
+        raise _wrong(name, detail, problem)
 
 
 def _wrong(name: str, detail: str, problem: Problem) -> RequestRefused:

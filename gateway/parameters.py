@@ -2,6 +2,7 @@
 
 from typing import Any, Literal, NamedTuple
 
+from gateway.backorders import MOST_WAITING
 from schemas.fields import CHANNEL_OR_ALL_PATTERN, IDENTIFIER_PATTERN, PLACE_PATTERN
 from schemas.stock_changes import MAX_SEQ
 
@@ -57,6 +58,12 @@ SKUS = Parameter(
 SKUS_WANTED = Parameter("sku", "query", {"type": "array", "items": _SKU}, "Only these SKUs' changes; all when absent.")
 CHANNEL = Parameter("channel", "query", _PLACE, "Answer what this channel may have.")
 POLICY_CHANNEL = Parameter("channel", "query", _PLACE, "Also answer the policy that this channel has for the SKU.")
+WAITING_LIMIT = Parameter(
+    "limit",
+    "query",
+    {"type": "integer", "minimum": 1, "maximum": MOST_WAITING, "default": MOST_WAITING},
+    f"How many to list at most; {MOST_WAITING} when absent.",
+)
 WAREHOUSE_ID = Parameter("id", "path", _PLACE, "The warehouse.", required=True, field="warehouse")
 CHANNEL_ID = Parameter("id", "path", _CHANNEL, "The channel; `*` (as `%2A`): all.", required=True, field="channel")
 MIN_SEQ = Parameter(

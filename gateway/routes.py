@@ -11,6 +11,7 @@ import msgspec
 
 from gateway import parameters
 from gateway.availability_routes import Availability, AvailabilityBody, AvailabilityRoutes
+from gateway.backorders import Backorders
 from gateway.command_routes import Act, CommandRoutes
 from gateway.incoming import HttpRequest, Query
 from gateway.operations import Live, Operations, Readiness
@@ -221,6 +222,16 @@ _READ_ROUTES = (
         read=lambda parts: parts.commands.stock,
         codes=(*_LEDGER, Code.UNKNOWN_SKU),
         parameters=(parameters.SKU,),
+        tag="reads",
+    ),
+    Route(
+        "GET",
+        "/v1/backorders",
+        "List the reservations that wait for a SKU by rank, linearizably",
+        Backorders,
+        read=lambda parts: parts.commands.backorders,
+        codes=(*_LEDGER, Code.UNKNOWN_SKU),
+        parameters=(parameters.SKU, parameters.WAITING_LIMIT),
         tag="reads",
     ),
     Route(

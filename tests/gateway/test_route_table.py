@@ -7,7 +7,7 @@ import pytest
 from gateway.parameters import IDEMPOTENCY_KEY, RESERVATION_ID
 from gateway.problems import REFUSALS
 from gateway.routes import ROUTES, check_routes
-from schemas.commands import SKU_COMMAND_TYPES, Query
+from schemas.commands import SKU_COMMAND_TYPES, Query, Settle
 
 COMMAND_ROUTES = [route for route in ROUTES if route.body in SKU_COMMAND_TYPES]
 READS_WITH_A_QUERY = [route for route in ROUTES if route.read is not None]
@@ -30,7 +30,8 @@ async def test_every_route_of_the_document_is_in_the_table_and_the_other_way_rou
 
 
 def test_every_command_that_changes_something_has_a_route():
-    assert {route.body for route in COMMAND_ROUTES} == set(SKU_COMMAND_TYPES) - {Query}
+    # What changes with `settle` follows from the rules in force: it is an operator's (`holdfast settle`).
+    assert {route.body for route in COMMAND_ROUTES} == set(SKU_COMMAND_TYPES) - {Query, Settle}
 
 
 @pytest.mark.parametrize("route", COMMAND_ROUTES, ids=lambda route: route.name)
@@ -47,7 +48,7 @@ async def test_each_code_of_a_command_is_answered_with_a_status_of_the_document(
     document = (await client.get("/openapi.json")).json()
     responses = document["paths"][route.path][route.method.lower()]["responses"]
     body = {"sku": "a", "warehouse": "york", "reason": "receipt", "delta": 1, "quantity": 1, "ttl_ms": 1}
-    body |= {"channel": "web"}
+    body |= {"channel": "web", "from": "york", "to": "leeds"}
     fields = document["components"]["schemas"][f"{route.body.__name__}Body"]["properties"]
     body = {name: value for name, value in body.items() if name in fields}
     for code in route.codes:
