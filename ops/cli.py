@@ -348,6 +348,45 @@ def stock(
 
 
 @app.command()
+def backorders(
+    sku: Annotated[str, typer.Argument(help="The SKU, written as in the commands.")],
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100, help="How many to list at most.")] = 100,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait for the answer.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Show who waits for a SKU, in the order in which they are filled, read through the log.
+
+    The exit code is 1 when the SKU is unknown.
+
+    Example: `holdfast backorders 85123A`
+    """
+    from ops.waiting_list import backorders as run
+
+    code = run(sku, limit=limit, bootstrap=bootstrap, timeout_s=timeout_s, as_json=as_json)
+    raise typer.Exit(asyncio.run(code))
+
+
+@app.command()
+def settle(
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+    channel: Annotated[
+        str | None, typer.Option(help="Only SKUs where units of this channel wait, or units for announced goods.")
+    ] = None,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=0, help="Seconds to wait for Kafka, and for a result.")
+    ] = 30,
+) -> None:
+    """Send a `settle` for every SKU that waits, as after a change of warehouses or channels; print the results.
+
+    Example: `holdfast settle --channel web`
+    """
+    from ops.waiting_list import settle_all as run
+
+    raise typer.Exit(asyncio.run(run(channel=channel, bootstrap=bootstrap, timeout_s=timeout_s)))
+
+
+@app.command()
 def doctor(
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
     partitions: Partitions = DEFAULT_PARTITIONS,

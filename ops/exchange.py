@@ -9,7 +9,7 @@ from itertools import count
 from typing import Self
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from ops.kafka.cluster import connect
 from ops.problems import CannotDo, kafka_at, no_topic
@@ -247,3 +247,12 @@ async def reading(
             yield consumer
         finally:
             await consumer.stop()
+
+
+async def records_until_end(consumer: AIOKafkaConsumer) -> AsyncIterator[ConsumerRecord]:
+    """Yield the records up to the present ends of a reader's partitions, each partition's in their order."""
+    ends = await consumer.end_offsets(list(consumer.assignment()))
+    for place, end in ends.items():
+        while await consumer.position(place) < end:
+            for record in (await consumer.getmany(place, timeout_ms=200)).get(place, []):
+                yield record

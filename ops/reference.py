@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from gateway.rules import Behind, PartitionRules, ReferenceView
-from ops.exchange import count_of, exchange, reading
+from ops.exchange import count_of, exchange, reading, records_until_end
 from ops.problems import FOUND_WRONG
 from ops.screen import print_json, print_table, say
 from ops.send import LineRefused, checked, send
@@ -29,11 +29,8 @@ async def read_view(bootstrap: str) -> ReferenceView:
     count = await count_of(bootstrap, REFERENCE)
     view = ReferenceView(count)
     async with reading(bootstrap, REFERENCE, range(count), from_beginning=True) as consumer:
-        ends = await consumer.end_offsets(list(consumer.assignment()))
-        for place, end in ends.items():
-            while await consumer.position(place) < end:
-                for record in (await consumer.getmany(place, timeout_ms=200)).get(place, []):
-                    view.apply(record.partition, record.key, record.value)
+        async for record in records_until_end(consumer):
+            view.apply(record.partition, record.key, record.value)
     return view
 
 

@@ -24,6 +24,20 @@ async def stock(sku: str, *, bootstrap: str, reservation_id: str | None, timeout
         CannotDo: Kafka is away, or no worker answered.
     """
     question = Query(command_id=f"stock-{uuid.uuid4().hex}", sku=sku, reservation_id=reservation_id)
+    result = await ask_about(question, bootstrap=bootstrap, timeout_s=timeout_s)
+    if as_json:
+        print_json(result)
+    elif result.status == "accepted":
+        _print(result)
+    return exit_code_of(result, sku, reservation_id)
+
+
+async def ask_about(question: Query, *, bootstrap: str, timeout_s: float) -> Result:
+    """Ask the ledger through the log.
+
+    Raises:
+        CannotDo: the question is none, Kafka is away, or no worker answered.
+    """
     try:
         codec.decode_command(codec.encode(codec.json_object_of(question)))
     except codec.Unreadable as error:
@@ -31,11 +45,15 @@ async def stock(sku: str, *, bootstrap: str, reservation_id: str | None, timeout
             f"{error.field} cannot be what was given: see the characters and lengths in the contract"
         ) from None
     async with exchange(bootstrap) as link:
-        result = await link.ask(question, timeout_s)
-    if as_json:
-        print_json(result)
-    elif result.status == "accepted":
-        _print(result)
+        return await link.ask(question, timeout_s)
+
+
+def exit_code_of(result: Result, sku: str, reservation_id: str | None = None) -> int:
+    """Return 0 for an answer, and 1, after saying so, when the SKU or the reservation is unknown.
+
+    Raises:
+        CannotDo: the ledger refused the question for another reason.
+    """
     if result.status == "accepted":
         return 0
     if result.code not in {Code.UNKNOWN_SKU, Code.UNKNOWN_RESERVATION}:
@@ -59,15 +77,23 @@ def print_rows(sku: str, stock: Sequence[StockView], *, seq: int, at: int) -> No
     rows = [tuple(getattr(row, column) for column in columns) for row in stock]
     if len(rows) > 1:
         rows.append(("total", *(sum(row[index] for row in rows) for index in range(1, len(columns)))))
-    print_table(columns, rows, title=f"{sku}  (seq {seq}, {_time(at)})")
+    print_table(columns, rows, title=f"{sku}  (seq {seq}, {time_text(at)})")
     if any(row.reserved > row.on_hand for row in stock):
         say("more is reserved than is on hand: count the stock, or release reservations")
 
 
 def print_book(book: BookView) -> None:
-    """Print what channels hold of a SKU under their caps, as a table."""
+    """Print what channels hold of a SKU under their caps, and what waits, as a table."""
     rows = [(it.channel, it.held, it.backordered) for it in book.channels]
-    print_table(("channel", "held", "backordered"), rows)
+    print_table(("channel", "held", "backordered"), rows, title=waiting_text(book))
+
+
+def waiting_text(book: BookView) -> str | None:
+    """Return how many units of a SKU wait, and whether they are being settled; None when none waits."""
+    if not book.backordered + book.promised:
+        return None
+    promised = f", {book.promised:,} for announced goods" if book.promised else ""
+    return f"{book.backordered:,} wait without a date{promised}" + ("; settling" if book.settling is True else "")
 
 
 def print_reservation(found: ReservationView) -> None:
@@ -75,14 +101,15 @@ def print_reservation(found: ReservationView) -> None:
     held = (
         ", ".join(f"{allocation.quantity} in {allocation.warehouse}" for allocation in found.allocations) or "nothing"
     )
-    expires = _time(found.expires_at) if found.expires_at is not None else "never"
-    rows = {
+    expires = time_text(found.expires_at) if found.expires_at is not None else "never"
+    rows: dict[str, object] = {
         "reservation": found.reservation_id,
         "state": found.state,
         "quantity": found.quantity,
         "committed": found.committed,
         "released": found.released,
         "holds": held,
+        "waits": found.waiting or None,
         "channel": found.channel,
         "order": found.order_id,
         "expires": expires,
@@ -90,5 +117,6 @@ def print_reservation(found: ReservationView) -> None:
     print_table(("", ""), [(name, cell_text(value)) for name, value in rows.items()])
 
 
-def _time(at: int) -> str:
+def time_text(at: int) -> str:
+    """Return a time, given in ms since the Unix epoch, as people read it."""
     return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -9,6 +9,7 @@ from typing import Literal
 from aiokafka import AIOKafkaConsumer
 
 from ops.exchange import count_of, reading
+from ops.stock import waiting_text
 from schemas import codec
 from schemas.partitioner import partition_of
 from schemas.results import Result, StockView
@@ -98,6 +99,8 @@ def pretty_result(result: Result) -> str:
         what += " (replayed)"
     about = result.reservation.reservation_id if result.reservation else (result.command_id or "-")
     rows = "  ".join(f"{row.warehouse}: {_quantities(row)}" for row in result.stock)
+    if result.reservation is not None and isinstance(result.reservation.waiting, int):
+        about += f" ({result.reservation.waiting:,} wait)"
     place = f"{result.partition}@{result.offset}"
     return (
         f"{_clock(result.at)}  {place:<10} {result.type or '-':<8} {result.sku:<14} {what:<30} {about}  {rows}".rstrip()
@@ -109,15 +112,17 @@ def pretty_change(change: StockChange) -> str:
     delta = ", ".join(f"{name} {amount:+d}" for name, amount in change.delta.items())
     short = "  SHORT" if change.shortfall else ""
     about = change.cause.reservation_id or change.cause.reference or change.cause.command_id or "-"
-    if isinstance(change.book, BookView):
-        after = ", ".join(f"{it.channel} holds {it.held:,}" for it in change.book.channels) or "no channel holds any"
-    else:
-        after = _quantities(change.after)
+    after = _book_text(change.book) if isinstance(change.book, BookView) else _quantities(change.after)
     where = f"{change.sku}/{change.warehouse}"
     return (
         f"{_clock(change.at)}  #{change.seq:<6} {change.cause.type:<8} {where:<24} {delta:<30} "
         f"-> {after}  {about}{short}"
     )
+
+
+def _book_text(book: BookView) -> str:
+    held = ", ".join(f"{it.channel} holds {it.held:,}" for it in book.channels if it.held)
+    return "; ".join(filter(None, (held, waiting_text(book)))) or "no channel holds any, nobody waits"
 
 
 def _quantities(row: StockView | Quantities) -> str:

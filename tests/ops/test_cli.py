@@ -16,7 +16,7 @@ from ops.screen import print_table
 
 COMMANDS = (
     "demo", "broker", "topics", "worker", "gateway",
-    "send", "tail", "import", "import-stock", "stock", "policy", "audit", "doctor",
+    "send", "tail", "import", "import-stock", "stock", "backorders", "settle", "policy", "audit", "doctor",
 )  # fmt: skip
 
 
@@ -50,6 +50,8 @@ def test_help_comes_fast_because_nothing_is_imported_that_it_does_not_need():
         ("send",),
         ("tail", "results"),
         ("stock", "85123A"),
+        ("backorders", "85123A"),
+        ("settle",),
         ("audit",),
     ],
     ids=lambda arguments: arguments[0],
