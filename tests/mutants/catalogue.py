@@ -2,6 +2,7 @@
 
 from tests.mutants.mutant import Edit, Mutant, one
 from tests.mutants.rules import OF_THE_RULES
+from tests.mutants.settling import OF_SETTLING
 
 ORDER = "tests/agents/test_partition_order.py"
 ANSWERS = "tests/agents/test_transaction_answers.py"
@@ -415,4 +416,4 @@ _OF_UNPACKING = (
 )
 
 _OF_THE_PROTOCOL = _OF_COMMIT + _OF_RECOVER + _OF_THE_CLIENT + _OF_WHAT_HANGS
-MUTANTS = _OF_THE_PROTOCOL + _OF_THE_CORE + OF_THE_RULES + _OF_THE_DECODER + _OF_UNPACKING
+MUTANTS = _OF_THE_PROTOCOL + _OF_THE_CORE + OF_THE_RULES + _OF_THE_DECODER + _OF_UNPACKING + OF_SETTLING
