@@ -10,7 +10,7 @@ import msgspec
 
 from tables.core.decision import Beside, Decision, Sku
 from tables.core.queue import Queue, rank_of
-from tables.core.register import Register
+from tables.core.register import NO_POLICIES, OwnPolicies, Register
 from tables.core.row_kind import R, RowKind
 from tables.core.rows import (
     KINDS,
@@ -20,7 +20,6 @@ from tables.core.rows import (
     STOCK,
     BookRow,
     FullReservation,
-    PolicyRow,
     Position,
     Row,
     Stock,
@@ -132,12 +131,12 @@ class Ledger:
             seq = max(seq, row.seq)
         if book is None:
             return Sku(seq, rows) if rows else None
-        return Sku(seq, rows, book, self._load_policies(sku) if book.policies else {})
+        return Sku(seq, rows, book, self._load_policies(sku) if book.policies else NO_POLICIES)
 
-    def _load_policies(self, sku: str) -> dict[str, PolicyRow]:
+    def _load_policies(self, sku: str) -> OwnPolicies:
         prefix = policy_key(sku, "")
         found = self._store.scan(prefix, prefix[:-1] + b"\x01")
-        return {key[len(prefix) :].decode(): POLICY.decode(value) for key, value in found}
+        return OwnPolicies((key[len(prefix) :].decode(), POLICY.decode(value)) for key, value in found)
 
     def row(self, kind: RowKind[R], key: bytes) -> R | None:
         """Return a row by its kind and key, also after its time is over. Not for kinds that are kept with their SKU."""
@@ -264,8 +263,8 @@ class Ledger:
         sku.seq = max(sku.seq, beside.book.seq)
         if beside.policy is not None:
             channel, row = beside.policy
-            others = {name: policy for name, policy in sku.policies.items() if name != channel}
-            sku.policies = others if row is None else others | {channel: row}
+            others = [(name, policy) for name, policy in sku.policies.items() if name != channel]
+            sku.policies = OwnPolicies(others if row is None else [*others, (channel, row)])
 
     def _note_pending(self, sku_id: str, before: BookRow | None, after: BookRow) -> None:
         if after.since is None:

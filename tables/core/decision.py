@@ -13,7 +13,7 @@ from schemas.codes import Code
 from schemas.results import Result
 from schemas.stock_changes import StockChange
 from tables.core.queue import Queue
-from tables.core.register import Register
+from tables.core.register import NO_POLICIES, OwnPolicies, Register
 from tables.core.row_kind import R, RowKind
 from tables.core.rows import BookRow, PolicyRow, ReferenceRow, Reservation, Row, Stock
 
@@ -29,7 +29,7 @@ class Sku(msgspec.Struct, gc=False):
     seq: int
     stock: Mapping[str, Stock]
     book: BookRow | None = None
-    policies: Mapping[str, PolicyRow] = {}
+    policies: OwnPolicies = NO_POLICIES
 
 
 class Rows(Protocol):

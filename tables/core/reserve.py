@@ -34,7 +34,7 @@ def reserve(rows: Rows, sku: Sku | None, command: Reserve, record: Record) -> Ou
         return Refusal(Code.RESERVATION_EXISTS)
     register = rows.register
     if (
-        register.has_rules
+        (register.has_rules and register.has_rules_for(command.channel or DEFAULT_CHANNEL))
         or sku.book is not None
         or command.warehouse is not None
         or command.partial

@@ -46,8 +46,8 @@ OF_THE_RULES = (
         "old-policies-stay",
         "a new rule counts from the next command on",
         "tables/core/register.py",
-        "        self._policies = {}\n        self.has_rules =",
-        "        self.has_rules =",
+        "            self._has_channels = True\n            self._policies = {}\n",
+        "            self._has_channels = True\n",
         RULES_OF_POLICIES,
     ),
     one(
