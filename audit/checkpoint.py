@@ -19,13 +19,14 @@ import msgspec
 from audit.comparison.digest import Digest
 from audit.model.book import Book
 from audit.model.documents import StockRow, decode_hold, encode_row
+from audit.model.inbounds import Inbound
 from audit.model.oracle import Model, row_of
 from audit.model.parts import Item
 from audit.model.reference import ReferenceRecord
 from audit.problems import CannotAudit
 
 # Layout 1, of earlier releases, has no books and no reference data, and queries are among its remembered commands.
-LAYOUT = 3
+LAYOUT = 4
 MANIFEST = "checkpoint.json"
 _CHUNK = 5000  # entries: some hundred KiB
 _LENGTH = 4
@@ -125,8 +126,12 @@ class Writer:
             for sku, item in model.items.items()
         )
         self._chunks("items", items)
-        books = ([sku, book.seq, book.since, book.settling, book.policies] for sku, book in model.books.items())
+        books = (
+            [sku, book.seq, book.since, book.settling, book.policies, [it.row() for it in book.inbounds.values()]]
+            for sku, book in model.books.items()
+        )
         self._chunks("books", books)
+        self._chunks("inbounds", model.closed_inbounds.items())
         self._chunks("reference", model.register.records.values())
         self._chunks("holds", ([key, row_of(hold)] for key, hold in model.holds.items()))
         self._chunks("seen", model.seen.items())
@@ -241,12 +246,23 @@ def _add_item(model: Model, sku: str, seq: int, rows: list[tuple[str, list[int]]
 
 
 def _add_book(
-    model: Model, sku: str, seq: int, since: int | None, settling: bool, policies: dict[str, list[Any]]
+    model: Model,
+    sku: str,
+    seq: int,
+    since: int | None,
+    settling: bool,
+    policies: dict[str, list[Any]],
+    inbounds: list[list[Any]],
 ) -> None:
     book = model.books[sku] = Book()
     book.seq, book.settling = seq, settling
     book.policies = {channel: tuple(policy) for channel, policy in policies.items()}
+    book.inbounds = {row[0]: Inbound.of_row(row) for row in inbounds}
     model.set_since(sku, since)
+
+
+def _add_closed_inbound(model: Model, key: str, row: bytes) -> None:
+    model.keep_inbound(key, row)
 
 
 def _add_reference(model: Model, *record: Any) -> None:
@@ -294,6 +310,7 @@ def _count_runs(model: Model) -> None:
 _ADD: dict[str, Callable[..., None]] = {
     "items": _add_item,
     "books": _add_book,
+    "inbounds": _add_closed_inbound,
     "reference": _add_reference,
     "holds": _add_hold,
     "seen": _add_seen,

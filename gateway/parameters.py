@@ -50,6 +50,7 @@ IDEMPOTENCY_KEY = Parameter(
 )
 PREFER = Parameter("Prefer", "header", STRING, "`respond-async`: answered 202 as soon as Kafka has the command.")
 RESERVATION_ID = Parameter("id", "path", IDENTIFIER, "The reservation's id.", required=True, field="reservation_id")
+INBOUND_ID = Parameter("id", "path", IDENTIFIER, "The id of announced goods.", required=True, field="inbound_id")
 COMMAND_ID = Parameter("id", "path", IDENTIFIER, "The command's id.", required=True)
 SKU = Parameter("sku", "query", _SKU, "The SKU.", required=True)
 SKUS = Parameter(

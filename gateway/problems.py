@@ -64,10 +64,13 @@ REFUSALS: dict[AnyCode, Refusal] = {
     Code.UNKNOWN_SKU: Refusal(404, "No stock row has this SKU: adjust its stock first."),
     Code.UNKNOWN_WAREHOUSE: Refusal(404, "The SKU has no stock row in this warehouse."),
     Code.UNKNOWN_RESERVATION: Refusal(404, "The SKU has no such reservation."),
+    Code.UNKNOWN_INBOUND: Refusal(404, "The SKU has no announced goods with this id."),
     Code.RESERVATION_EXISTS: Refusal(409, "The SKU already has a reservation with this id; use another id."),
+    Code.INBOUND_EXISTS: Refusal(409, "The SKU already has announced goods with this id; use another id."),
     Code.RESERVATION_COMMITTED: Refusal(409, "The reservation has ended: it was committed."),
     Code.RESERVATION_RELEASED: Refusal(409, "The reservation has ended: it was released."),
     Code.RESERVATION_EXPIRED: Refusal(409, "The reservation has ended: it has expired."),
+    Code.INBOUND_CLOSED: Refusal(409, "No more of these goods is announced; adjust in what comes later."),
     Code.CHANNEL_NOT_ALLOWED: Refusal(409, "The channel may not sell this, or not from this warehouse."),
     Code.WAREHOUSE_DISABLED: Refusal(409, "The warehouse is disabled."),
     Code.QUANTITY_ABOVE_LIMIT: Refusal(409, "The quantity is more than one reservation of the channel may have."),
@@ -77,7 +80,8 @@ REFUSALS: dict[AnyCode, Refusal] = {
     Code.LIMIT_EXCEEDED: Refusal(
         409,
         "A bucket of stock would hold more than 2^53 - 1 units, or the SKU would have more than 100 policies, more than"
-        " 1,000 channels with holds under a cap, or more than 256 kinds of waiting reservations.",
+        " 100 deliveries announced, more than 1,000 channels with holds under a cap, or more than 256 kinds of waiting"
+        " reservations.",
     ),
     Code.STALE_EXPECTATION: Refusal(409, "on_hand differs from expected_on_hand: read the stock and decide again."),
     Code.NEGATIVE_STOCK: Refusal(409, "A quantity would fall below 0."),

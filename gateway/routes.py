@@ -22,6 +22,7 @@ from gateway.replies import Reply
 from gateway.stock_change_stream import StockChangeStreams
 from schemas.codes import Code
 from schemas.commands import Adjust, Amend, Commit, Extend, Reallocate, Release, Reserve, SetPolicy, SkuCommand, tag_of
+from schemas.inbound import AmendInbound, CancelInbound, ExpectInbound, ReceiveInbound
 from schemas.reference import Channel, ReferenceCommand, SetChannel, SetWarehouse, Warehouse
 from schemas.results import Result
 from schemas.stock_changes import StockChange
@@ -91,7 +92,9 @@ _STEP = (
     Code.RESERVATION_EXPIRED,
 )
 _VIEW = (*_READ, GatewayCode.TOO_MANY_REQUESTS, GatewayCode.VIEW_NOT_READY, GatewayCode.VIEW_BEHIND)
+_INBOUND_STEP = (Code.UNKNOWN_SKU, Code.UNKNOWN_INBOUND, Code.INBOUND_CLOSED)
 _RESERVATION = "/v1/reservations/{id}"
+_INBOUND = "/v1/inbounds/{id}"
 
 
 def _command(
@@ -193,6 +196,34 @@ _COMMAND_ROUTES = (
         "Give a reservation a new time to live",
         _STEP,
         in_path=(parameters.RESERVATION_ID,),
+    ),
+    _command(
+        ExpectInbound,
+        "/v1/inbounds",
+        "Announce goods",
+        (Code.UNKNOWN_WAREHOUSE, Code.INBOUND_EXISTS, Code.LIMIT_EXCEEDED),
+        status=201,
+    ),
+    _command(
+        AmendInbound,
+        f"{_INBOUND}/amend",
+        "Change how many announced goods come, or when",
+        _INBOUND_STEP,
+        in_path=(parameters.INBOUND_ID,),
+    ),
+    _command(
+        ReceiveInbound,
+        f"{_INBOUND}/receive",
+        "Take announced goods into stock",
+        (*_INBOUND_STEP, Code.LIMIT_EXCEEDED),
+        in_path=(parameters.INBOUND_ID,),
+    ),
+    _command(
+        CancelInbound,
+        f"{_INBOUND}/cancel",
+        "Say that no more of announced goods will come",
+        _INBOUND_STEP,
+        in_path=(parameters.INBOUND_ID,),
     ),
     _command(
         SetPolicy,

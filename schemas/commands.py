@@ -14,27 +14,27 @@ from schemas.fields import (
     DEFAULT_TTL_MS,
     Actor,
     ChannelOrAll,
+    CommandOfSku,
     Count,
     Delta,
     Identifier,
     IssuedAt,
     OfChannels,
     OfReservation,
+    OfSku,
     Place,
     Quantity,
-    Sku,
     Source,
     Text,
     TimeMs,
     TtlMs,
 )
+from schemas.inbound import AmendInbound, CancelInbound, ExpectInbound, ReceiveInbound
 from schemas.policies import PolicyCommand
 from schemas.reference import ReferenceCommand
 
 Bucket = Literal["on_hand", "damaged", "safety_stock"]
 AdjustReason = Literal["receipt", "cycle_count", "damage", "shrinkage", "return", "correction", "erp_sync"]
-
-OfSku = Annotated[Sku, Meta(description="What is counted. It is also the record's key.")]
 
 ForWhat = Annotated[
     Literal["none", "inbound", "any"],
@@ -53,19 +53,7 @@ def check_promise_by(wait: str | None) -> None:
         raise ValueError("`promise_by` is allowed only with wait inbound")
 
 
-class _Command(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type", gc=False):
-    """What every command but `tick` carries."""
-
-    command_id: Annotated[
-        Identifier, Meta(description="The idempotency key: the same id and content for the same SKU are applied once.")
-    ]
-    sku: OfSku
-    issued_at: IssuedAt | None = None
-    actor: Actor | None = None
-    source: Source | None = None
-
-
-class Adjust(_Command, tag="adjust"):
+class Adjust(CommandOfSku, tag="adjust"):
     """Change one bucket of one stock row, by a difference (`delta`) or to an absolute `count`."""
 
     warehouse: Annotated[Place, Meta(description="Whose stock row is changed; it is made when it is missing.")]
@@ -106,7 +94,7 @@ class Adjust(_Command, tag="adjust"):
             raise ValueError("`delta` must not be 0")
 
 
-class Reserve(_Command, tag="reserve"):
+class Reserve(CommandOfSku, tag="reserve"):
     """Hold a quantity for `ttl_ms` (0: for ever), wherever it is available or in one warehouse."""
 
     reservation_id: Annotated[
@@ -136,7 +124,7 @@ class Reserve(_Command, tag="reserve"):
             check_promise_by(self.wait)
 
 
-class Amend(_Command, tag="amend"):
+class Amend(CommandOfSku, tag="amend"):
     """Change the quantity of a held reservation."""
 
     reservation_id: OfReservation
@@ -152,7 +140,7 @@ class Amend(_Command, tag="amend"):
             check_promise_by(self.wait)
 
 
-class Reallocate(_Command, tag="reallocate"):
+class Reallocate(CommandOfSku, tag="reallocate"):
     """Move what a reservation holds in one warehouse to another."""
 
     reservation_id: OfReservation
@@ -173,7 +161,7 @@ class Reallocate(_Command, tag="reallocate"):
             raise ValueError("`to` must be another warehouse than from")
 
 
-class Commit(_Command, tag="commit"):
+class Commit(CommandOfSku, tag="commit"):
     """Take reserved goods out of stock: they have left the building."""
 
     reservation_id: OfReservation
@@ -184,7 +172,7 @@ class Commit(_Command, tag="commit"):
     channels: OfChannels | None = None
 
 
-class Release(_Command, tag="release"):
+class Release(CommandOfSku, tag="release"):
     """Give reserved goods back to what is available."""
 
     reservation_id: OfReservation
@@ -198,7 +186,7 @@ class Release(_Command, tag="release"):
     channels: OfChannels | None = None
 
 
-class Extend(_Command, tag="extend"):
+class Extend(CommandOfSku, tag="extend"):
     """Let a reservation live for `ttl_ms` from now (0: for ever)."""
 
     reservation_id: OfReservation
@@ -208,11 +196,11 @@ class Extend(_Command, tag="extend"):
     channels: OfChannels | None = None
 
 
-class Settle(_Command, tag="settle"):
+class Settle(CommandOfSku, tag="settle"):
     """Settle the SKU's queue by the rules now in force, as after a change of warehouses or channels."""
 
 
-class Query(_Command, tag="query"):
+class Query(CommandOfSku, tag="query"):
     """Read a SKU (its reservations, or the result of an earlier command) in the order of the log; never remembered."""
 
     reservation_id: Annotated[Identifier, Meta(description="Also read this reservation.")] | None = None
@@ -250,7 +238,22 @@ class Tick(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field="
     source: Source | None = None
 
 
-SkuCommand = Adjust | Reserve | Amend | Reallocate | Commit | Release | Extend | Query | Settle | SetPolicy
+SkuCommand = (
+    Adjust
+    | Reserve
+    | Amend
+    | Reallocate
+    | Commit
+    | Release
+    | Extend
+    | Query
+    | ExpectInbound
+    | AmendInbound
+    | ReceiveInbound
+    | CancelInbound
+    | Settle
+    | SetPolicy
+)
 Command = SkuCommand | ReferenceCommand | Tick
 
 # Whoever needs every type of command takes it from here, so that a type that joins the union is forgotten nowhere.

@@ -6,6 +6,7 @@ default.
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 MAX_QUANTITY = 1_000_000_000
@@ -48,3 +49,16 @@ OfChannels = Annotated[
 IssuedAt = Annotated[TimeMs, Meta(description="When the caller made the command; no rule looks at it.")]
 Actor = Annotated[Text, Meta(description="Who caused it: the caller's own word, repeated in stock changes.")]
 Source = Annotated[Text, Meta(description="Which program sent it, repeated in stock changes.")]
+OfSku = Annotated[Sku, Meta(description="What is counted. It is also the record's key.")]
+
+
+class CommandOfSku(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type", gc=False):
+    """What every command of a SKU carries."""
+
+    command_id: Annotated[
+        Identifier, Meta(description="The idempotency key: the same id and content for the same SKU are applied once.")
+    ]
+    sku: OfSku
+    issued_at: IssuedAt | None = None
+    actor: Actor | None = None
+    source: Source | None = None

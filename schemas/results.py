@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from schemas.availability import ChannelAvailability
 from schemas.codes import Code, Problem
+from schemas.inbound import InboundView
 from schemas.reference import Reference
 from schemas.stock_changes import (
     AvailableUnits,
@@ -86,12 +87,19 @@ class Result(msgspec.Struct, gc=False):
     """What became of one command.
 
     `at` is the partition's clock (ms), `partition` and `offset` are the command's place in the log, `seq` the SKU's
-    sequence number after it. `type` is null only when the record gave none; `command_id` only for `expire`.
+    sequence number after it. `type` is null only when the record gave none; `command_id` only for `expire`, `fill` and
+    `promise`.
     """
 
-    command_id: Annotated[str, Meta(description="The command; null for an expiry only.")] | None
+    command_id: Annotated[str, Meta(description="The command; null for an expiry and for steps of settling.")] | None
     type: (
-        Annotated[str, Meta(description="The command's type, or `expire`; null when the record gave no string.")] | None
+        Annotated[
+            str,
+            Meta(
+                description="The command's type, or `expire`, `fill`, `promise`; null when the record gave no string."
+            ),
+        ]
+        | None
     )
     sku: Annotated[str, Meta(description="The SKU.")]
     status: Annotated[
@@ -133,6 +141,10 @@ class Result(msgspec.Struct, gc=False):
             ),
         ]
         | None
+        | UnsetType
+    ) = UNSET
+    inbound: (
+        Annotated[InboundView, Meta(description="With the commands of announced goods: these goods after it.")]
         | UnsetType
     ) = UNSET
     availability: (

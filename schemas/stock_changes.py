@@ -12,7 +12,7 @@ OnHandUnits = Annotated[int, Meta(description="Good units physically there, rese
 ReservedUnits = Annotated[int, Meta(description="Units that are held, still on hand.")]
 DamagedUnits = Annotated[int, Meta(description="Units there that cannot be sold; not in `on_hand`.")]
 SafetyStockUnits = Annotated[int, Meta(description="Units kept back from what is available.")]
-InboundUnits = Annotated[int, Meta(description="Units announced and not received; 0, as no command sets it.")]
+InboundUnits = Annotated[int, Meta(description="Units announced and still to come.")]
 AvailableUnits = Annotated[
     int, Meta(description="`on_hand - reserved - safety_stock`; negative when fewer are there than are promised.")
 ]
@@ -32,11 +32,13 @@ class Quantities(msgspec.Struct, gc=False):
 class Cause(msgspec.Struct, omit_defaults=True, gc=False):
     """The command or expiry that made the change; fields that the command did not give are left out."""
 
-    type: Annotated[str, Meta(description="The command's type, or `expire`.")]
-    command_id: Annotated[str, Meta(description="The command; absent when a hold expired.")] | None = None
+    type: Annotated[str, Meta(description="The command's type, or `expire`, `fill`, `promise`, `settle`.")]
+    command_id: Annotated[str, Meta(description="The command; absent when a hold expired, and in settling.")] | None = (
+        None
+    )
     reservation_id: Annotated[str, Meta(description="The reservation, where the change has one.")] | None = None
-    reason: Annotated[str, Meta(description="`reason` of an adjust or a release.")] | None = None
-    reference: Annotated[str, Meta(description="`reference` of an adjust.")] | None = None
+    reason: Annotated[str, Meta(description="`reason` of the command.")] | None = None
+    reference: Annotated[str, Meta(description="`reference` of the command, else the announced goods.")] | None = None
     actor: Annotated[str, Meta(description="`actor` of the command.")] | None = None
     source: Annotated[str, Meta(description="`source` of the command.")] | None = None
 
@@ -50,13 +52,17 @@ class ChannelUnits(msgspec.Struct, gc=False):
 
 
 class BookInbound(msgspec.Struct, gc=False):
-    """Announced goods in a SKU's book; there are none yet."""
+    """Announced goods in a SKU's book."""
 
     inbound_id: Annotated[str, Meta(description="Their name.")]
     warehouse: Annotated[str, Meta(description="Where they go.")]
     eta_at: Annotated[int, Meta(description="When they come, ms since the Unix epoch.")]
     remaining: Annotated[int, Meta(description="Units still to come.")]
     claimed: Annotated[int, Meta(description="Units of them that reservations wait for.")]
+    from_: (
+        Annotated[str, Meta(description="The warehouse that a transfer took them from; absent without one.")]
+        | UnsetType
+    ) = msgspec.field(name="from", default=UNSET)
 
 
 class BookView(msgspec.Struct, gc=False):

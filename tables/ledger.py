@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from tables.core.decision import Beside, Decision, Sku
-from tables.core.queue import Queue, rank_of
+from tables.core.queue import Queue, Waiting, rank_of, waiting_for
 from tables.core.register import NO_POLICIES, OwnPolicies, Register
 from tables.core.row_kind import R, RowKind
 from tables.core.rows import (
@@ -32,7 +32,7 @@ from tables.core.rows import (
 )
 from tables.due import Expiries, Forgetting
 from tables.store import Item, Store
-from tables.waiting import pending_in, pending_key, queue_prefix, waiting_key, waiting_of
+from tables.waiting import pending_in, pending_key, queue_prefix, waiting_key, waiting_of, waiting_value
 
 # A row takes about 400 bytes, so two full generations of SKUs and two of reservations take about 160 MB a partition.
 CACHED_ROWS = 100_000
@@ -86,7 +86,7 @@ class Ledger:
         self._ended: dict[int, list[bytes]] = {letter: [] for letter in _DECODED}
         self._kept_otherwise: list[tuple[int, bytes]] = []  # ended rows with a retention of their own
         self._queues: dict[str, Queue] = {}
-        self._waiting: dict[bytes, bool] = {}  # of the open transaction: who waits now, and who no longer does
+        self._waiting: dict[bytes, bytes | None] = {}  # of the open transaction; None for who waits no longer
         self._books_noted: set[str] = set()  # SKUs whose `since` changed in the open transaction
         self.pending_since = dict(pending_in(store))
         self._pending_order = [(since, sku) for sku, since in self.pending_since.items()]
@@ -177,11 +177,11 @@ class Ledger:
                 self._queues.clear()
             found = self._queues[sku] = Queue()
             prefix = queue_prefix(sku)
-            for key, _ in self._store.scan(prefix, prefix[:-1] + b"\x01"):
-                found.put(*waiting_of(key[len(prefix) :]))
-            for key, waits in self._waiting.items():
-                if key.startswith(prefix):
-                    (found.put if waits else found.remove)(*waiting_of(key[len(prefix) :]))
+            stored: dict[bytes, bytes | None] = dict(self._store.scan(prefix, prefix[:-1] + b"\x01"))
+            changed = {key: value for key, value in self._waiting.items() if key.startswith(prefix)}
+            for key, value in (stored | changed).items():
+                if value is not None:
+                    found.put(*waiting_of(key[len(prefix) :], value))
         return found
 
     def first_pending(self) -> str | None:
@@ -247,10 +247,16 @@ class Ledger:
         ranked = rank_of(key.decode().partition("\0")[2], row)
         if ranked is None:
             return
-        self._waiting[waiting_key(sku_id, *ranked)] = bool(row.claims)
+        of, rank = ranked
+        waiting = Waiting(of, waiting_for(row.claims))
+        self._waiting[waiting_key(sku_id, of, rank)] = waiting_value(waiting) if row.claims else None
         queue = self._queues.get(sku_id)
-        if queue is not None:
-            (queue.put if row.claims else queue.remove)(*ranked)
+        if queue is None:
+            return
+        if row.claims:
+            queue.put(rank, waiting)
+        else:
+            queue.remove(rank)
 
     def _apply_beside(self, sku_id: str, beside: Beside) -> None:
         if beside.in_force is not None:
@@ -314,7 +320,7 @@ class Ledger:
                 self._forgetting.add(position.now_ms + retention_ms, list(keys))
         for kept_ms, key in self._kept_otherwise:
             self._forgetting.add_one(position.now_ms + kept_ms, key)
-        items += [(key, b"" if waits else None) for key, waits in self._waiting.items()]
+        items += self._waiting.items()
         items += [item for sku in sorted(self._books_noted) for item in self._pending_items(sku)]
         items += self.expiries.writes(position_offset, position.now_ms)
         items += self._forgetting.writes(position_offset)
@@ -379,7 +385,8 @@ def _settling_items(rows: Mapping[bytes, bytes | None]) -> Iterator[Item]:
         elif letter == b"R":
             row = RESERVATION.decode(value)
             if (ranked := rank_of(rest, row)) is not None and isinstance(row, FullReservation):
-                yield waiting_key(sku, *ranked), b"" if row.claims else None
+                waiting = Waiting(ranked[0], waiting_for(row.claims))
+                yield waiting_key(sku, *ranked), waiting_value(waiting) if row.claims else None
 
 
 def _note_due_times(rows: Mapping[bytes, bytes | None], expiries: Expiries, forgetting: Forgetting) -> None:

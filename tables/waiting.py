@@ -5,10 +5,14 @@ They follow from the reservations and the books, so they are not in the changelo
 
 from collections.abc import Iterator
 
-from tables.core.queue import Class, Rank
+import msgspec
+
+from tables.core.queue import Class, Rank, Waiting
 from tables.store import Store
 
 _WAITING, _PENDING = b"DQ", b"DP"
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(tuple[tuple[str | None, int | None], ...]).decode
 
 
 def queue_prefix(sku: str) -> bytes:
@@ -23,12 +27,22 @@ def waiting_key(sku: str, of: Class, rank: Rank) -> bytes:
     return queue_prefix(sku) + f"{channel}\0{only or ''}\0".encode() + place + rank.reservation_id.encode()
 
 
-def waiting_of(rest: bytes) -> tuple[Class, Rank]:
-    """Return class and rank from what follows the prefix in a key."""
+def waiting_value(waiting: Waiting) -> bytes:
+    """Return the value of one that waits: what its claims wait for."""
+    return _encode(waiting.claims)
+
+
+def waiting_of(rest: bytes, value: bytes) -> tuple[Rank, Waiting]:
+    """Return the rank of one that waits and what the queue knows of it.
+
+    Args:
+        rest: what follows the prefix in its key.
+        value: its value.
+    """
     channel, _, rest = rest.partition(b"\0")
     only, _, rest = rest.partition(b"\0")
     rank = Rank(int.from_bytes(rest[:2], "big"), int.from_bytes(rest[2:10], "big"), rest[10:].decode())
-    return (channel.decode(), only.decode() or None), rank
+    return rank, Waiting((channel.decode(), only.decode() or None), _decode(value))
 
 
 def pending_key(sku: str) -> bytes:

@@ -13,6 +13,8 @@ from audit.model.documents import QUANTITIES, Json
 from audit.report.report import Difference, PartitionReport, What
 from schemas.codec import stock_change_decoder
 
+_INBOUNDS = 7  # index into the row of a book
+
 
 class ChangeChecks:
     """Takes the records of `inventory.stock-changes` like a `Stream`, and checks each as it comes.
@@ -142,4 +144,19 @@ def _row_after(change: Json, row: list[Any]) -> list[Any]:
         return [*row[:2], *(change["after"][name] for name in QUANTITIES)]
     book = change["book"]
     channels = [[entry["channel"], entry["held"], entry["backordered"]] for entry in book["channels"]]
-    return [*row[:3], book.get("settling", False), book["backordered"], book["promised"], *row[6:8], channels]
+    inbounds = _inbounds_after(book["inbounds"], row[_INBOUNDS])
+    queue = (book.get("settling", False), book["backordered"], book["promised"])
+    return [*row[:3], *queue, row[6], inbounds, channels]
+
+
+def _inbounds_after(shown: list[Json], found: list[Any]) -> list[Any]:
+    """Return the announced goods of a book's row; what is not published of each is as in the row that was found."""
+    rows = {row[0]: row for row in found}
+    inbounds = []
+    for entry in shown:
+        id_, _, _, quantity, received, damaged, _, landed, _, reference = rows.get(entry["inbound_id"], [None] * 10)
+        if None not in {quantity, received, damaged} and max(0, quantity - received - damaged) != entry["remaining"]:
+            quantity = None  # what is still to come is published, so it is not as in the row
+        coming = [id_, entry["warehouse"], entry["eta_at"], quantity, received, damaged]
+        inbounds.append([*coming, entry["claimed"], landed, entry.get("from"), reference])
+    return inbounds

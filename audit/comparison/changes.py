@@ -13,12 +13,16 @@ COMPACTION_LAG_MS = 7 * 24 * 60 * 60 * 1000
 
 
 _RESERVING = ("reserve", "amend", "reallocate", "fill")
+# A fill of announced goods that came asks nothing, so it may leave a row short: its cause says which goods.
+_LANDED = "reference"
 
 
 def oversold(change: Any) -> bool:
     """Return whether a stock change reserves more than there is; an `amend` or `reallocate` may also reserve less."""
     try:
-        reserves = change["cause"]["type"] in _RESERVING and change["delta"]["reserved"] > 0
+        cause = change["cause"]
+        asks = cause["type"] in _RESERVING and not (cause["type"] == "fill" and _LANDED in cause)
+        reserves = asks and change["delta"]["reserved"] > 0
         return bool(reserves and change["after"]["available"] < 0)
     except (TypeError, KeyError):
         return False

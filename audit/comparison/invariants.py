@@ -41,6 +41,7 @@ def check_state(model: Model) -> list[Invariant]:
         ),
         _check_held(model),
         _check_waiting(model),
+        _check_announced(model),
     ]
 
 
@@ -87,6 +88,57 @@ def _check_waiting(model: Model) -> Invariant:
         checked=model.open,
         note="; ".join(wrong[:3]),
     )
+
+
+def _check_announced(model: Model) -> Invariant:
+    """Check that claims are counted on what they are on, and that rows expect what remains of it."""
+    rows = [(sku, warehouse) for sku, item in model.items.items() for warehouse in item.rows]
+    wrong = _wrong_inbounds(model) + _wrong_dates(model)
+    coming = dict.fromkeys(rows, 0)
+    for sku, book in model.books.items():
+        for inbound in book.inbounds.values():
+            coming[sku, inbound.warehouse] = coming.get((sku, inbound.warehouse), 0) + inbound.remaining
+    for (sku, warehouse), units in coming.items():
+        row = model.items[sku].rows.get(warehouse)
+        found = 0 if row is None else row.inbound
+        if found != units:
+            wrong.append(f"{sku}/{warehouse} inbound {found}, {units} remain")
+    return Invariant(
+        "announced goods are claimed by what reservations wait for, and rows expect what remains of them",
+        holds=not wrong,
+        checked=len(rows),
+        note="; ".join(wrong[:3]),
+    )
+
+
+def _wrong_inbounds(model: Model) -> list[str]:
+    """Return the announced goods whose claims or landed units are wrong, or that are over."""
+    claimed: dict[tuple[str, str | None], int] = {}
+    for key, hold in model.holds.items():
+        for inbound_id, units, _ in hold.claims if isinstance(hold, Hold) else ():
+            place = key.partition("\0")[0], inbound_id
+            claimed[place] = claimed.get(place, 0) + units
+    wrong = []
+    for sku, book in model.books.items():
+        for name, inbound in book.inbounds.items():
+            units, landed = claimed.pop((sku, name), 0), inbound.landed
+            is_settled = book.since is not None or not (landed or inbound.excess)
+            if inbound.claimed != units or not 0 <= landed <= units or not is_settled:
+                wrong.append(f"{sku} {name}: claimed {inbound.claimed}, claims {units}, landed {landed}")
+            if not (inbound.remaining or inbound.claimed):
+                wrong.append(f"{sku} {name}: nothing remains or is claimed")
+    return wrong + [f"{sku} {name}: none, claims {units}" for (sku, name), units in claimed.items() if name]
+
+
+def _wrong_dates(model: Model) -> list[str]:
+    """Return the claims of settled SKUs whose reservation knows another date."""
+    wrong = []
+    for book in model.books.values():
+        for key in book.queue.by_rank() if book.since is None else ():
+            for inbound_id, _, promised_at in model.held(key).claims:
+                if inbound_id is not None and promised_at != book.inbounds[inbound_id].eta_at:
+                    wrong.append(f"{key!r}: {inbound_id} was said to come at {promised_at}")
+    return wrong
 
 
 def check_sequence(published: int, sequences: int, skus: int) -> Invariant:

@@ -7,13 +7,14 @@ import msgspec
 
 from audit.comparison.digest import Digest
 from audit.comparison.streams import canonical, parse
-from audit.model.documents import ROW_VERSION, encode_row, hold_of
+from audit.model.documents import CLOSED_MS, ROW_VERSION, encode_row, hold_of
 from audit.model.oracle import SEEN_MS, Model
 from audit.report.report import Difference, PartitionReport
 
 POSITION = b"P"
 # Indexes into decoded rows; the version is at 0.
-_TYPE, _AT, _RESERVATION_ID, _RESERVATION, _OF_COMMAND, _EXTRA = 2, 5, 7, 8, 12, 13
+_TYPE, _AT, _RESERVATION_ID, _RESERVATION, _OF_COMMAND, _EXTRA = 2, 5, 7, 8, 12, 13  # of a remembered command
+_CLOSED_AT = 9  # of closed announced goods
 
 _decode = msgspec.msgpack.Decoder().decode
 _position_decoder = msgspec.msgpack.Decoder(tuple[int, int, int, Any])
@@ -139,6 +140,8 @@ def _may_be_left(key: bytes, value: bytes, now_ms: int) -> bool:
         if key[:1] == b"R":
             hold = hold_of(row)
             return hold.closed_at is not None and hold.forgotten_at() <= now_ms
+        if key[:1] == b"I":
+            return bool(row[_CLOSED_AT] + CLOSED_MS <= now_ms)
     except (TypeError, ValueError, LookupError):
         return False  # not laid out as documented: report it
     return False

@@ -2,7 +2,7 @@
 
 from audit.model.documents import Hold, cause_of
 from audit.model.parts import CommandRefused
-from audit.model.placing import Placing, Wish, offer_to
+from audit.model.placing import Placing, offer_to, wish_of
 from audit.model.policies import PolicyInForce, Supply, room_of
 from audit.model.reserve import check_allowed, check_classes, check_maximum, place_or_refuse
 from audit.model.rule import Effect, Rule
@@ -69,8 +69,7 @@ def _within_cap(command: Amend, hold: Hold, policy: PolicyInForce, supply: Suppl
 def _place(
     state: PartitionState, command: Amend, hold: Hold, policy: PolicyInForce, supply: Supply, more: int
 ) -> Placing:
-    has = tuple(warehouse for warehouse, _ in hold.allocations)
-    wish = Wish(hold.only, hold.region, command.wait or "none", command.promise_by, has)
+    wish = wish_of(hold, state.books.get(command.sku), command.wait or "none", command.promise_by)
     offer = offer_to(wish, supply, policy, state.register.warehouses, state.now)
     partial, asked = bool(command.partial), command.quantity
     placing = place_or_refuse(more, offer, policy, partial=partial, requested=asked, has=hold.quantity)

@@ -1,17 +1,16 @@
 """Owns the book of a SKU, its row under the empty warehouse id, and the SKU's policies."""
 
-from typing import Any
-
 from audit.model.documents import ROW_VERSION, Hold, Json, encode_row
+from audit.model.inbounds import Inbound
 from audit.model.policies import POLICY_FIELDS, PolicyAsSet
-from audit.model.queue import Queue
+from audit.model.queue import Queue, ranked
 
 MAX_POLICIES = 100
 MAX_CHANNELS = 1_000
 
 
 class Book:
-    """What channels hold of a SKU, what waits for it, and the policies of the SKU by channel.
+    """What channels hold of a SKU, what waits for it, what is announced, and the policies of the SKU by channel.
 
     `seq` is the SKU's sequence number at the last change of what is published of the book; 0 before the first.
     `since` is the offset since which the SKU is pending: it has to be looked at. None: it is not.
@@ -25,6 +24,8 @@ class Book:
         self.held: dict[str, int] = {}  # channel -> units that its counted reservations have left; never 0
         self.undated: dict[str, int] = {}  # channel -> units that wait without a date; never 0
         self.queue = Queue()
+        self.undated_queue = Queue()  # those of the queue with units that wait without a date
+        self.inbounds: dict[str, Inbound] = {}
         self.policies: dict[str, PolicyAsSet] = {}
         self.published = self.document()  # what was last published of it
 
@@ -33,16 +34,26 @@ class Book:
         if hold.counted:
             self.hold(hold.channel, hold.left)
         if hold.claims:
-            _add(self.undated, hold.channel, hold.undated)
             self.queue.add(key, hold)
+            for claim in hold.claims:
+                if claim[0] is None:
+                    _add(self.undated, hold.channel, claim[1])
+                    self.undated_queue.add(key, hold)
+                else:
+                    self.inbounds[claim[0]].claim(ranked(key, hold), claim)
 
     def discount(self, key: str, hold: Hold) -> None:
         """Take away what a reservation has, before it changes."""
         if hold.counted:
             self.hold(hold.channel, -hold.left)
         if hold.claims:
-            _add(self.undated, hold.channel, -hold.undated)
             self.queue.remove(key, hold)
+            for claim in hold.claims:
+                if claim[0] is None:
+                    _add(self.undated, hold.channel, -claim[1])
+                    self.undated_queue.remove(key, hold)
+                else:
+                    self.inbounds[claim[0]].unclaim(ranked(key, hold), claim)
 
     def hold(self, channel: str, units: int) -> None:
         """Let the counted reservations of a channel hold more units, or fewer."""
@@ -55,8 +66,8 @@ class Book:
 
     @property
     def promised(self) -> int:
-        """The units that wait for announced goods; none, as nothing can be announced."""
-        return 0
+        """The units that wait for announced goods."""
+        return sum(inbound.claimed for inbound in self.inbounds.values())
 
     @property
     def owed(self) -> int:
@@ -66,6 +77,17 @@ class Book:
     def has_no_place_for(self, channel: str) -> bool:
         """Return whether units of the channel, held or waiting, would be those of one channel too many."""
         return len({*self.held, *self.undated, channel}) > MAX_CHANNELS
+
+    def by_date(self) -> list[Inbound]:
+        """Return the announced goods in the order in which they are taken and published."""
+        return sorted(self.inbounds.values(), key=lambda inbound: (inbound.eta_at, inbound.inbound_id))
+
+    def trim(self) -> None:
+        """Let landed goods be no more than is claimed, and forget inbounds that nothing remains or is claimed of."""
+        for inbound in list(self.inbounds.values()):
+            inbound.landed = min(inbound.landed, inbound.claimed)
+            if not inbound.remaining and not inbound.claimed:
+                del self.inbounds[inbound.inbound_id]
 
     def document(self) -> Json:
         """Return the `book` of a stock change."""
@@ -81,7 +103,7 @@ class Book:
 
     def row(self) -> bytes:
         """Return the ledger's row."""
-        inbounds: list[Any] = []
+        inbounds = [inbound.row() for inbound in self.by_date()]
         channels = [list(entry.values()) for entry in self._channels()]
         queue = (self.since, self.settling, self.backordered, self.promised)
         return encode_row((ROW_VERSION, self.seq, *queue, len(self.policies), inbounds, channels))
@@ -90,7 +112,8 @@ class Book:
         document: Json = {"backordered": self.backordered, "promised": self.promised}
         if settling:
             document["settling"] = True
-        return document | {"inbounds": [], "channels": self._channels()}
+        inbounds = [inbound.document() for inbound in self.by_date()]
+        return document | {"inbounds": inbounds, "channels": self._channels()}
 
     def _channels(self) -> list[Json]:
         names = sorted(self.held.keys() | self.undated.keys())  # code points sort as their UTF-8 bytes do

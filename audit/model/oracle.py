@@ -97,6 +97,8 @@ class Model(PartitionState):
                 yield f"S{sku}\0{warehouse}".encode(), encode_row(row)
         for key, hold in self.holds.items():
             yield f"R{key}".encode(), row_of(hold)
+        for key, inbound in self.closed_inbounds.items():
+            yield f"I{key}".encode(), inbound
         for key, seen in self.seen.items():
             yield f"C{key}".encode(), seen
         for sku, book in self.books.items():
@@ -118,6 +120,8 @@ class Model(PartitionState):
             return None if name not in self.holds else row_of(self.holds[name])
         if kind == b"K":
             return self._reference_row(name)
+        if kind == b"I":
+            return self.closed_inbounds.get(name)
         return self.seen.get(name) if kind == b"C" else None
 
     def _stock_row(self, name: str) -> bytes | None:
@@ -139,12 +143,8 @@ class Model(PartitionState):
     # The clock: everything that falls due before the record itself.
 
     def _advance(self) -> None:
-        now, runs, closed, expiries = self.now, self.seen_runs, self.closed, self.expiries
-        while runs and runs[0][0] + SEEN_MS <= now:
-            for _ in range(runs.popleft()[1]):
-                del self.seen[self.seen_order.popleft()]
-        while closed and closed[0][0] <= now:
-            del self.holds[heappop(closed)[1]]
+        now, expiries = self.now, self.expiries
+        self._forget(now)
         # Tuples sort by time, SKU, reservation; code points sort as their UTF-8 bytes do.
         while expiries and expiries[0][0] <= now:
             expires_at, key = heappop(expiries)
@@ -153,12 +153,21 @@ class Model(PartitionState):
                 expire(self, key, hold)
         # Rows that are remembered or closed from now on are forgotten after this time; a new expiry may be before it.
         self.due = now + SEEN_MS
-        if runs:
-            self.due = min(self.due, runs[0][0] + SEEN_MS)
-        if closed:
-            self.due = min(self.due, closed[0][0])
-        if expiries:
-            self.due = min(self.due, expiries[0][0])
+        if self.seen_runs:
+            self.due = min(self.due, self.seen_runs[0][0] + SEEN_MS)
+        for times in (self.closed, self.closed_inbound_times, expiries):
+            if times:
+                self.due = min(self.due, times[0][0])
+
+    def _forget(self, now: int) -> None:
+        runs, closed, inbounds = self.seen_runs, self.closed, self.closed_inbound_times
+        while runs and runs[0][0] + SEEN_MS <= now:
+            for _ in range(runs.popleft()[1]):
+                del self.seen[self.seen_order.popleft()]
+        while closed and closed[0][0] <= now:
+            del self.holds[heappop(closed)[1]]
+        while inbounds and inbounds[0][0] <= now:
+            del self.closed_inbounds[inbounds.popleft()[1]]
 
     # One record.
 

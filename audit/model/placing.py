@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from audit.model.documents import Holding, draw_from
+from audit.model.book import Book
+from audit.model.documents import Hold, Holding, draw_from
 from audit.model.policies import (
     UNSET_WAREHOUSE,
     PolicyInForce,
@@ -25,6 +26,7 @@ class Wish(NamedTuple):
         wait: what units may wait for: `none`, `inbound` or `any`.
         promise_by: the last date that will do.
         has: the warehouses where it has allocations, in their order.
+        awaits: where the announced goods of its first dated claim come.
     """
 
     only: str | None = None
@@ -32,11 +34,16 @@ class Wish(NamedTuple):
     wait: str = "none"
     promise_by: int | None = None
     has: tuple[str, ...] = ()
+    awaits: str | None = None
 
     @property
     def home(self) -> str | None:
         """The warehouse at which a reservation that may not be split grows; None: it may choose one."""
-        return self.only or (self.has[0] if self.has else None)
+        return self.only or (self.has[0] if self.has else self.awaits)
+
+    def place(self, policy: PolicyInForce) -> str | None:
+        """Return the one warehouse that may give or await its units; None: it may choose."""
+        return self.only if policy.split else self.home
 
 
 class Offer(NamedTuple):
@@ -71,12 +78,20 @@ class Placing(NamedTuple):
         return sum(units for _, units in (*self.rows, *self.inbounds)) + self.backordered
 
 
+def wish_of(hold: Hold, book: Book | None, wait: str = "none", promise_by: int | None = None) -> Wish:
+    """Return the wish of a reservation that there is, which may grow or waits."""
+    has = tuple(warehouse for warehouse, _ in hold.allocations)
+    dated = [inbound_id for inbound_id, _, _ in hold.claims if inbound_id is not None]
+    awaits = book.inbounds[dated[0]].warehouse if book and dated else None
+    return Wish(hold.only, hold.region, wait, promise_by, has, awaits)
+
+
 def offer_to(
     wish: Wish, supply: Supply, policy: PolicyInForce, warehouses: Mapping[str, WarehouseInForce], now_ms: int
 ) -> Offer:
     """Return what a reservation of the channel may be given."""
     mine = open_rows(supply.free, policy, warehouses)
-    at = wish.only if policy.split else wish.home
+    at = wish.place(policy)
     rows = mine if at is None else [row for row in mine if row[0] == at]
     local: list[Holding] = []
     if policy.strategy == "region" and wish.region is not None:

@@ -158,10 +158,22 @@ def near_inbounds(
     until = now_ms + policy.presell_horizon_ms
     if promise_by is not None:
         until = min(until, promise_by)
+    coming = open_inbounds(inbounds, policy, warehouses, now_ms, only)
+    return [inbound for inbound in coming if inbound.eta_at <= until]
+
+
+def open_inbounds(
+    inbounds: Iterable[OpenInbound],
+    policy: PolicyInForce,
+    warehouses: Mapping[str, WarehouseInForce],
+    now_ms: int,
+    only: str | None = None,
+) -> list[OpenInbound]:
+    """Return the inbounds that are open to a channel and not overdue, whatever its horizon, by (`eta_at`, id)."""
     return sorted(
         inbound
         for inbound in inbounds
-        if now_ms < inbound.eta_at <= until
+        if now_ms < inbound.eta_at
         and only in {None, inbound.warehouse}
         and _is_open(inbound.warehouse, policy, warehouses)
     )

@@ -20,12 +20,12 @@ class Queue:
 
     def add(self, key: str, hold: Hold) -> None:
         """Let a reservation wait."""
-        insort(self._classes.setdefault((hold.channel, hold.only), []), _ranked(key, hold))
+        insort(self._classes.setdefault((hold.channel, hold.only), []), ranked(key, hold))
 
     def remove(self, key: str, hold: Hold) -> None:
         """Let a reservation wait no longer."""
         waiting = self._classes[hold.channel, hold.only]
-        del waiting[bisect_left(waiting, _ranked(key, hold))]
+        del waiting[bisect_left(waiting, ranked(key, hold))]
         if not waiting:
             del self._classes[hold.channel, hold.only]
 
@@ -42,5 +42,6 @@ class Queue:
         return (key for _, _, key in merge(*self._classes.values()))
 
 
-def _ranked(key: str, hold: Hold) -> Ranked:
+def ranked(key: str, hold: Hold) -> Ranked:
+    """Return a reservation with its rank; the smaller goes first."""
     return hold.priority, hold.placed, key

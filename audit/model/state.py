@@ -8,8 +8,9 @@ from typing import Any, Protocol, cast
 
 from audit.model.book import Book
 from audit.model.documents import CLOSED_MS, Hold, Json, StockRow, decode_hold, encode_row
+from audit.model.inbounds import Inbound, closed_at_of
 from audit.model.parts import CommandRefused, Item, Outputs
-from audit.model.policies import EVERY_CHANNEL, PolicyInForce, Supply, resolve
+from audit.model.policies import EVERY_CHANNEL, OpenInbound, PolicyInForce, Supply, resolve
 from audit.model.reference import Register
 from schemas.codec import encode
 from schemas.codes import Code
@@ -57,6 +58,7 @@ class PartitionState:
         self.items: dict[str, Item] = {}
         self.holds: dict[str, Hold | bytes] = {}  # closed ones as their encoded row
         self.books: dict[str, Book] = {}  # of the SKUs that have one
+        self.closed_inbounds: dict[str, bytes] = {}  # rows, in the order in which they were closed
         self.pending: list[tuple[int, str]] = []  # `since` and SKU of the pending ones, in this order
         self.since_before: dict[str, int | None] = {}  # SKU -> its `since` before this record, if it changed
         self.register = Register()
@@ -65,6 +67,7 @@ class PartitionState:
         self.seen_order: deque[str] = deque()
         self.seen_runs: deque[list[int]] = deque()  # [time, how many entries of `seen_order` have it]
         self.closed: list[tuple[int, str]] = []  # when which closed reservation is forgotten, as a heap
+        self.closed_inbound_times: deque[tuple[int, str]] = deque()  # when which closed inbound is forgotten
         self.expiries: list[tuple[int, str]] = []  # some are stale: their reservation was extended or ended
         # Keys of changed rows, for a later audit to compare; None while they are not collected.
         self.touched: set[str] | None = None
@@ -114,12 +117,24 @@ class PartitionState:
         book = self.books.get(sku)
         if book is None:
             return Supply(self.free_of(sku, 0))
-        free = self.free_of(sku, book.owed)
-        return Supply(free, held=book.held.get(channel, 0), backordered=book.undated.get(channel, 0))
+        free, inbounds = self.free_of(sku, book.owed), self.inbounds_of(sku, book.owed)
+        return Supply(free, inbounds, book.held.get(channel, 0), book.undated.get(channel, 0))
 
     def free_of(self, sku: str, owed: int) -> dict[str, int]:
         """Return what each row of a SKU has above its holds, its safety stock and what is owed, never below 0."""
         return {name: max(0, row.available - owed) for name, row in self.items[sku].rows.items()}
+
+    def inbounds_of(self, sku: str, owed: int) -> list[OpenInbound]:
+        """Return the announced goods of a SKU with a book: what of each is above its claims and what is owed."""
+        return [
+            OpenInbound(
+                inbound.eta_at,
+                inbound.inbound_id,
+                inbound.warehouse,
+                max(0, inbound.remaining - inbound.claimed - owed),
+            )
+            for inbound in self.books[sku].inbounds.values()
+        ]
 
     # A rule that changes a reservation begins with `discount` and ends with `recount`.
 
@@ -140,7 +155,10 @@ class PartitionState:
     def publish_book(self, sku: str, cause: Cause) -> None:
         """Publish a SKU's book if what is published of it has changed."""
         book = self.books.get(sku)
-        if book is not None and book.document() != book.published:
+        if book is None:
+            return
+        book.trim()
+        if book.document() != book.published:
             self._change_book(sku, self.items[sku], book, cause)
 
     def await_settling(self, sku: str) -> None:
@@ -177,6 +195,17 @@ class PartitionState:
         heappush(self.closed, (hold.forgotten_at(), key))
         self.holds[key] = encode_row(hold.row())
         self.open -= 1
+
+    def close_inbound(self, sku: str, inbound: Inbound) -> None:
+        """Close announced goods; the id is known for some time."""
+        key = f"{sku}\0{inbound.inbound_id}"
+        self.touch(f"I{key}")
+        self.keep_inbound(key, inbound.row_closed(self.now))
+
+    def keep_inbound(self, key: str, row: bytes) -> None:
+        """Keep the row of closed announced goods for its time."""
+        self.closed_inbounds[key] = row
+        self.closed_inbound_times.append((closed_at_of(row) + CLOSED_MS, key))
 
     def expires_at(self, ttl_ms: int, key: str) -> int | None:
         """Return and note the expiry of a reservation with a `ttl_ms` from now; None for never."""

@@ -16,17 +16,38 @@ def put(state: PartitionState, sku: str, hold: Hold, placing: Placing, policy: P
     touched = [reserve_at(state, sku, item, holding, cause) for holding in placing.rows]
     for warehouse, units in placing.rows:
         allocate(hold, warehouse, units)
+    for inbound_id, units in placing.inbounds:
+        promise(state, sku, hold, inbound_id, units)
     if placing.backordered:
-        _wait(hold, placing.backordered)
-        if hold.priority is None:  # its rank is given with its first claim, and stays
-            hold.priority, hold.placed, hold.placed_at = policy.priority, state.offset, state.now
+        wait(hold, placing.backordered)
+    if hold.claims and hold.priority is None:  # its rank is given with its first claim, and stays
+        hold.priority, hold.placed, hold.placed_at = policy.priority, state.offset, state.now
     return touched
 
 
-def _wait(hold: Hold, units: int) -> None:
+def promise(state: PartitionState, sku: str, hold: Hold, inbound_id: str, units: int) -> None:
+    """Let units wait for announced goods, whose date is said anew; 0 units: say their date."""
+    eta_at = state.books[sku].inbounds[inbound_id].eta_at
+    waits = {claim[0]: claim for claim in hold.claims}
+    undated = waits.pop(None, None)  # always the last claim
+    _, has, _ = waits.get(inbound_id, (inbound_id, 0, None))
+    waits[inbound_id] = (inbound_id, has + units, eta_at)
+    hold.claims = [*waits.values()] if undated is None else [*waits.values(), undated]
+
+
+def wait(hold: Hold, units: int) -> None:
     """Let units wait without a date; this claim is always the last."""
     dated = [claim for claim in hold.claims if claim[0] is not None]
     hold.claims = [*dated, (None, hold.undated + units, None)]
+
+
+def take_claim(hold: Hold, inbound_id: str | None, at_most: int) -> int:
+    """Take units from one claim of a reservation, and return how many those were."""
+    (there,) = [units for name, units, _ in hold.claims if name == inbound_id]
+    taken = min(there, at_most)
+    claims = [(name, units - (taken if name == inbound_id else 0), date) for name, units, date in hold.claims]
+    hold.claims = [claim for claim in claims if claim[1]]
+    return taken
 
 
 def allocate(hold: Hold, warehouse: str, units: int) -> None:

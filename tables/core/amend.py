@@ -6,12 +6,12 @@ from schemas.availability import is_allowed, room_of
 from schemas.codes import Code
 from schemas.commands import Amend
 from schemas.policies import Policy
-from tables.core.book import has_place_for, held_of
+from tables.core.book import has_place_for, held_of, owed_to_queue
 from tables.core.decision import Outcome, Record, Refusal, Rows, Sku
 from tables.core.draft import Draft
-from tables.core.holds import claims_of, find_hold, give_back, shaped
-from tables.core.placing import Demand, Parts, place
-from tables.core.reserve import backorders_for, opens_too_many
+from tables.core.holds import find_hold, give_back, hold, home_of, shaped
+from tables.core.placing import Demand, place
+from tables.core.reserve import opens_too_many, ranked, waits_for
 from tables.core.rows import FullReservation, full
 from tables.core.rule import Rule
 
@@ -51,29 +51,21 @@ def _grow(rows: Rows, sku: Sku, command: Amend, held: FullReservation, record: R
         more = room
     if room is not None and not has_place_for(sku.book, held.channel):
         return Refusal(Code.LIMIT_EXCEEDED)
-    placing = place(_demand(sku, command, policy, held, more), policy, sku.stock, rows.register)
-    if placing.waiting and opens_too_many(rows, command.sku, held.channel, held.only):
+    placing = place(_demand(rows, sku, command, held, more, record.now_ms), policy, sku.stock, rows.register)
+    if placing.waits and opens_too_many(rows, command.sku, held.channel, held.only):
         return Refusal(Code.LIMIT_EXCEEDED)
     if not placing.is_given:
         return Refusal(Code.INSUFFICIENT_STOCK, command.quantity, held.quantity + placing.possible)
 
     # Past here it must succeed.
     draft = Draft(command.sku, sku)
-    for warehouse, units in placing.parts:
-        draft.move(warehouse, reserved=units)
     counted = held.counted or policy.cap is not None
     given = placing.possible
     newly_counted = held.left if counted and not held.counted else 0
-    draft.count(held.channel, held=given + newly_counted if counted else 0, backordered=placing.waiting)
-    after = msgspec.structs.replace(
-        held,
-        quantity=held.quantity + given,
-        allocations=added(held.allocations, placing.parts),
-        claims=claims_of(held.waiting + placing.waiting),
-        counted=counted,
-    )
-    if placing.waiting and held.priority is None:
-        after = msgspec.structs.replace(after, priority=policy.priority, placed=record.offset, placed_at=record.now_ms)
+    draft.count(held.channel, held=given + newly_counted if counted else 0)
+    after = msgspec.structs.replace(hold(draft, held, placing), quantity=held.quantity + given, counted=counted)
+    if placing.waits:
+        after = ranked(after, policy, record)
     requested = command.quantity if given < asked else None
     return draft.outcome(command.reservation_id, shaped(after), requested=requested)
 
@@ -95,19 +87,12 @@ def _room(sku: Sku, policy: Policy, held: FullReservation) -> int | None:
     return room if room is None or held.counted else room - held.left
 
 
-def _demand(sku: Sku, command: Amend, policy: Policy, held: FullReservation, more: int) -> Demand:
-    holding = tuple(warehouse for warehouse, _ in held.allocations)
-    home = held.only or (holding[0] if holding else None)
-    backorders, owed = backorders_for(sku, policy, held.channel, command.wait)
-    return Demand(more, held.only, held.region, bool(command.partial), backorders, owed, holding, home)
-
-
-def added(allocations: Parts, parts: Parts) -> Parts:
-    """Return allocations with further units: added to what a warehouse has, or at the end."""
-    both = dict(allocations)
-    for warehouse, units in parts:
-        both[warehouse] = both.get(warehouse, 0) + units
-    return tuple(both.items())
+def _demand(rows: Rows, sku: Sku, command: Amend, held: FullReservation, more: int, now_ms: int) -> Demand:
+    policy = rows.register.policy(held.channel, sku.policies)
+    supplies, backorders = waits_for(rows, sku, policy, held.channel, command, held.only, now_ms)
+    owed, holding = owed_to_queue(sku.book), tuple(warehouse for warehouse, _ in held.allocations)
+    home = home_of(held, sku.book)
+    return Demand(more, held.only, held.region, bool(command.partial), supplies, backorders, owed, holding, home)
 
 
 def _content(c: Amend) -> tuple[object, ...]:

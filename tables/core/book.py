@@ -5,8 +5,8 @@ from bisect import bisect_left
 import msgspec
 from msgspec import UNSET
 
-from schemas.stock_changes import BookView, ChannelUnits
-from tables.core.rows import BookRow
+from schemas.stock_changes import BookInbound, BookView, ChannelUnits
+from tables.core.rows import BookRow, Inbound
 
 NO_BOOK = BookRow()
 # As many as channels may be set. Each takes about 72 bytes of every change of the book, so a change stays under 80 kB.
@@ -45,24 +45,33 @@ def _is_at(book: BookRow, at: int, channel: str) -> bool:
     return at < len(book.channels) and book.channels[at][0] == channel
 
 
-def counted_in(book: BookRow | None, seq: int, channel: str, held: int, backordered: int) -> BookRow:
+def inbound_of(book: BookRow | None, inbound_id: str) -> Inbound | None:
+    """Return announced goods; None when the book has none of this name."""
+    if book is not None:
+        for inbound in book.inbounds:
+            if inbound.inbound_id == inbound_id:
+                return inbound
+    return None
+
+
+def counted_in(before: BookRow, channel: str, held: int, backordered: int) -> BookRow:
     """Return the book after a change of what a channel has.
 
     Args:
-        book: before it.
-        seq: of this change of the book.
+        before: the book before it.
         channel: whose counts change.
         held: by how much what it holds under its cap changes.
         backordered: by how much what waits for it without a date changes.
     """
-    before = book or NO_BOOK
+    if not (held or backordered):
+        return before
     channels, at = before.channels, _place_of(before, channel)
     is_known = _is_at(before, at, channel)
     _, units, waiting = channels[at] if is_known else (channel, 0, 0)
     units, waiting = units + held, waiting + backordered
     entry = ((channel, units, waiting),) if units or waiting else ()
     channels = channels[:at] + entry + channels[at + is_known :]
-    return msgspec.structs.replace(before, seq=seq, backordered=before.backordered + backordered, channels=channels)
+    return msgspec.structs.replace(before, backordered=before.backordered + backordered, channels=channels)
 
 
 def owed_to_queue(book: BookRow | None) -> int:
@@ -77,8 +86,18 @@ def waits(book: BookRow | None) -> bool:
 
 def published_book(book: BookRow) -> BookView:
     """Return the book as stock changes and queries show it."""
+    inbounds = [BookInbound(*shown[:5], UNSET if shown[5] is None else shown[5]) for shown in _shown_inbounds(book)]
     channels = [ChannelUnits(name, held, backordered) for name, held, backordered in book.channels]
-    return BookView(book.backordered, book.promised, True if book.settling else UNSET, [], channels)
+    return BookView(book.backordered, book.promised, True if book.settling else UNSET, inbounds, channels)
+
+
+def shown_of(book: BookRow) -> tuple[object, ...]:
+    """Return what is published of a book, to tell whether it changed."""
+    return book.backordered, book.promised, book.settling, _shown_inbounds(book), book.channels
+
+
+def _shown_inbounds(book: BookRow) -> list[tuple[str, str, int, int, int, str | None]]:
+    return [(it.inbound_id, it.warehouse, it.eta_at, it.remaining, it.claimed, it.from_) for it in book.inbounds]
 
 
 def shows_anything(book: BookRow | None) -> bool:

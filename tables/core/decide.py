@@ -94,9 +94,10 @@ def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Deci
     if outcome is None or outcome.reservation is None:
         return None
     cause, sku = Cause("expire", None, reservation_id), rows.sku(sku_id)
-    # A reservation that is held holds at least one unit, so at least one row changes.
+    assert sku is not None  # noqa: S101 - it has a reservation
+    # A reservation that is held has at least one unit, so at least one row or the book changes.
     views, published, shortfall = write_out(sku_id, outcome.stock, outcome.deltas, record.now_ms, cause)
-    if outcome.beside is not None and outcome.beside.book is not None:
+    if outcome.beside is not None and outcome.beside.book is not None and outcome.beside.book.seq > sku.seq:
         published.append(_book_change(sku_id, sku, outcome.beside.book, record.now_ms, cause))
     result = Result(
         None,
@@ -134,6 +135,8 @@ def _accepted(
     cause = Cause(type_, command_id, reservation_id, None, None, command.actor, command.source)
     for name in rule.cause:
         setattr(cause, name, getattr(command, name))
+    if rule.refers_to is not None and cause.reference is None:
+        cause.reference = getattr(command, rule.refers_to)
     views, published, shortfall = write_out(sku_id, stock, outcome.deltas, now_ms, cause)
     beside = outcome.beside
     before = 0 if sku is None else sku.seq

@@ -1,8 +1,14 @@
 """Owns the gathering of what a decision changes of a SKU, where it is more than one kind of thing."""
 
-from tables.core.book import counted_in
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from tables.core.book import NO_BOOK, counted_in, shown_of
 from tables.core.decision import Beside, KeyedRow, Outcome, Sku
-from tables.core.rows import Reservation, Stock, book_key, reservation_key
+from tables.core.rows import BookRow, Inbound, Reservation, Stock, book_key, reservation_key
+
+_NO_STOCK = Stock()
 
 
 class Draft:
@@ -17,14 +23,17 @@ class Draft:
         self._sku_id = sku_id
         self._sku = sku
         self._moves: dict[str, dict[str, int]] = {}
-        self._held = self._backordered = 0
+        self._held = self._backordered = self._promised = 0
         self._channel = ""
+        self._inbounds: dict[str, Inbound] = {}
 
-    def move(self, warehouse: str, *, on_hand: int = 0, reserved: int = 0) -> None:
-        """Change the quantities of a row that exists."""
-        delta = self._moves.setdefault(warehouse, {"on_hand": 0, "reserved": 0})
+    def move(self, warehouse: str, *, on_hand: int = 0, reserved: int = 0, damaged: int = 0, inbound: int = 0) -> None:
+        """Change the quantities of a row; it is made when it is missing."""
+        delta = self._moves.setdefault(warehouse, {"on_hand": 0, "reserved": 0, "damaged": 0, "inbound": 0})
         delta["on_hand"] += on_hand
         delta["reserved"] += reserved
+        delta["damaged"] += damaged
+        delta["inbound"] += inbound
 
     def count(self, channel: str, *, held: int = 0, backordered: int = 0) -> None:
         """Change what a channel holds under its cap, and what waits for it without a date; one channel a decision."""
@@ -32,7 +41,35 @@ class Draft:
         self._held += held
         self._backordered += backordered
 
-    def outcome(self, reservation_id: str, reservation: Reservation, *, requested: int | None = None) -> Outcome:
+    def inbound(self, inbound_id: str) -> Inbound:
+        """Return announced goods of the book as they are after the changes so far."""
+        found = self._inbounds.get(inbound_id)
+        if found is None:
+            found = next(it for it in (self._sku.book or NO_BOOK).inbounds if it.inbound_id == inbound_id)
+        return found
+
+    def put_inbound(self, inbound: Inbound) -> None:
+        """Change announced goods, or add them to the book."""
+        self._inbounds[inbound.inbound_id] = inbound
+
+    def claim(self, inbound_id: str, units: int, *, landed: int = 0) -> Inbound:
+        """Change how many units of announced goods are waited for, and how many of these have come; return them."""
+        before = self.inbound(inbound_id)
+        claimed = before.claimed + units
+        after = msgspec.structs.replace(before, claimed=claimed, landed=min(before.landed + landed, claimed))
+        self._promised += units
+        self.put_inbound(after)
+        return after
+
+    def outcome(
+        self,
+        reservation_id: str | None = None,
+        reservation: Reservation | None = None,
+        *,
+        requested: int | None = None,
+        writes: Iterable[KeyedRow] = (),
+        extra: Mapping[str, object] | None = None,
+    ) -> Outcome:
         """Return the outcome, with the reservation after it."""
         seq, stock, deltas = self._sku.seq, [], []
         for warehouse, moved in self._moves.items():
@@ -40,21 +77,45 @@ class Draft:
             if not delta:
                 continue
             seq += 1
-            row = self._sku.stock[warehouse]
-            on_hand, reserved = row.on_hand + moved["on_hand"], row.reserved + moved["reserved"]
-            stock.append((warehouse, Stock(seq, on_hand, reserved, row.damaged, row.safety_stock, row.inbound)))
+            stock.append((warehouse, _moved(self._sku.stock.get(warehouse, _NO_STOCK), seq, moved)))
             deltas.append(delta)
-        writes: list[KeyedRow] = [(reservation_key(self._sku_id, reservation_id), reservation)]
-        book = None
-        if self._held or self._backordered:
-            book = counted_in(self._sku.book, seq + 1, self._channel, self._held, self._backordered)
-            writes.append((book_key(self._sku_id), book))
+        rows = [*writes]
+        if reservation_id is not None:
+            rows.append((reservation_key(self._sku_id, reservation_id), reservation))
+        book = self._book(seq + 1)
+        if book is not None:
+            rows.append((book_key(self._sku_id), book))
+        beside = None if book is None else Beside(book)
         return Outcome(
-            tuple(stock),
-            tuple(deltas),
-            reservation_id,
-            reservation,
-            tuple(writes),
-            beside=None if book is None else Beside(book),
-            requested=requested,
+            tuple(stock), tuple(deltas), reservation_id, reservation, tuple(rows), extra, beside, requested=requested
         )
+
+    def _book(self, seq: int) -> BookRow | None:
+        """Return the book after the decision; None when it stays as it is.
+
+        Args:
+            seq: of the change, if anything that is published of it changes.
+        """
+        if not (self._held or self._backordered or self._inbounds):
+            return None
+        before = self._sku.book or NO_BOOK
+        after = counted_in(before, self._channel, self._held, self._backordered)
+        if self._inbounds:
+            inbounds = {it.inbound_id: it for it in before.inbounds} | self._inbounds
+            left = [it for it in inbounds.values() if it.remaining or it.claimed]
+            left.sort(key=lambda it: (it.eta_at, it.inbound_id))
+            after = msgspec.structs.replace(after, promised=before.promised + self._promised, inbounds=tuple(left))
+        if after == before:
+            return None
+        return after if shown_of(after) == shown_of(before) else msgspec.structs.replace(after, seq=seq)
+
+
+def _moved(row: Stock, seq: int, moved: Mapping[str, int]) -> Stock:
+    return Stock(
+        seq,
+        row.on_hand + moved["on_hand"],
+        row.reserved + moved["reserved"],
+        row.damaged + moved["damaged"],
+        row.safety_stock,
+        row.inbound + moved["inbound"],
+    )

@@ -1,4 +1,4 @@
-"""Owns what commit, release, extend and expiry share: finding the hold, and taking from its allocations."""
+"""Owns what the rules for reservations share: finding the hold, adding to its parts, and taking from them."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -7,18 +7,18 @@ import msgspec
 
 from schemas.codes import Code
 from schemas.results import State
+from tables.core.book import inbound_of
 from tables.core.decision import Refusal, Rows, Sku
 from tables.core.draft import Draft
+from tables.core.placing import Parts, Placing
 from tables.core.retention import find_reservation
-from tables.core.rows import CLOSED_RESERVATION_MS, FullReservation, Reservation, full, reservation_key
+from tables.core.rows import CLOSED_RESERVATION_MS, BookRow, Claims, FullReservation, Reservation, full, reservation_key
 
 _CLOSED = {
     "committed": Code.RESERVATION_COMMITTED,
     "released": Code.RESERVATION_RELEASED,
     "expired": Code.RESERVATION_EXPIRED,
 }
-
-Allocations = tuple[tuple[str, int], ...]
 
 
 class HoldCommand(Protocol):
@@ -59,7 +59,7 @@ def draw_from(allocations: Iterable[tuple[str, int]], quantity: int) -> list[tup
     return taken
 
 
-def without(allocations: Allocations, taken: Iterable[tuple[str, int]]) -> Allocations:
+def without(allocations: Parts, taken: Iterable[tuple[str, int]]) -> Parts:
     """Return the allocations minus what was taken, without those that hold nothing."""
     less = dict(taken)
     return tuple(
@@ -98,6 +98,83 @@ def stepped(rows: Rows, sku: Sku, row: FullReservation, ends_as: State, now_ms: 
     return shaped(msgspec.structs.replace(row, state=ends_as, closed_at=now_ms, kept_ms=kept_ms))
 
 
+def hold(draft: Draft, row: FullReservation, placing: Placing) -> FullReservation:
+    """Return a reservation with what was placed for it; its rank and its `held` are the caller's affair.
+
+    Args:
+        draft: where the changes of rows and book go.
+        row: before it.
+        placing: what it gets.
+    """
+    for warehouse, units in placing.parts:
+        draft.move(warehouse, reserved=units)
+    draft.count(row.channel, backordered=placing.backordered)
+    return msgspec.structs.replace(
+        row,
+        allocations=added(row.allocations, placing.parts),
+        claims=claimed(draft, row.claims, placing.claims, placing.backordered),
+    )
+
+
+def added(allocations: Parts, parts: Parts) -> Parts:
+    """Return allocations with further units: added to what a warehouse has, or at the end."""
+    both = dict(allocations)
+    for warehouse, units in parts:
+        both[warehouse] = both.get(warehouse, 0) + units
+    return tuple(both.items())
+
+
+def claimed(draft: Draft, claims: Claims, parts: Parts, undated: int) -> Claims:
+    """Return claims with further units: added to a claim on the same goods, or at the end; those without a date last.
+
+    Args:
+        draft: where the changes of announced goods go.
+        claims: before it.
+        parts: (inbound id, units) of announced goods.
+        undated: units without a date.
+    """
+    dated = {name: (units, date) for name, units, date in claims if name is not None}
+    for name, units in parts:
+        before, _ = dated.get(name, (0, None))
+        dated[name] = (before + units, draft.claim(name, units).eta_at)
+    undated += sum(units for name, units, _ in claims if name is None)
+    last: Claims = ((None, undated, None),) if undated else ()
+    return (*((name, units, date) for name, (units, date) in dated.items()), *last)
+
+
+def home_of(row: FullReservation, book: BookRow | None) -> str | None:
+    """Return the warehouse where a reservation that may not be split grows; None: anywhere."""
+    if row.only is not None:
+        return row.only
+    if row.allocations:
+        return row.allocations[0][0]
+    for name, _, _ in row.claims:
+        if name is not None and (inbound := inbound_of(book, name)) is not None:
+            return inbound.warehouse
+    return None
+
+
+def drop_claims(draft: Draft, row: FullReservation, quantity: int) -> Claims:
+    """Return the claims of a reservation without so many units, from the last claim to the first.
+
+    Args:
+        draft: where the changes of the book go.
+        row: before it.
+        quantity: at most what waits.
+    """
+    left: list[tuple[str | None, int, int | None]] = []
+    for name, units, date in reversed(row.claims):
+        less = min(units, quantity)
+        quantity -= less
+        if less and name is None:
+            draft.count(row.channel, backordered=-less)
+        elif less and name is not None:
+            draft.claim(name, -less)
+        if units > less:
+            left.append((name, units - less, date))
+    return tuple(reversed(left))
+
+
 def give_back(draft: Draft, row: FullReservation, quantity: int) -> FullReservation:
     """Return a reservation without units that are given back: claims first, then allocations from the last.
 
@@ -110,14 +187,9 @@ def give_back(draft: Draft, row: FullReservation, quantity: int) -> FullReservat
     taken = draw_from(reversed(row.allocations), quantity - waiting)[::-1]
     for warehouse, units in taken:
         draft.move(warehouse, reserved=-units)
-    draft.count(row.channel, held=-quantity if row.counted else 0, backordered=-waiting)
-    allocations = without(row.allocations, taken)
-    return msgspec.structs.replace(row, allocations=allocations, claims=claims_of(row.waiting - waiting))
-
-
-def claims_of(waiting: int) -> tuple[tuple[None, int, None], ...]:
-    """Return the claims of units that wait without a date."""
-    return ((None, waiting, None),) if waiting else ()
+    draft.count(row.channel, held=-quantity if row.counted else 0)
+    claims = drop_claims(draft, row, waiting)
+    return msgspec.structs.replace(row, allocations=without(row.allocations, taken), claims=claims)
 
 
 _EXTRAS = tuple(

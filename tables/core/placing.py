@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from schemas.availability import open_warehouses, shelf_of
 from schemas.policies import Policy
+from tables.core.book import NO_BOOK
 from tables.core.register import Register
-from tables.core.rows import Stock
+from tables.core.rows import BookRow, Inbound, Stock
 
 Parts = tuple[tuple[str, int], ...]
 
@@ -22,7 +23,8 @@ class Demand(NamedTuple):
         only: the one warehouse that may give; None: all that are open.
         region: whose warehouses come first, with the strategy `region`.
         partial: whether less than the quantity will do.
-        backorders: units that may wait instead, as long as no other goods are there.
+        supplies: announced goods that it may wait for, in the order in which they are asked.
+        backorders: units that may wait without a date.
         owed: units that the SKU's queue is due; nobody else gets them.
         first: warehouses that come before all others, such as those of its allocations.
         home: where a reservation that may not be split grows; None: anywhere.
@@ -32,6 +34,7 @@ class Demand(NamedTuple):
     only: str | None = None
     region: str | None = None
     partial: bool = False
+    supplies: tuple[Inbound, ...] = ()
     backorders: int = 0
     owed: int = 0
     first: tuple[str, ...] = ()
@@ -39,24 +42,62 @@ class Demand(NamedTuple):
 
 
 class Placing(NamedTuple):
-    """Where units come from, and how many wait.
+    """Where units come from, which announced goods they wait for, and how many wait without a date.
 
-    If too few could be had, `parts` and `waiting` are empty, and `possible` says how many there would have been.
+    If too few could be had, nothing of this is given, and `possible` says how many there would have been.
     """
 
     parts: Parts
     possible: int
-    waiting: int = 0
+    claims: Parts = ()
+    backordered: int = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether any of it waits."""
+        return bool(self.claims or self.backordered)
 
     @property
     def is_given(self) -> bool:
         """Whether anything is given."""
-        return bool(self.parts or self.waiting)
+        return bool(self.parts or self.waits)
 
 
 def free_of(row: Stock, owed: int = 0) -> int:
     """Return the units of a row that are neither held, kept back nor due to the SKU's queue."""
     return max(0, row.on_hand - row.reserved - row.safety_stock - owed)
+
+
+def free_of_inbound(inbound: Inbound, owed: int = 0) -> int:
+    """Return the units of announced goods that nobody waits for and that are not due to the SKU's queue."""
+    return max(0, inbound.remaining - inbound.claimed - owed)
+
+
+def open_inbounds(
+    book: BookRow | None, policy: Policy, register: Register, now_ms: int, *, until: int | None, only: str | None = None
+) -> tuple[Inbound, ...]:
+    """Return the announced goods that are open to a channel and still to come, by date and id.
+
+    Args:
+        book: the SKU's.
+        policy: the channel's for the SKU.
+        register: the warehouses in force.
+        now_ms: the clock; overdue goods promise nothing.
+        until: the last date that counts (ms); None: any.
+        only: the one warehouse that counts; None: all that are open.
+    """
+
+    def counts(inbound: Inbound) -> bool:
+        name = inbound.warehouse
+        return (
+            inbound.eta_at > now_ms
+            and (until is None or inbound.eta_at <= until)
+            and (only is None or name == only)
+            and (policy.warehouses is None or name in policy.warehouses)
+            and (name not in register.warehouses or register.warehouses[name].enabled)
+        )
+
+    return tuple(filter(counts, (book or NO_BOOK).inbounds))
 
 
 def free_by_warehouse(policy: Policy, stock: Mapping[str, Stock], register: Register, owed: int = 0) -> dict[str, int]:
@@ -79,24 +120,30 @@ def place(demand: Demand, policy: Policy, stock: Mapping[str, Stock], register: 
         free = {name: units for name, units in free.items() if name == demand.only}
     limit = min(shelf, sum(free.values()))
     region = demand.region if policy.strategy == "region" else None
+    supply = {it.inbound_id: free_of_inbound(it, demand.owed) for it in demand.supplies}
     if not policy.split:
         if demand.home is not None:
             free = {name: units for name, units in free.items() if name == demand.home}
+            at_home = (it.inbound_id for it in demand.supplies if it.warehouse == demand.home)
+            supply = {name: supply[name] for name in at_home}
         whole = _first(demand.first, _whole(policy, free, _in_region(free, region, register)))
-        return _place_whole(demand, whole, free, limit)
+        return _place_whole(demand, whole, free, limit, supply)
     units = min(demand.quantity, limit)
-    waiting = min(demand.quantity - units, demand.backorders)
-    if not units + waiting or (units + waiting < demand.quantity and not demand.partial):
-        return Placing((), units + waiting)
+    promised = min(demand.quantity - units, sum(supply.values()))
+    backordered = min(demand.quantity - units - promised, demand.backorders)
+    given = units + promised + backordered
+    if not given or (given < demand.quantity and not demand.partial):
+        return Placing((), given)
+    claims = take(promised, tuple(supply), tuple(supply), supply) if promised else ()
     if not units:
-        return Placing((), waiting, waiting)
+        return Placing((), given, claims, backordered)
     regional = _first(demand.first, _in_region(free, region, register))
     if regional and sum(free[name] for name in regional) >= units:
-        return Placing(_take(units, regional, regional, free), units + waiting, waiting)
+        return Placing(take(units, regional, regional, free), given, claims, backordered)
     whole = _whole(policy, free, regional)
     parts = _by_free(free) if policy.strategy == "fewest_splits" else whole  # with `most_stock` both are that
-    taken = _take(units, _first(demand.first, whole), _first(demand.first, parts), free)
-    return Placing(taken, units + waiting, waiting)
+    taken = take(units, _first(demand.first, whole), _first(demand.first, parts), free)
+    return Placing(taken, given, claims, backordered)
 
 
 def _first(first: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -128,7 +175,8 @@ def _by_free(free: Mapping[str, int]) -> list[str]:
     return sorted(free, key=lambda name: -free[name])
 
 
-def _take(quantity: int, whole: Sequence[str], parts: Sequence[str], free: Mapping[str, int]) -> Parts:
+def take(quantity: int, whole: Sequence[str], parts: Sequence[str], free: Mapping[str, int]) -> Parts:
+    """Return who gives how much of a quantity: the first of `whole` that has it all, else several of `parts`."""
     for name in whole:
         if free[name] >= quantity:
             return ((name, quantity),)
@@ -143,17 +191,30 @@ def _take(quantity: int, whole: Sequence[str], parts: Sequence[str], free: Mappi
     return tuple(taken)
 
 
-def _place_whole(demand: Demand, whole: Sequence[str], free: Mapping[str, int], limit: int) -> Placing:
-    """Place all of it in one warehouse or in the queue; else, if that will do, the most that one of them has."""
-    best, most = None, 0
-    for name in whole:
-        units = min(free[name], limit)
-        if units >= demand.quantity:
-            return Placing(((name, demand.quantity),), demand.quantity)
-        if units > most:
-            best, most = name, units
-    if demand.quantity <= demand.backorders:
-        return Placing((), demand.quantity, demand.quantity)
-    if best is None:
-        return Placing((), demand.backorders, demand.backorders if demand.partial else 0)
-    return Placing(((best, most),) if demand.partial else (), most)
+def _place_whole(
+    demand: Demand, whole: Sequence[str], free: Mapping[str, int], limit: int, supply: Mapping[str, int]
+) -> Placing:
+    """Place all of it in one warehouse, in one delivery or in the queue; else, if that will do, the most of one."""
+    quantity = demand.quantity
+    here = {name: min(free[name], limit) for name in whole}
+    for name, units in here.items():
+        if units >= quantity:
+            return Placing(((name, quantity),), quantity)
+    for name, units in supply.items():
+        if units >= quantity:
+            return Placing((), quantity, ((name, quantity),))
+    if quantity <= demand.backorders:
+        return Placing((), quantity, (), quantity)
+    most = _most_of(here)
+    if most is not None:
+        return Placing((most,) if demand.partial else (), most[1])
+    most = _most_of(supply)
+    if most is not None:
+        return Placing((), most[1], (most,) if demand.partial else ())
+    return Placing((), demand.backorders, (), demand.backorders if demand.partial else 0)
+
+
+def _most_of(units_of: Mapping[str, int]) -> tuple[str, int] | None:
+    """Return the first of those that have the most, with its units; None when none has any."""
+    name = max(units_of, key=lambda name: units_of[name], default=None)
+    return None if name is None or not units_of[name] else (name, units_of[name])

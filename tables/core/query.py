@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 import msgspec
 
-from schemas.availability import ChannelAvailability, availability
+from schemas.availability import ChannelAvailability, Supply, availability
 from schemas.codes import Code
 from schemas.commands import Query
 from schemas.results import ReservationView, Waiting
 from tables.core.book import backordered_of, held_of, owed_to_queue, published_book, shows_anything, waits
 from tables.core.decision import Outcome, Record, Refusal, Rows, Sku
-from tables.core.placing import free_by_warehouse
+from tables.core.placing import free_by_warehouse, free_of_inbound, open_inbounds
 from tables.core.retention import find_reservation, is_forgotten
 from tables.core.rows import RESERVATION, FullReservation, reservation_key
 from tables.core.rule import Rule
@@ -34,7 +34,7 @@ def query(rows: Rows, sku: Sku | None, command: Query, record: Record) -> Outcom
     extra: dict[str, object] = {}
     settling = waits(sku.book) and sku.book is not None and sku.book.since is not None
     if command.channel is not None:
-        extra["availability"] = _availability(rows, sku, command.channel)
+        extra["availability"] = _availability(rows, sku, command.channel, record.now_ms)
     if sku.book is not None and shows_anything(sku.book):
         extra["book"] = published_book(msgspec.structs.replace(sku.book, settling=settling))
     if command.waiting:
@@ -44,12 +44,15 @@ def query(rows: Rows, sku: Sku | None, command: Query, record: Record) -> Outcom
     return Outcome(tuple(sku.stock.items()), (), command.reservation_id, reservation, (), extra)
 
 
-def _availability(rows: Rows, sku: Sku, channel: str) -> ChannelAvailability:
+def _availability(rows: Rows, sku: Sku, channel: str, now_ms: int) -> ChannelAvailability:
     """Return what a channel may have, by the function that its reserves are decided by."""
     policy = rows.register.policy(channel, sku.policies)
-    free = free_by_warehouse(policy, sku.stock, rows.register, owed_to_queue(sku.book))
+    owed, until = owed_to_queue(sku.book), now_ms + policy.presell_horizon_ms
+    free = free_by_warehouse(policy, sku.stock, rows.register, owed)
+    near = open_inbounds(sku.book, policy, rows.register, now_ms, until=until)
+    supplies = [Supply(inbound.eta_at, free_of_inbound(inbound, owed)) for inbound in near]
     held, backordered = held_of(sku.book, channel), backordered_of(sku.book, channel)
-    return availability(channel, policy, list(free.values()), held=held, backordered=backordered)
+    return availability(channel, policy, list(free.values()), held=held, backordered=backordered, supplies=supplies)
 
 
 def _list_waiting(rows: Rows, sku_id: str, wanted: int) -> list[Waiting]:

@@ -4,11 +4,10 @@ import msgspec
 
 from schemas.codes import Code
 from schemas.commands import Reallocate
-from tables.core.amend import added
 from tables.core.book import owed_to_queue
 from tables.core.decision import Outcome, Record, Refusal, Rows, Sku
 from tables.core.draft import Draft
-from tables.core.holds import find_hold, shaped, without
+from tables.core.holds import added, find_hold, shaped, without
 from tables.core.placing import free_of
 from tables.core.register import Register
 from tables.core.rows import FullReservation, full

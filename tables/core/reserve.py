@@ -1,6 +1,9 @@
 """Owns the rule for `reserve`: it holds units and never makes the available quantity negative."""
 
 from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
 
 from schemas.availability import is_allowed, room_of
 from schemas.codes import Code
@@ -10,12 +13,12 @@ from schemas.policies import Policy
 from tables.core.book import backordered_of, has_place_for, held_of, owed_to_queue
 from tables.core.decision import Outcome, Record, Refusal, Rows, Sku
 from tables.core.draft import Draft
-from tables.core.holds import claims_of, shaped
-from tables.core.placing import Demand, Placing, place
+from tables.core.holds import hold, shaped
+from tables.core.placing import Demand, open_inbounds, place
 from tables.core.queue import MAX_CLASSES
 from tables.core.register import Register
 from tables.core.retention import find_reservation
-from tables.core.rows import FullReservation, Reservation, Stock, reservation_key
+from tables.core.rows import FullReservation, Inbound, Reservation, Stock, reservation_key
 from tables.core.rule import Rule
 
 
@@ -85,31 +88,67 @@ def _reserve_by_policy(rows: Rows, sku: Sku, command: Reserve, record: Record) -
         quantity = room
     if policy.cap is not None and not has_place_for(sku.book, channel):
         return Refusal(Code.LIMIT_EXCEEDED)
-    backorders, owed = backorders_for(sku, policy, channel, command.wait)
-    demand = Demand(quantity, command.warehouse, command.region, bool(command.partial), backorders, owed)
+    supplies, backorders = waits_for(rows, sku, policy, channel, command, command.warehouse, record.now_ms)
+    partial, owed = bool(command.partial), owed_to_queue(sku.book)
+    demand = Demand(quantity, command.warehouse, command.region, partial, supplies, backorders, owed)
     placing = place(demand, policy, sku.stock, register)
-    if placing.waiting and opens_too_many(rows, command.sku, channel, command.warehouse):
+    if placing.waits and opens_too_many(rows, command.sku, channel, command.warehouse):
         return Refusal(Code.LIMIT_EXCEEDED)
     if not placing.is_given:
         return Refusal(Code.INSUFFICIENT_STOCK, command.quantity, placing.possible)
 
     # Past here it must succeed.
     draft = Draft(command.sku, sku)
-    for warehouse, units in placing.parts:
-        draft.move(warehouse, reserved=units)
-    counted = policy.cap is not None
-    draft.count(channel, held=placing.possible if counted else 0, backordered=placing.waiting)
+    reservation = hold(draft, _reservation(command, channel, placing.possible, policy, record), placing)
+    if reservation.counted:
+        draft.count(channel, held=placing.possible)
+    if placing.waits:
+        reservation = ranked(reservation, policy, record)
     requested = command.quantity if placing.possible < command.quantity else None
-    reservation = _reservation(command, channel, placing, policy, record)
-    return draft.outcome(command.reservation_id, reservation, requested=requested)
+    return draft.outcome(command.reservation_id, shaped(reservation), requested=requested)
 
 
-def backorders_for(sku: Sku, policy: Policy, channel: str, wait: str | None) -> tuple[int, int]:
-    """Return how many units may wait for a channel, and how many the SKU's queue is due."""
-    owed = owed_to_queue(sku.book)
-    if wait != "any":
-        return 0, owed
-    return max(0, policy.backorder_limit - backordered_of(sku.book, channel)), owed
+class Waits(Protocol):
+    """A command that says what units that are not there may wait for."""
+
+    @property
+    def wait(self) -> str | None:
+        """`none`, `inbound` or `any`."""
+
+    @property
+    def promise_by(self) -> int | None:
+        """The last date that counts (ms)."""
+
+
+def waits_for(
+    rows: Rows, sku: Sku, policy: Policy, channel: str, command: Waits, only: str | None, now_ms: int
+) -> tuple[tuple[Inbound, ...], int]:
+    """Return the announced goods that a command may wait for, and how many units may wait without a date.
+
+    Args:
+        rows: the ledger.
+        sku: the SKU's rows.
+        policy: the channel's for the SKU.
+        channel: its id.
+        command: the command.
+        only: the one warehouse that may give; None: all that are open.
+        now_ms: the clock.
+    """
+    if command.wait is None or command.wait == "none":
+        return (), 0
+    until = now_ms + policy.presell_horizon_ms
+    if command.promise_by is not None:
+        until = min(until, command.promise_by)
+    supplies = open_inbounds(sku.book, policy, rows.register, now_ms, until=until, only=only)
+    room = policy.backorder_limit - backordered_of(sku.book, channel)
+    return supplies, max(0, room) if command.wait == "any" else 0
+
+
+def ranked(row: FullReservation, policy: Policy, record: Record) -> FullReservation:
+    """Return a reservation that waits with its rank, which it gets once."""
+    if row.priority is not None:
+        return row
+    return msgspec.structs.replace(row, priority=policy.priority, placed=record.offset, placed_at=record.now_ms)
 
 
 def opens_too_many(rows: Rows, sku_id: str, channel: str, only: str | None) -> bool:
@@ -132,28 +171,22 @@ def _forbidden(register: Register, policy: Policy, command: Reserve) -> Refusal 
     return None
 
 
-def _reservation(command: Reserve, channel: str, placing: Placing, policy: Policy, record: Record) -> Reservation:
+def _reservation(command: Reserve, channel: str, quantity: int, policy: Policy, record: Record) -> FullReservation:
+    """Return a reservation that holds nothing yet."""
     ttl_ms = DEFAULT_TTL_MS if command.ttl_ms is None else command.ttl_ms
-    waits = bool(placing.waiting)
-    return shaped(
-        FullReservation(
-            "held",
-            placing.possible,
-            0,
-            0,
-            placing.parts,
-            channel,
-            command.order_id,
-            record.now_ms + ttl_ms if ttl_ms else None,
-            None,
-            claims=claims_of(placing.waiting),
-            only=command.warehouse,
-            region=command.region,
-            priority=policy.priority if waits else None,
-            placed=record.offset if waits else None,
-            placed_at=record.now_ms if waits else None,
-            counted=policy.cap is not None,
-        )
+    return FullReservation(
+        "held",
+        quantity,
+        0,
+        0,
+        (),
+        channel,
+        command.order_id,
+        record.now_ms + ttl_ms if ttl_ms else None,
+        None,
+        only=command.warehouse,
+        region=command.region,
+        counted=policy.cap is not None,
     )
 
 

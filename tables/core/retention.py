@@ -4,8 +4,10 @@ from tables.core.decision import Rows
 from tables.core.rows import (
     CLOSED_RESERVATION_MS,
     DEDUPLICATION_WINDOW_MS,
+    INBOUND,
     RESERVATION,
     SEEN,
+    ClosedInbound,
     FullReservation,
     Reservation,
     Seen,
@@ -34,3 +36,9 @@ def is_forgotten(reservation: Reservation, now_ms: int) -> bool:
         return False
     kept_ms = reservation.kept_ms if isinstance(reservation, FullReservation) else None
     return reservation.closed_at + (kept_ms or CLOSED_RESERVATION_MS) <= now_ms
+
+
+def find_closed_inbound(rows: Rows, key: bytes, now_ms: int) -> ClosedInbound | None:
+    """Return announced goods of which no more will come; None when they are unknown or forgotten."""
+    closed = rows.row(INBOUND, key)
+    return None if closed is None or closed.closed_at + CLOSED_RESERVATION_MS <= now_ms else closed

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from schemas.inbound import InboundState
 from schemas.policies import Strategy
 from schemas.results import State
 from tables.core.row_kind import RowKind, collect_kinds
@@ -68,10 +69,10 @@ Claims = tuple[tuple[str | None, int, int | None], ...]
 class FullReservation(Reservation, tag=2, frozen=True, gc=False):
     """A hold with any of the fields that few have: its layout is this one exactly when one of them is not empty.
 
-    `claims` are the units that wait: (inbound id or None, units, promised date or None). Rank is (`priority`,
-    `placed`), given when it first waits: at the offset `placed`, the time `placed_at`. `only` is the warehouse that its
-    `reserve` named. A `counted` one was made under a cap of its channel. `returned` stays 0 in this release. `kept_ms`
-    is how long it is known after it closed with something committed; None: 7 days.
+    `claims` are the units that wait: (inbound id or None, units, promised date or None); the one without id is last.
+    Rank is (`priority`, `placed`), given when it first waits: at the offset `placed`, the time `placed_at`. `only` is
+    the warehouse that its `reserve` named. A `counted` one was made under a cap of its channel. `returned` stays 0 in
+    this release. `kept_ms` is how long it is known after it closed with something committed; None: 7 days.
     """
 
     claims: Claims = ()
@@ -155,12 +156,57 @@ class SeenWithExtraHead(SeenHead, tag=2, frozen=True, gc=False):
     """The first fields of a `SeenWithExtra` row."""
 
 
+class Inbound(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Announced goods in a SKU's book, in units; `landed` of the `claimed` ones have come.
+
+    `from_` is the warehouse that a transfer took them from. They stay in the book while any may come or is claimed.
+    """
+
+    inbound_id: str
+    warehouse: str
+    eta_at: int
+    quantity: int
+    received: int = 0
+    damaged: int = 0
+    claimed: int = 0
+    landed: int = 0
+    from_: str | None = None
+    reference: str | None = None
+
+    @property
+    def remaining(self) -> int:
+        """The units still to come."""
+        return max(0, self.quantity - self.received - self.damaged)
+
+    @property
+    def state(self) -> InboundState:
+        """Whether more may come; `cancelled` when nothing ever came."""
+        if self.remaining:
+            return "open"
+        return "received" if self.received + self.damaged else "cancelled"
+
+
+class ClosedInbound(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
+    """Announced goods of which no more will come, so that their id is known for a while."""
+
+    warehouse: str
+    quantity: int
+    received: int
+    damaged: int
+    eta_at: int
+    from_: str | None
+    reference: str | None
+    state: InboundState
+    closed_at: int
+
+
 class BookRow(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
     """What a SKU has beside its warehouses: the row under the empty warehouse id.
 
-    `seq` is that of its last published change, `policies` the number of the SKU's policies. The fields of the queue
-    (`since` to `promised`, and `inbounds`) stay empty in this release. `channels` is a list of (channel, units held
-    under a cap, units backordered), by channel.
+    `seq` is that of its last published change, `policies` the number of the SKU's policies. `since` is the offset since
+    which the queue has to be looked at; `settling` says that a tail left it unfinished. `backordered` units wait
+    without a date, `promised` units with one. `inbounds` are in the order of (eta_at, id). `channels` is a list of
+    (channel, units held under a cap, units backordered), by channel.
     """
 
     seq: int = 0
@@ -169,7 +215,7 @@ class BookRow(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen
     backordered: int = 0
     promised: int = 0
     policies: int = 0
-    inbounds: tuple[object, ...] = ()
+    inbounds: tuple[Inbound, ...] = ()
     channels: tuple[tuple[str, int, int], ...] = ()
 
 
@@ -236,7 +282,7 @@ class FeedRow(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen
 
 
 ReferenceRow = WarehouseRow | ChannelRow | FeedRow
-Row = Stock | Reservation | Seen | Position | BookRow | PolicyRow | WarehouseRow | ChannelRow | FeedRow
+Row = Stock | Reservation | Seen | Position | BookRow | PolicyRow | WarehouseRow | ChannelRow | FeedRow | ClosedInbound
 
 STOCK = RowKind("S", Stock, kept="with_its_sku")
 RESERVATION = RowKind(
@@ -257,10 +303,11 @@ SEEN = RowKind(
     head=SeenHead,
     later=((SeenWithExtra, SeenWithExtraHead),),
 )
+INBOUND = RowKind("I", ClosedInbound, ended="closed_at", retention_ms=CLOSED_RESERVATION_MS)
 POLICY = RowKind("K", PolicyRow, kept="with_its_sku")
 POSITION = RowKind("P", Position, kept="by_its_owner")
 
-KINDS = collect_kinds((STOCK, RESERVATION, SEEN, POLICY, POSITION))
+KINDS = collect_kinds((STOCK, RESERVATION, SEEN, INBOUND, POLICY, POSITION))
 
 POSITION_KEY = POSITION.letter.encode()
 encode_row: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode
@@ -268,6 +315,7 @@ decode_position = POSITION.decode
 stock_key = STOCK.key  # (SKU, warehouse)
 reservation_key = RESERVATION.key  # (SKU, reservation_id)
 seen_key = SEEN.key  # (SKU, command_id)
+inbound_key = INBOUND.key  # (SKU, inbound_id)
 policy_key = POLICY.key  # (SKU, channel)
 decode_book: Callable[[bytes], BookRow] = msgspec.msgpack.Decoder(BookRow).decode
 

@@ -25,6 +25,7 @@ class Rule(Generic[C]):
         content: returns the type and the command's own fields, with defaults filled in. They are stored in this order
             and compared byte for byte when the id is used again. Add a new field at the end.
         cause: further fields of the command that its stock changes carry.
+        refers_to: the field that is the `reference` of its stock changes where the command gives none.
         asks_for: the field that names an earlier command whose result is shown.
         looks_again: whether the SKU's queue is looked at after it, although it changes nothing.
         remembered: whether a command with a used id gets the first one's result. A read is answered anew.
@@ -40,6 +41,7 @@ class Rule(Generic[C]):
     decide: Callable[[Rows, Sku | None, C, Record], Outcome | Refusal]
     content: Callable[[C], tuple[object, ...]]
     cause: tuple[str, ...] = ()
+    refers_to: str | None = None
     asks_for: str | None = None
     remembered: bool = True
     looks_again: bool = False
@@ -53,7 +55,7 @@ class Rule(Generic[C]):
         given = self.content(_FieldNames())  # type: ignore[arg-type] # has each field that it is asked for
         if given[:1] != (self.type,) or sorted(map(str, given)) != sorted(expected):
             raise TypeError(f"the content of {name} must be its type and own fields {expected}, not {list(given)}")
-        unknown = {*self.cause, *([self.asks_for] if self.asks_for else [])} - {*fields}
+        unknown = {*self.cause, *filter(None, (self.asks_for, self.refers_to))} - {*fields}
         unknown |= {*self.cause} - {*Cause.__struct_fields__}
         if unknown:
             raise TypeError(f"the rule of {name} names fields that the command or `Cause` has not: {sorted(unknown)}")

@@ -4,7 +4,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from schemas.commands import SKU_COMMAND_TYPES, SkuCommand
-from tables.core import adjust, amend, commit, extend, query, reallocate, release, reserve, set_policy, settle
+from tables.core import (
+    adjust,
+    amend,
+    commit,
+    extend,
+    inbound,
+    query,
+    reallocate,
+    release,
+    reserve,
+    set_policy,
+    settle,
+)
 from tables.core.rows import encode_row
 from tables.core.rule import Rule
 
@@ -37,6 +49,10 @@ RULES = collect(
         release.RULE,
         extend.RULE,
         query.RULE,
+        inbound.EXPECT,
+        inbound.AMEND,
+        inbound.RECEIVE,
+        inbound.CANCEL,
         settle.RULE,
         set_policy.RULE,
     )

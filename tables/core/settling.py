@@ -6,17 +6,28 @@ with the next record.
 """
 
 from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
 import msgspec
 
+from schemas.policies import Policy
 from schemas.results import Result
 from schemas.stock_changes import Cause
-from tables.core.amend import added
 from tables.core.decision import Beside, Decision, Outcome, Record, Rows, Sku
 from tables.core.draft import Draft
-from tables.core.holds import claims_of, shaped
-from tables.core.placing import Demand, place
-from tables.core.rows import RESERVATION, BookRow, FullReservation, book_key, reservation_key, stock_key
+from tables.core.holds import added, claimed, drop_claims, hold, home_of, shaped
+from tables.core.placing import Demand, Parts, free_of, free_of_inbound, open_inbounds, place, take
+from tables.core.queue import Rank
+from tables.core.rows import (
+    RESERVATION,
+    BookRow,
+    Claims,
+    FullReservation,
+    Inbound,
+    book_key,
+    reservation_key,
+    stock_key,
+)
 from tables.core.views import book_change, reservation_view, write_out
 
 BUDGET = 16
@@ -84,52 +95,174 @@ def _said(sku_id: str, sku: Sku, after: BookRow, before: BookRow, record: Record
 
 def _step(rows: Rows, sku_id: str, record: Record) -> tuple[Decision, int] | None:
     """Return the first possible step of a SKU and its work; None when none is possible."""
-    sku, _ = _book(rows, sku_id)
-    for rank in rows.queue(sku_id).heads():
-        row = rows.row(RESERVATION, reservation_key(sku_id, rank.reservation_id))
-        assert isinstance(row, FullReservation)  # noqa: S101 - it waits
-        filled = _fill(rows, sku, sku_id, rank.reservation_id, row)
-        if filled is not None:
-            after = filled.reservation
-            assert after is not None  # noqa: S101 - a fill has one
+    sku, book = _book(rows, sku_id)
+    look = _Look(rows, sku_id, sku, book, record.now_ms)
+    for step in (_land, _cut, _fill, _peg, _tell):
+        found = step(look)
+        if found is not None:
+            after = found.outcome.reservation
+            assert after is not None  # noqa: S101 - a step has one
             work = 1 + len(after.allocations) + (len(after.claims) if isinstance(after, FullReservation) else 0)
-            return _decision("fill", sku_id, sku, filled, record), work
+            return _decision(found, sku_id, sku, record), work
     return None
 
 
-def _fill(rows: Rows, sku: Sku, sku_id: str, reservation_id: str, row: FullReservation) -> Outcome | None:
-    """Return the outcome of giving a reservation what is there; None when nothing is."""
-    policy = rows.register.policy(row.channel, sku.policies)
-    if not policy.enabled:
-        return None
-    holding = tuple(warehouse for warehouse, _ in row.allocations)
-    home = row.only or (holding[0] if holding else None)
-    # All or nothing where it may not be split.
-    demand = Demand(row.waiting, row.only, row.region, policy.split, 0, 0, holding, home)
-    placing = place(demand, policy, sku.stock, rows.register)
-    if not placing.parts:
-        return None
-    draft = Draft(sku_id, sku)
-    for warehouse, units in placing.parts:
-        draft.move(warehouse, reserved=units)
-    draft.count(row.channel, backordered=-placing.possible)
-    after = msgspec.structs.replace(
-        row,
-        allocations=added(row.allocations, placing.parts),
-        claims=claims_of(row.waiting - placing.possible),
-    )
-    return draft.outcome(reservation_id, shaped(after))
+class _Step(NamedTuple):
+    """A step: the type of its result, what it changes, and for which announced goods."""
+
+    type: Literal["fill", "promise"]
+    outcome: Outcome
+    reference: str | None = None
 
 
-def _decision(type_: str, sku_id: str, sku: Sku, outcome: Outcome, record: Record) -> Decision:
+class _Look:
+    """What the steps of one SKU look at."""
+
+    def __init__(self, rows: Rows, sku_id: str, sku: Sku, book: BookRow, now_ms: int) -> None:
+        self.rows = rows
+        self.sku_id = sku_id
+        self.sku = sku
+        self.book = book
+        self.now_ms = now_ms
+        self.queue = rows.queue(sku_id)
+
+    def row(self, rank: Rank) -> FullReservation:
+        """Return a reservation that waits."""
+        row = self.rows.row(RESERVATION, reservation_key(self.sku_id, rank.reservation_id))
+        assert isinstance(row, FullReservation)  # noqa: S101 - it waits
+        return row
+
+    def draft(self) -> Draft:
+        """Return a draft of the SKU's changes."""
+        return Draft(self.sku_id, self.sku)
+
+    def policy(self, row: FullReservation) -> Policy:
+        """Return the policy now in force for a reservation."""
+        return self.rows.register.policy(row.channel, self.sku.policies)
+
+
+def _land(look: _Look) -> _Step | None:
+    """Give goods that were promised and have come to the best rank that was promised them."""
+    for inbound in look.book.inbounds:
+        if inbound.landed:
+            rank = look.queue.best_claimant(inbound.inbound_id)
+            row, draft = look.row(rank), look.draft()
+            units = min(_claim_on(row, inbound), inbound.landed)
+            draft.move(inbound.warehouse, reserved=units)
+            draft.claim(inbound.inbound_id, -units, landed=-units)
+            claims = _changed(row.claims, inbound.inbound_id, -units, 0)
+            allocations = added(row.allocations, ((inbound.warehouse, units),))
+            after = msgspec.structs.replace(row, allocations=allocations, claims=claims)
+            return _Step("fill", draft.outcome(rank.reservation_id, shaped(after)), inbound.inbound_id)
+    return None
+
+
+def _cut(look: _Look) -> _Step | None:
+    """Take the date from the worst rank that was promised goods which will not come."""
+    for inbound in look.book.inbounds:
+        excess = inbound.claimed - inbound.landed - inbound.remaining
+        if excess > 0:
+            rank = look.queue.worst_claimant(inbound.inbound_id)
+            row, draft = look.row(rank), look.draft()
+            units = min(_claim_on(row, inbound), excess)
+            draft.claim(inbound.inbound_id, -units)
+            draft.count(row.channel, backordered=units)
+            after = msgspec.structs.replace(row, claims=_changed(row.claims, inbound.inbound_id, -units, units))
+            return _Step("promise", draft.outcome(rank.reservation_id, shaped(after)), inbound.inbound_id)
+    return None
+
+
+def _fill(look: _Look) -> _Step | None:
+    """Give what is there to the first of the classes' heads that can have any of it."""
+    if not any(map(free_of, look.sku.stock.values())):
+        return None
+    for rank in look.queue.heads():
+        row = look.row(rank)
+        policy = look.policy(row)
+        if not policy.enabled:
+            continue
+        holding = tuple(warehouse for warehouse, _ in row.allocations)
+        # All or nothing where it may not be split.
+        demand = Demand(row.waiting, row.only, row.region, policy.split, first=holding, home=home_of(row, look.book))
+        placing = place(demand, policy, look.sku.stock, look.rows.register)
+        if placing.parts:
+            draft = look.draft()
+            after = msgspec.structs.replace(hold(draft, row, placing), claims=drop_claims(draft, row, placing.possible))
+            return _Step("fill", draft.outcome(rank.reservation_id, shaped(after)))
+    return None
+
+
+def _peg(look: _Look) -> _Step | None:
+    """Give a date to the first of the classes' undated heads for which announced goods are free."""
+    if not any(map(free_of_inbound, look.book.inbounds)):
+        return None
+    for rank in look.queue.heads(undated=True):
+        row = look.row(rank)
+        policy = look.policy(row)
+        if not policy.enabled:
+            continue
+        parts = _dated(look, row, policy)
+        if parts:
+            draft = look.draft()
+            units = sum(part for _, part in parts)
+            draft.count(row.channel, backordered=-units)
+            after = msgspec.structs.replace(row, claims=claimed(draft, row.claims, parts, -units))
+            return _Step("promise", draft.outcome(rank.reservation_id, shaped(after)))
+    return None
+
+
+def _dated(look: _Look, row: FullReservation, policy: Policy) -> Parts:
+    """Return which announced goods a reservation may now wait for instead of any; however far off."""
+    undated = row.claims[-1][1]
+    open_ = open_inbounds(look.book, policy, look.rows.register, look.now_ms, until=None, only=row.only)
+    free = {it.inbound_id: free_of_inbound(it) for it in open_}
+    if policy.split:
+        units = min(undated, sum(free.values()))
+        return take(units, tuple(free), tuple(free), free) if units else ()
+    home = home_of(row, look.book)
+    at_home = (it.inbound_id for it in open_ if home is None or it.warehouse == home)
+    return next((((name, undated),) for name in at_home if free[name] >= undated), ())
+
+
+def _tell(look: _Look) -> _Step | None:
+    """Say another date to the best rank that was told an old one."""
+    for inbound in look.book.inbounds:
+        rank = look.queue.untold(inbound.inbound_id, inbound.eta_at)
+        if rank is not None:
+            row = look.row(rank)
+            claims = tuple(
+                (name, units, inbound.eta_at if name == inbound.inbound_id else date)
+                for name, units, date in row.claims
+            )
+            after = msgspec.structs.replace(row, claims=claims)
+            return _Step("promise", look.draft().outcome(rank.reservation_id, after))
+    return None
+
+
+def _claim_on(row: FullReservation, inbound: Inbound) -> int:
+    return next(units for name, units, _ in row.claims if name == inbound.inbound_id)
+
+
+def _changed(claims: Claims, inbound_id: str, units: int, undated: int) -> Claims:
+    """Return claims with other units on announced goods, and with more units without a date."""
+    after = [(name, had + units, date) if name == inbound_id else (name, had, date) for name, had, date in claims]
+    if undated:
+        had = after.pop()[1] if after[-1][0] is None else 0
+        after.append((None, had + undated, None))
+    return tuple(claim for claim in after if claim[1])
+
+
+def _decision(step: _Step, sku_id: str, sku: Sku, record: Record) -> Decision:
     """Return the decision of a step: an unsolicited result, its stock changes and its rows."""
-    cause = Cause(type_, None, outcome.reservation_id)
+    type_, outcome = step.type, step.outcome
+    cause = Cause(type_, None, outcome.reservation_id, None, step.reference)
     views, published, shortfall = write_out(sku_id, outcome.stock, outcome.deltas, record.now_ms, cause)
     writes = [*((stock_key(sku_id, warehouse), row) for warehouse, row in outcome.stock), *outcome.writes]
     beside = outcome.beside
-    if beside is not None and beside.book is not None:
+    if beside is not None and beside.book is not None and beside.book.seq > sku.seq:
         published.append(book_change(sku_id, sku.book, beside.book, record.now_ms, cause))
+    seq = published[-1].seq if published else sku.seq
     shown = reservation_view(outcome.reservation_id, outcome.reservation)
     place_of = (record.now_ms, record.partition, record.offset)
-    result = Result(None, type_, sku_id, "accepted", None, False, shown, views, shortfall, published[-1].seq, *place_of)
+    result = Result(None, type_, sku_id, "accepted", None, False, shown, views, shortfall, seq, *place_of)
     return Decision(sku_id, result, sku, outcome.stock, writes, published, beside)

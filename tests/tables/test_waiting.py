@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tables.core.queue import Rank
+from tables.core.queue import Rank, Waiting
 from tables.store import MemoryStore
-from tables.waiting import pending_in, pending_key, queue_prefix, waiting_key, waiting_of
+from tables.waiting import pending_in, pending_key, queue_prefix, waiting_key, waiting_of, waiting_value
 
 skus = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=5)
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=3)
@@ -13,11 +13,14 @@ classes = st.tuples(names, st.none() | names)
 ranks = st.builds(Rank, st.integers(0, 999), st.integers(0, 2**63 - 1), names)
 
 
-@given(skus, classes, ranks)
-def test_class_and_rank_are_read_back_from_a_key(sku, of, rank):
-    key = waiting_key(sku, of, rank)
+claims = st.lists(st.tuples(st.none() | names, st.none() | st.integers(0, 2**53)), min_size=1, max_size=3).map(tuple)
+
+
+@given(skus, classes, ranks, claims)
+def test_rank_class_and_claims_are_read_back_from_an_item(sku, of, rank, claims):
+    key, waiting = waiting_key(sku, of, rank), Waiting(of, claims)
     assert key.startswith(queue_prefix(sku))
-    assert waiting_of(key[len(queue_prefix(sku)) :]) == (of, rank)
+    assert waiting_of(key[len(queue_prefix(sku)) :], waiting_value(waiting)) == (rank, waiting)
 
 
 @given(skus, classes, ranks, ranks)

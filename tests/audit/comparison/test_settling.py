@@ -34,7 +34,7 @@ def said(report):
 async def test_a_faultless_ledger_that_settles_is_equal(settling, piece):
     report = await settling.audit(piece=piece)
     assert (said(report), report.complete) == ([], True)
-    assert [it.holds for it in report.invariants] == [True] * 6
+    assert [it.holds for it in report.invariants] == [True] * 7
     fills = [record for record in settling.results if b'"type":"fill"' in record.value]
     assert len(fills) == 10
     assert [b'"settling":true' in record.value for record in settling.changes].count(True) > 0

@@ -10,9 +10,9 @@ from audit.checkpoint import Mark, Writer, read_state
 from audit.comparison.changes import oversold
 from audit.comparison.digest import Digest
 from audit.comparison.invariants import check_state
-from audit.model import tail
+from audit.model import steps, tail
 from audit.model.documents import Hold
-from tests.audit.ledger import Log
+from tests.audit.ledger import T0, Log
 
 SKUS, WAREHOUSES, CHANNELS = ("S", "T"), ("a", "b", "c"), ("web", "shop")
 RESERVATIONS = [f"r{number}" for number in range(8)]
@@ -32,6 +32,7 @@ def commands(type_, **fields):
 
 
 RULES = {
+    "presell_horizon_ms": any_of(None, None, 0, 60, 1000),
     "backorder_limit": any_of(None, None, 0, 4, 40),
     "split": any_of(None, None, True, False),
     "strategy": any_of(None, "most_stock", "fewest_splits", "region"),
@@ -48,6 +49,16 @@ RESERVE = {
 }
 TO_SEVERAL = {"reservation_id": any_of(*RESERVATIONS), "quantity": any_of(None, 1, 2)}
 
+WAITS = any_of("any", "any", None, "inbound", "inbound")
+INBOUNDS = any_of("i0", "i1", "i2", "i3")
+DATES = any_of(20, 60, 90, 150, 150, 400)  # in ms from the beginning
+RECEIVE = {
+    "inbound_id": INBOUNDS,
+    "quantity": st.integers(0, 6),
+    "damaged": any_of(None, None, 1),
+    "final": st.booleans(),
+}
+
 AMEND = TO_SEVERAL | {"quantity": st.integers(1, 12), "partial": st.booleans()}
 
 
@@ -57,9 +68,15 @@ def histories(**more):
         st.one_of(
             commands("adjust", warehouse=any_of(*WAREHOUSES), delta=any_of(1, 2, 3, 5, 9, -1, -3)),
             commands("adjust", warehouse=any_of(*WAREHOUSES), delta=any_of(2, 7, 20)),
-            commands("reserve", **RESERVE, wait=any_of("any", "any", None, "inbound"), ttl_ms=any_of(0, 0, 40)),
+            commands("reserve", **RESERVE, wait=WAITS, ttl_ms=any_of(0, 0, 40)),
             commands("reserve", **RESERVE, wait=st.just("any"), ttl_ms=st.just(0)),
-            commands("amend", **AMEND, wait=any_of(None, "any")),
+            commands("amend", **AMEND, wait=any_of(None, "any", "inbound")),
+            commands("expect_inbound", inbound_id=INBOUNDS, warehouse=any_of(*WAREHOUSES), quantity=FEW, eta_at=DATES),
+            commands("expect_inbound", inbound_id=INBOUNDS, warehouse=any_of("a", "b"), quantity=FEW, eta_at=DATES),
+            commands("receive_inbound", **RECEIVE),
+            commands("amend_inbound", inbound_id=INBOUNDS, quantity=st.integers(0, 9), eta_at=DATES),
+            commands("amend_inbound", inbound_id=INBOUNDS, eta_at=DATES),
+            commands("cancel_inbound", inbound_id=INBOUNDS),
             commands("reallocate", **TO_SEVERAL, **{"from": any_of("a", "b"), "to": any_of("b", "c")}),
             commands("commit", **TO_SEVERAL),
             commands("release", **TO_SEVERAL),
@@ -81,7 +98,7 @@ WITHOUT_BUFFERS = histories(cap=any_of(None, None, 9))
 def told(history, check=None):
     """Apply a history, two records at a time; whoever changes a warehouse has both SKUs settled."""
     log = Log()
-    log.do("set_channel", sku=None, channel="*", version=1, backorder_limit=20)
+    log.do("set_channel", sku=None, channel="*", version=1, backorder_limit=20, presell_horizon_ms=200)
     for sku in SKUS:
         for warehouse, units in (("a", 3), ("b", 1)):
             log.do("adjust", sku=sku, warehouse=warehouse, delta=units, reason="receipt")
@@ -106,6 +123,10 @@ def _tell(log, number, type_, fields, check):
     elif type_ == "reserve":
         log.do(type_, at, **fields, reservation_id=f"r{number // 3 + 2}")
     else:
+        if "eta_at" in fields:
+            fields["eta_at"] += T0
+        if type_ == "receive_inbound":
+            fields["quantity"] = fields["quantity"] or (0 if fields["final"] or fields["damaged"] else 1)
         if type_ == "reallocate" and fields["from"] == fields["to"]:
             fields["to"] = "a"
         log.do(type_, at, **fields)
@@ -150,41 +171,56 @@ def check_one(log):
         if book.since is None:
             assert not book.settling
             assert [key for key in book.queue.heads() if can_be_filled(model, sku, key)] == []
+            undated = [key for key in book.queue.by_rank() if model.holds[key].undated]
+            assert list(book.undated_queue.by_rank()) == undated
+            assert [key for key in book.undated_queue.heads() if steps.find_goods(model, sku, model.holds[key])] == []
 
 
 def can_be_filled(model, sku, key):
     hold = model.holds[key]
-    return bool(tail._find_units(model, sku, hold, model.policy_of(sku, hold.channel)).rows)
+    return bool(steps.find_units(model, sku, hold, model.policy_of(sku, hold.channel)).rows)
 
 
-def check_steps(steps):
-    """Return steps that check that the best of each class goes first."""
+def check_steps(all_steps):
+    """Return steps that check that the best goes first: of each class, or of those with a claim on the same goods."""
 
     def check(step):
         def checked(state, sku):
-            keys, waiting = waiting_of(state, sku), {}
-            for key in keys:
-                waiting.setdefault((state.holds[key].channel, state.holds[key].only), state.holds[key])
+            keys = waiting_of(state, sku)
             ranks = {key: (state.holds[key].priority, state.holds[key].placed) for key in keys}
+            may_go = first_of(step.__name__, state, sku)
             shown = step(state, sku)
-            assert shown is None or any(shown is hold for hold in waiting.values())
+            assert shown is None or any(shown is hold for hold in may_go)
             assert ranks == {key: (state.holds[key].priority, state.holds[key].placed) for key in keys}
             return shown
 
         return checked
 
-    return tuple(check(step) for step in steps)
+    return tuple(check(step) for step in all_steps)
+
+
+def first_of(name, state, sku):
+    """Return the reservations one of which a step may show."""
+    holds = [state.holds[key] for key in waiting_of(state, sku)]
+    if name == "_peg":
+        holds = [hold for hold in holds if hold.undated]
+    groups = {}
+    for hold in reversed(holds) if name != "_cut" else holds:
+        on = [inbound_id for inbound_id, _, _ in hold.claims if inbound_id is not None]
+        for group in on if name in {"_land", "_cut"} else [(hold.channel, hold.only)]:
+            groups[group] = hold
+    return holds if name == "_tell" else list(groups.values())
 
 
 @settings(deadline=None, max_examples=250)
 @given(HISTORIES, TAILS)
 def test_the_invariants_hold_after_every_record(history, work):
-    with patch.object(tail, "WORK", work), patch.object(tail, "_STEPS", check_steps(tail._STEPS)):
+    with patch.object(tail, "WORK", work), patch.object(tail, "STEPS", check_steps(tail.STEPS)):
         log = settle_all(told(history, check_one), 1000)
         check_one(log)
     for expected in log.expected:
-        steps = [result["reservation"] for result in expected.results if result["type"] == "fill"]
-        units = [1 + len(shown["allocations"]) + len(shown.get("claims", [])) for shown in steps]
+        shown = [result["reservation"] for result in expected.results if result["type"] in {"fill", "promise"}]
+        units = [1 + len(one["allocations"]) + len(one.get("claims", [])) for one in shown]
         assert sum(units[:-1]) < work
         assert not any(oversold(change) for change in expected.stock_changes)
     for sku in SKUS:
@@ -206,9 +242,9 @@ def test_a_newcomer_changes_nothing_for_those_that_wait(history, work, sku, newc
 
 
 def parts(log):
-    """Return how many units each reservation has, and how many wait, but for the newcomer's."""
+    """Return how many units each reservation has, and what it waits for, but for the newcomer's."""
     holds = {key: hold for key, hold in log.model.holds.items() if isinstance(hold, Hold)}
-    return {key: (hold.left, hold.waiting) for key, hold in holds.items() if not key.endswith("\0newcomer")}
+    return {key: (hold.left, hold.claims) for key, hold in holds.items() if not key.endswith("\0newcomer")}
 
 
 @settings(deadline=None, max_examples=250)
@@ -229,9 +265,15 @@ def test_reads_equal_decisions_while_queues_settle(history, work, channel):
             assert own_result(*own("reserve", reservation_id="x", quantity=most))["code"] is None
         results, log = own("reserve", reservation_id="x", quantity=500, wait="any", partial=True)
         policy = log.model.policy_of("S", channel)
+        for promise in availability["promises"] if policy.split and policy.max_per_reservation is None else ():
+            fields = {"quantity": promise["available_to_promise"], "promise_by": promise["at"], "wait": "inbound"}
+            assert not fields["quantity"] or own_result(*own("reserve", reservation_id="x", **fields))["code"] is None
+            fields["quantity"] += 1
+            assert own_result(*own("reserve", reservation_id="x", **fields))["code"] is not None
         if policy.split and policy.cap is None and policy.max_per_reservation is None:
             given_ = own_result(results, log)
-            units = availability["available"] + room
+            dated = [promise["available_to_promise"] for promise in availability["promises"]]
+            units = max([availability["available"], *dated]) + room
             assert (given_["reservation"] or {"quantity": 0})["quantity"] == units
 
 

@@ -1,4 +1,4 @@
-"""Over random histories the queue's invariants hold after every record, whatever the budget of a tail."""
+"""Over random histories the invariants of queue and announced goods hold after every record, whatever the budget."""
 
 import json
 from collections import defaultdict
@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 
 from schemas.topics import RESULTS, STOCK_CHANGES
 from tables.core import settling
+from tables.core.decision import Record
 from tables.core.queue import rank_of
 from tables.core.rows import RESERVATION, STOCK, FullReservation, decode_book, full
 from tables.core.settling import _step
-from tests.tables.partition import Partition
+from tests.tables.partition import T0, Partition
 
 SKUS, CHANNELS, WAREHOUSES = ("a", "b"), ("web", "vip", "whole"), ("leeds", "york", "bath")
 RULES = [
-    {"type": "set_channel", "channel": "*", "version": 1, "backorder_limit": 30},
+    {"type": "set_channel", "channel": "*", "version": 1, "backorder_limit": 30, "presell_horizon_ms": 300},
     {"type": "set_channel", "channel": "vip", "version": 1, "priority": 1, "cap": 25},
     {"type": "set_channel", "channel": "whole", "version": 1, "split": False, "backorder_limit": 20, "buffer": 1},
 ]
@@ -37,22 +38,33 @@ def command(type_, **fields):
 
 waiting_reserve = command(
     "reserve", reservation_id=st.sampled_from([f"r{number}" for number in range(30)]), quantity=few,
-    channel=st.sampled_from(CHANNELS), wait=st.just("any"), partial=st.booleans(),
+    channel=st.sampled_from(CHANNELS), wait=st.sampled_from(["any", "inbound"]), partial=st.booleans(),
     warehouse=st.sampled_from([None, None, "leeds"]), ttl_ms=st.sampled_from([0, 0, 5]),
 )  # fmt: skip
 receipt = command(
     "adjust", warehouse=st.sampled_from(WAREHOUSES), delta=st.sampled_from([-1, 1, 3, 9]), reason=st.just("correction")
+)
+deliveries = st.sampled_from([f"po{number}" for number in range(6)])
+dates = st.sampled_from([T0 + after for after in (0, 5, 100, 200, 400)])
+expected = command(
+    "expect_inbound", inbound_id=deliveries, warehouse=st.sampled_from(WAREHOUSES), quantity=few, eta_at=dates
+)
+received = command(
+    "receive_inbound", inbound_id=deliveries, quantity=few, damaged=st.integers(0, 1), final=st.booleans()
 )
 commands = st.one_of(
     waiting_reserve, waiting_reserve, waiting_reserve, receipt, receipt,
     command("reserve", reservation_id=holds, quantity=few, channel=st.sampled_from(CHANNELS)),
     command("commit", reservation_id=holds),
     command("release", reservation_id=holds, quantity=st.none() | few),
-    command("amend", reservation_id=holds, quantity=st.integers(1, 9), wait=st.sampled_from(["any", "none"]),
+    command("amend", reservation_id=holds, quantity=st.integers(1, 9), wait=st.sampled_from(["any", "inbound", "none"]),
             partial=st.booleans()),
     st.fixed_dictionaries({"type": st.just("reallocate"), "sku": skus, "reservation_id": holds,
                            "from": st.just("leeds"), "to": st.just("york")}),
     command("settle"),
+    expected, expected, received, received,
+    command("amend_inbound", inbound_id=deliveries, quantity=st.none() | st.integers(0, 9), eta_at=dates),
+    command("cancel_inbound", inbound_id=deliveries),
     st.sampled_from([{"type": "tick"}, {"type": "pause"}, {"type": "rebuild"}]),
 )  # fmt: skip
 
@@ -61,6 +73,7 @@ def check(partition):
     store, ledger = partition.store, partition.ledger
     rows = {key[1:].decode(): RESERVATION.decode(value) for key, value in store.scan(b"R", b"S")}
     reserved, waiting, by_channel, held = defaultdict(int), defaultdict(int), defaultdict(int), defaultdict(int)
+    claimed, told = defaultdict(int), defaultdict(set)
     for name, stored in rows.items():
         sku, row = name.partition("\0")[0], full(stored)
         allocated = sum(units for _, units in row.allocations)
@@ -69,15 +82,28 @@ def check(partition):
         for warehouse, units in row.allocations:
             assert units > 0
             reserved[sku, warehouse] += units
-        waiting[sku] += row.waiting
-        by_channel[sku, row.channel] += row.waiting
+        undated = sum(units for inbound_id, units, _ in row.claims if inbound_id is None)
+        waiting[sku] += undated
+        by_channel[sku, row.channel] += undated
+        for place, (inbound_id, units, date) in enumerate(row.claims):
+            assert units > 0
+            assert (inbound_id is None) == (date is None)
+            assert inbound_id is not None or place == len(row.claims) - 1
+            if inbound_id is not None:
+                claimed[sku, inbound_id] += units
+                told[sku, inbound_id].add(date)
         held[sku, row.channel] += allocated + row.waiting if row.counted else 0
+    announced = defaultdict(int)
     for key, value in store.scan(b"S", b"T"):
         sku, _, warehouse = key[1:].decode().partition("\0")
         if warehouse:
-            assert STOCK.decode(value).reserved == reserved[sku, warehouse]
+            row = STOCK.decode(value)
+            assert row.reserved == reserved[sku, warehouse]
+            announced[sku] += row.inbound
             continue
         book = decode_book(value)
+        check_inbounds(sku, book, claimed, told)
+        announced[sku] -= sum(inbound.remaining for inbound in book.inbounds)
         assert book.backordered == waiting[sku]
         assert {name: (units, units2) for name, units, units2 in book.channels} == {
             channel: (held[sku, channel], by_channel[sku, channel])
@@ -87,6 +113,7 @@ def check(partition):
         assert (book.since is not None) == (sku in ledger.pending_since)
         if book.since is None:
             assert not book.settling
+    assert not any(announced.values())
     for sku in SKUS:
         queued = {rank for ranks in ledger.queue(sku).classes.values() for rank in ranks}
         assert queued == {
@@ -94,10 +121,24 @@ def check(partition):
             for name, row in rows.items()
             if name.partition("\0")[0] == sku and isinstance(row, FullReservation) and row.claims
         }
-        if sku not in ledger.pending_since and ledger.sku(sku) is not None and waiting[sku]:
+        if sku not in ledger.pending_since and ledger.sku(sku) is not None and queued:
             # Nobody waits for what is there: the rules do not change in these histories.
-            record = type("Record", (), {"offset": 0, "now_ms": 0, "partition": 0})()
+            record = Record(0, 1, 0, partition.now)
             assert _step(ledger, sku, record) is None, "somebody waits for what is there"
+
+
+def check_inbounds(sku, book, claimed, told):
+    assert [*book.inbounds] == sorted(book.inbounds, key=lambda it: (it.eta_at, it.inbound_id))
+    assert book.promised == sum(it.claimed for it in book.inbounds)
+    assert {it.inbound_id for it in book.inbounds if it.claimed} == {name for of, name in claimed if of == sku}
+    for inbound in book.inbounds:
+        assert inbound.remaining or inbound.claimed
+        assert inbound.claimed == claimed[sku, inbound.inbound_id]
+        assert 0 <= inbound.landed <= inbound.claimed
+        if book.since is None:
+            assert not inbound.landed
+            assert inbound.claimed <= inbound.remaining
+            assert told[sku, inbound.inbound_id] <= {inbound.eta_at}
 
 
 @pytest.mark.parametrize("budget", [1, 3, 16])
