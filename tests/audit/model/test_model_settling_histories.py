@@ -50,7 +50,7 @@ RESERVE = {
 TO_SEVERAL = {"reservation_id": any_of(*RESERVATIONS), "quantity": any_of(None, 1, 2)}
 
 WAITS = any_of("any", "any", None, "inbound", "inbound")
-INBOUNDS = any_of("i0", "i1", "i2", "i3")
+INBOUNDS = any_of("i0", "i0", "i1", "i2")
 DATES = any_of(20, 60, 90, 150, 150, 400)  # in ms from the beginning
 RECEIVE = {
     "inbound_id": INBOUNDS,
@@ -103,6 +103,7 @@ def told(history, check=None):
         for warehouse, units in (("a", 3), ("b", 1)):
             log.do("adjust", sku=sku, warehouse=warehouse, delta=units, reason="receipt")
         log.do("reserve", sku=sku, reservation_id="r0", quantity=2, ttl_ms=60)
+        log.do("expect_inbound", sku=sku, inbound_id="i0", warehouse="b", quantity=5, eta_at=T0 + 150)
         log.do("reserve", sku=sku, reservation_id="r1", quantity=6, channel="web", wait="any", ttl_ms=0)
     for number, (type_, fields) in enumerate(history):
         _tell(log, number, type_, dict(fields), check)
