@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from audit.checkpoint import State
+from audit.checkpoint import Mark, State, Writer, read_state
 from audit.comparison.compare import OUTPUTS, ModelComparison, compare_partition
 from audit.comparison.digest import Digest
 from audit.comparison.rows import LedgerSnapshot
@@ -187,3 +187,13 @@ class Source:
         self._records = self._records[len(got) :]
         self.done = not self._records
         return got
+
+
+def through_a_checkpoint(directory, log):
+    """Return the model that a later audit begins with."""
+    writer = Writer(directory, 0)
+    writer.write_model(log.model)
+    name, digest = writer.finish(Digest(), Digest(), log.next_offset)
+    numbers = {"partition": 0, "next_offset": log.next_offset, "at": log.model.now, "changelog": 0}
+    mark = Mark(file=name, sha256=digest, incarnation=None, last_command=None, outputs={}, **numbers)
+    return read_state(directory, mark).model

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.audit.announced import DAY, WEEK, changes, claims, do, expect, inbounds, reserve, row, rules, steps
-from tests.audit.ledger import T0
+from tests.audit.ledger import T0, through_a_checkpoint
 
 
 @pytest.fixture
@@ -234,3 +234,51 @@ def test_a_closed_inbound_stays_in_the_book_until_its_claims_are_gone(landing):
     assert inbounds(landing) == {"po-1": (0, 4, 4)}
     expected = landing.do("release", WEEK, reservation_id="b")
     assert (inbounds(landing), expected.stock_changes[-1]["book"]["inbounds"]) == ({}, [])
+
+
+def test_the_steps_have_an_order(log, monkeypatch):
+    rules(log, backorder_limit=9)
+    expect(log, "po-1", 4, 5)
+    expect(log, "po-2", 4, 6)
+    expect(log, "po-3", 4, 7)
+    for name in ("a", "b", "c"):
+        reserve(log, name, 4)
+    monkeypatch.setattr("audit.model.tail.WORK", 0)
+    log.do("receive_inbound", inbound_id="po-1", quantity=2)
+    log.do("amend_inbound", inbound_id="po-1", eta_at=T0 + 8 * DAY)
+    log.do("cancel_inbound", inbound_id="po-2")
+    log.do("adjust", warehouse="leeds", delta=3, reason="receipt")
+    log.do("amend_inbound", inbound_id="po-3", quantity=5)
+    monkeypatch.setattr("audit.model.tail.WORK", 100)
+    assert steps(log.do("tick")) == [
+        ("fill", "a", [("leeds", 2)], [("po-1", 2, 5)]),
+        ("promise", "b", [], [(None, 4, None)]),
+        ("fill", "a", [("leeds", 4)], []),
+        ("fill", "b", [("leeds", 1)], [(None, 3, None)]),
+        ("promise", "b", [("leeds", 1)], [("po-3", 1, 7), ("po-1", 2, 8)]),
+    ]
+
+
+def test_units_without_a_date_of_a_channel_that_is_closed_are_promised_nothing(log):
+    rules(log.stocked(leeds=1), backorder_limit=9)
+    reserve(log, "r", 3, "any")
+    log.do("set_policy", channel="web", enabled=False)
+    assert steps(expect(log, "po-1", 9, 5)) == []
+    assert steps(log.do("set_policy", channel="web")) == [("promise", "r", [("leeds", 1)], [("po-1", 2, 5)])]
+
+
+def test_units_that_may_not_be_split_are_promised_goods_to_their_home(log):
+    rules(log.stocked(leeds=3, main=1), split=False, backorder_limit=9)
+    reserve(log, "r", 3)
+    assert claims(log.result("amend", reservation_id="r", quantity=5, wait="any")) == [(None, 2, None)]
+    assert steps(expect(log, "po-1", 9, 5, "main")) == []
+    assert steps(expect(log, "po-2", 9, 6, "leeds")) == [("promise", "r", [("leeds", 3)], [("po-2", 2, 6)])]
+
+
+def test_a_model_that_continues_from_a_checkpoint_knows_what_landed(landing, tmp_path):
+    log = landing
+    other = type(log)()
+    other.commands = list(log.commands)
+    other.model = through_a_checkpoint(tmp_path, log)
+    assert sorted(other.model.rows()) == sorted(log.model.rows())
+    assert inbounds(other) == {"po-1": (3, 8, 6)}

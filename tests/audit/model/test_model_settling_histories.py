@@ -6,13 +6,11 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.checkpoint import Mark, Writer, read_state
 from audit.comparison.changes import oversold
-from audit.comparison.digest import Digest
 from audit.comparison.invariants import check_state
 from audit.model import steps, tail
 from audit.model.documents import Hold
-from tests.audit.ledger import T0, Log
+from tests.audit.ledger import T0, Log, through_a_checkpoint
 
 SKUS, WAREHOUSES, CHANNELS = ("S", "T"), ("a", "b", "c"), ("web", "shop")
 RESERVATIONS = [f"r{number}" for number in range(8)]
@@ -298,13 +296,3 @@ def test_a_model_that_continues_from_a_checkpoint_publishes_the_same(tmp_path_fa
         settle_all(log, 1000)
         settle_all(other, 1000)
     assert log.expected[-len(other.expected) :] == other.expected or not other.expected
-
-
-def through_a_checkpoint(directory, log):
-    """Return the model that a later audit begins with."""
-    writer = Writer(directory, 0)
-    writer.write_model(log.model)
-    name, digest = writer.finish(Digest(), Digest(), log.next_offset)
-    numbers = {"partition": 0, "next_offset": log.next_offset, "at": log.model.now, "changelog": 0}
-    mark = Mark(file=name, sha256=digest, incarnation=None, last_command=None, outputs={}, **numbers)
-    return read_state(directory, mark).model
