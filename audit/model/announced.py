@@ -65,6 +65,5 @@ def publish_inbound(
         state.change(sku, item, warehouse, row, cause, delta)
     if not inbound.remaining:
         state.close_inbound(sku, inbound)
-    state.touch(f"S{sku}\0")
     state.publish_book(sku, cause)
     return None, [(warehouse, row)] if delta else []

@@ -147,3 +147,12 @@ def test_announced_goods_are_claimed_by_what_waits_for_them(log):
     del model.books["S"].inbounds["po-1"]
     model.books["S"].since = 9
     assert wrong() == ["S po-1: none, claims 4; S/leeds inbound 8, 0 remain"]
+
+
+def test_a_later_audit_compares_the_goods_that_were_closed_since(log):
+    expect(rules(log), "po-1", 9, 5)
+    log.model.touched = set()
+    log.do("receive_inbound", inbound_id="po-1", quantity=1)
+    assert log.model.touched == {"SS\0leeds", "SS\0", "CS\0c2"}
+    log.do("cancel_inbound", inbound_id="po-1")
+    assert log.model.touched == {"SS\0leeds", "SS\0", "CS\0c2", "CS\0c3", "IS\0po-1"}

@@ -163,3 +163,24 @@ def test_what_may_not_be_split_grows_where_its_goods_come(log):
     log.do("amend_inbound", inbound_id="po-3", quantity=4)
     refused = log.result("amend", reservation_id="r", quantity=5, wait="inbound")
     assert (refused["code"], refused["available"]) == ("insufficient_stock", 4)
+
+
+def test_growing_asks_for_goods_by_a_date(log):
+    rules(log.stocked(leeds=1))
+    reserve(log, "r", 1)
+    expect(log, "po-1", 3, 5)
+    fields = {"reservation_id": "r", "quantity": 2, "wait": "inbound"}
+    assert log.result("amend", **fields, promise_by=T0 + 5 * DAY - 1)["code"] == "insufficient_stock"
+    assert claims(log.result("amend", **fields, promise_by=T0 + 5 * DAY)) == [("po-1", 1, 5)]
+
+
+def test_a_claim_that_takes_the_place_of_one_that_is_gone_keeps_the_rank(log):
+    expect(rules(log), "po-1", 9, 5)
+    reserve(log, "r", 1)
+    reserve(log, "s", 1)
+    log.do("receive_inbound", inbound_id="po-1", quantity=2)
+    ranked = row(log, b"RS\0s")[13:16]
+    assert ranked == [100, log.next_offset - 2, T0]
+    log.do("amend", reservation_id="s", quantity=2, wait="inbound", at=50)
+    assert row(log, b"RS\0s")[13:16] == ranked
+    assert row(log, b"RS\0s")[10] == [["po-1", 1, T0 + 5 * DAY]]
