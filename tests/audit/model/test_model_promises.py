@@ -184,3 +184,13 @@ def test_a_claim_that_takes_the_place_of_one_that_is_gone_keeps_the_rank(log):
     log.do("amend", reservation_id="s", quantity=2, wait="inbound", at=50)
     assert row(log, b"RS\0s")[13:16] == ranked
     assert row(log, b"RS\0s")[10] == [["po-1", 1, T0 + 5 * DAY]]
+
+
+def test_only_so_many_classes_may_wait_for_announced_goods(log):
+    expect(rules(log, "*"), "po-1", 999, 5)
+    for number in range(256):
+        reserve(log, f"r{number}", 1, channel=f"c{number}")
+    assert reserve(log, "one-too-many", 1)["code"] == "limit_exceeded"
+    assert reserve(log, "another", 1, channel="c7")["code"] is None
+    log.do("release", reservation_id="r9")
+    assert reserve(log, "last", 1)["code"] is None
