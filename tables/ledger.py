@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from tables.core.decision import Beside, Decision, Sku
-from tables.core.queue import Queue, Waiting, rank_of, waiting_for
+from tables.core.queue import Queue, WaitsFor, rank_of, waiting_for
 from tables.core.register import NO_POLICIES, OwnPolicies, Register
 from tables.core.row_kind import R, RowKind
 from tables.core.rows import (
@@ -248,7 +248,7 @@ class Ledger:
         if ranked is None:
             return
         of, rank = ranked
-        waiting = Waiting(of, waiting_for(row.claims))
+        waiting = WaitsFor(of, waiting_for(row.claims))
         self._waiting[waiting_key(sku_id, of, rank)] = waiting_value(waiting) if row.claims else None
         queue = self._queues.get(sku_id)
         if queue is None:
@@ -385,7 +385,7 @@ def _settling_items(rows: Mapping[bytes, bytes | None]) -> Iterator[Item]:
         elif letter == b"R":
             row = RESERVATION.decode(value)
             if (ranked := rank_of(rest, row)) is not None and isinstance(row, FullReservation):
-                waiting = Waiting(ranked[0], waiting_for(row.claims))
+                waiting = WaitsFor(ranked[0], waiting_for(row.claims))
                 yield waiting_key(sku, *ranked), waiting_value(waiting) if row.claims else None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from tables.core.queue import Class, Rank, Waiting
+from tables.core.queue import Class, Rank, WaitsFor
 from tables.store import Store
 
 _WAITING, _PENDING = b"DQ", b"DP"
@@ -27,12 +27,12 @@ def waiting_key(sku: str, of: Class, rank: Rank) -> bytes:
     return queue_prefix(sku) + f"{channel}\0{only or ''}\0".encode() + place + rank.reservation_id.encode()
 
 
-def waiting_value(waiting: Waiting) -> bytes:
+def waiting_value(waiting: WaitsFor) -> bytes:
     """Return the value of one that waits: what its claims wait for."""
     return _encode(waiting.claims)
 
 
-def waiting_of(rest: bytes, value: bytes) -> tuple[Rank, Waiting]:
+def waiting_of(rest: bytes, value: bytes) -> tuple[Rank, WaitsFor]:
     """Return the rank of one that waits and what the queue knows of it.
 
     Args:
@@ -42,7 +42,7 @@ def waiting_of(rest: bytes, value: bytes) -> tuple[Rank, Waiting]:
     channel, _, rest = rest.partition(b"\0")
     only, _, rest = rest.partition(b"\0")
     rank = Rank(int.from_bytes(rest[:2], "big"), int.from_bytes(rest[2:10], "big"), rest[10:].decode())
-    return rank, Waiting((channel.decode(), only.decode() or None), _decode(value))
+    return rank, WaitsFor((channel.decode(), only.decode() or None), _decode(value))
 
 
 def pending_key(sku: str) -> bytes:

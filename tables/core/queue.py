@@ -20,7 +20,7 @@ class Rank(NamedTuple):
     reservation_id: str
 
 
-class Waiting(NamedTuple):
+class WaitsFor(NamedTuple):
     """What the queue knows of one that waits: for each of its claims (inbound id or None, promised date or None)."""
 
     of: Class
@@ -65,7 +65,7 @@ class Queue:
     """The reservations of one SKU that wait."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Rank, Waiting] = {}
+        self._waiting: dict[Rank, WaitsFor] = {}
         self._all: _Ranked[Class] = _Ranked()
         self._undated: _Ranked[Class] = _Ranked()
         self._claimants: dict[str, _Ranked[int | None]] = {}  # by inbound, in groups by the date that was said
@@ -80,7 +80,7 @@ class Queue:
         """The ranks of each class."""
         return self._all.groups
 
-    def put(self, rank: Rank, waiting: Waiting) -> None:
+    def put(self, rank: Rank, waiting: WaitsFor) -> None:
         """Add a reservation, or change what it waits for."""
         if self._waiting.get(rank) != waiting:
             self.remove(rank)

@@ -7,7 +7,8 @@ import pytest
 from gateway.parameters import IDEMPOTENCY_KEY, RESERVATION_ID
 from gateway.problems import REFUSALS
 from gateway.routes import ROUTES, check_routes
-from schemas.commands import SKU_COMMAND_TYPES, Query, Settle
+from schemas.commands import SKU_COMMAND_TYPES, Query, Settle, tag_of
+from tests.examples import EXAMPLES
 
 COMMAND_ROUTES = [route for route in ROUTES if route.body in SKU_COMMAND_TYPES]
 READS_WITH_A_QUERY = [route for route in ROUTES if route.read is not None]
@@ -47,10 +48,10 @@ async def test_a_body_without_what_the_document_requires_is_refused(client, rout
 async def test_each_code_of_a_command_is_answered_with_a_status_of_the_document(client, ledger, helpers, route):
     document = (await client.get("/openapi.json")).json()
     responses = document["paths"][route.path][route.method.lower()]["responses"]
-    body = {"sku": "a", "warehouse": "york", "reason": "receipt", "delta": 1, "quantity": 1, "ttl_ms": 1}
-    body |= {"channel": "web", "from": "york", "to": "leeds"}
     fields = document["components"]["schemas"][f"{route.body.__name__}Body"]["properties"]
-    body = {name: value for name, value in body.items() if name in fields}
+    example = next(example for example in EXAMPLES if example["type"] == tag_of(route.body))
+    in_path = {parameter.field for parameter in route.parameters if parameter.where == "path"}
+    body = {name: value for name, value in example.items() if name in fields.keys() - in_path}
     for code in route.codes:
         ledger.answer = lambda command, code=code: helpers.result_of(command, code=code.value)
         if code in {"malformed", "invalid_field"} or not hasattr(type(code), "UNKNOWN_SKU"):

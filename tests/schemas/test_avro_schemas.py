@@ -15,7 +15,7 @@ AVRO = Path(__file__).parents[2] / "schemas" / "avro"
 # Symbols that were added to enums since `released/`.
 NEW_SYMBOLS = {
     "result": ["limit_exceeded", "stale_version", "channel_not_allowed", "warehouse_disabled", "quantity_above_limit",
-               "channel_cap_exceeded", "reservation_waiting"],
+               "channel_cap_exceeded", "reservation_waiting", "unknown_inbound", "inbound_exists", "inbound_closed"],
 }  # fmt: skip
 
 

@@ -46,8 +46,9 @@ SENTENCES = [
         "type",
         "not_allowed",
         (
-            "type must be one of adjust, reserve, amend, reallocate, commit, release, extend, query, settle, "
-            'set_policy, set_warehouse, set_channel, set_feed, tick: "steal" is not allowed.'
+            "type must be one of adjust, reserve, amend, reallocate, commit, release, extend, query, expect_inbound, "
+            "amend_inbound, receive_inbound, cancel_inbound, settle, set_policy, set_warehouse, set_channel, "
+            'set_feed, tick: "steal" is not allowed.'
         ),
     ),
     (

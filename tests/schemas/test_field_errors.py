@@ -19,6 +19,10 @@ VALID = {
     "reserve": {"command_id": "c", "sku": "S", "reservation_id": "r", "quantity": 3},
     "amend": {"command_id": "c", "sku": "S", "reservation_id": "r", "quantity": 3},
     "reallocate": {"command_id": "c", "sku": "S", "reservation_id": "r", "from": "a", "to": "b"},
+    "expect_inbound": {"command_id": "c", "sku": "S", "inbound_id": "po", "warehouse": "a", "quantity": 3, "eta_at": 9},
+    "amend_inbound": {"command_id": "c", "sku": "S", "inbound_id": "po", "quantity": 3},
+    "receive_inbound": {"command_id": "c", "sku": "S", "inbound_id": "po", "quantity": 3},
+    "cancel_inbound": {"command_id": "c", "sku": "S", "inbound_id": "po"},
     "settle": {"command_id": "c", "sku": "S"},
     "commit": {"command_id": "c", "sku": "S", "reservation_id": "r"},
     "release": {"command_id": "c", "sku": "S", "reservation_id": "r"},
@@ -154,6 +158,22 @@ def test_the_type_of_a_command_has_its_problems(type_, problem):
 def test_the_rules_over_delta_and_count_name_delta(change, problem):
     found = refusal({"type": "adjust"} | VALID["adjust"] | change)
     assert (found.field, found.problem) == ("delta", Problem(problem))
+
+
+@pytest.mark.parametrize(
+    ("type_", "change", "problem"),
+    [("amend_inbound", {"quantity": None}, "missing"),
+     ("receive_inbound", {"quantity": 0}, "not_allowed"),
+     ("receive_inbound", {"quantity": 0, "damaged": 0, "final": False}, "not_allowed")],
+)  # fmt: skip
+def test_a_command_of_announced_goods_that_says_nothing_names_quantity(type_, change, problem):
+    found = refusal({"type": type_} | VALID[type_] | change)
+    assert (found.field, found.problem) == ("quantity", Problem(problem))
+
+
+def test_nothing_that_comes_is_said_with_final():
+    document = {"type": "receive_inbound"} | VALID["receive_inbound"] | {"quantity": 0, "final": True}
+    assert decode_command(json.dumps(document).encode()).final
 
 
 def test_words_of_the_decoder_that_are_not_known_give_no_problem():

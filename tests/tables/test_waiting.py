@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tables.core.queue import Rank, Waiting
+from tables.core.queue import Rank, WaitsFor
 from tables.store import MemoryStore
 from tables.waiting import pending_in, pending_key, queue_prefix, waiting_key, waiting_of, waiting_value
 
@@ -18,7 +18,7 @@ claims = st.lists(st.tuples(st.none() | names, st.none() | st.integers(0, 2**53)
 
 @given(skus, classes, ranks, claims)
 def test_rank_class_and_claims_are_read_back_from_an_item(sku, of, rank, claims):
-    key, waiting = waiting_key(sku, of, rank), Waiting(of, claims)
+    key, waiting = waiting_key(sku, of, rank), WaitsFor(of, claims)
     assert key.startswith(queue_prefix(sku))
     assert waiting_of(key[len(queue_prefix(sku)) :], waiting_value(waiting)) == (rank, waiting)
 

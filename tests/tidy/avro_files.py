@@ -22,12 +22,14 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {tag_of(kind): kind for kind in COMM
     "stock_change": StockChange,
     "dead_letter": DeadLetter,
 }
+# The names that a file has defined: of enums with their symbols, of records with None.
+Known = dict[str, list[Any] | None]
 _PRIMITIVES = {shape.StrType: "string", shape.BytesType: "bytes", shape.BoolType: "boolean", shape.IntType: "long"}
 
 
 def written(kind: type[msgspec.Struct]) -> str:
     """Return the text of a type's schema file."""
-    record = _record(shape.type_info(kind), set())
+    record = _record(shape.type_info(kind), {})
     fields = record.pop("fields")
     name = {key: record.pop(key) for key in ("type", "name")}
     head = json.dumps(name | {"namespace": "holdfast"} | record, indent=2)
@@ -35,14 +37,14 @@ def written(kind: type[msgspec.Struct]) -> str:
     return f'{head[:-2]},\n  "fields": [\n{lines}\n  ]\n}}\n'
 
 
-def _record(kind: Any, known: set[str]) -> dict[str, Any]:
+def _record(kind: Any, known: Known) -> dict[str, Any]:
     name = kind.cls.__name__
-    known.add(name)
+    known[name] = None
     fields: list[dict[str, Any]] = []
     if kind.tag_field:
         fields.append({"name": kind.tag_field, "type": "string", "default": kind.tag})
     for field in kind.fields:
-        found = _type(field.type, field.encode_name, known)
+        found = _type(field.type, f"{name}.{field.encode_name}", known)
         may_be_left_out = not field.required and field.default is msgspec.NODEFAULT
         if may_be_left_out and not isinstance(found, list):
             found = ["null", found]
@@ -51,7 +53,7 @@ def _record(kind: Any, known: set[str]) -> dict[str, Any]:
     return {"type": "record", "name": name, "doc": _doc(kind.cls), "fields": fields}
 
 
-def _type(kind: Any, field: str, known: set[str]) -> Any:
+def _type(kind: Any, field: str, known: Known) -> Any:
     if isinstance(kind, shape.Metadata):
         return _type(kind.type, field, known)
     if type(kind) in _PRIMITIVES:
@@ -70,18 +72,22 @@ def _type(kind: Any, field: str, known: set[str]) -> Any:
     return kind.cls.__name__ if kind.cls.__name__ in known else _record(kind, known)
 
 
-def _arms(kind: Any, field: str, known: set[str]) -> list[Any]:
+def _arms(kind: Any, field: str, known: Known) -> list[Any]:
     """Return what a union may hold beside null; a union within a union counts as its members."""
     found = (_type(arm, field, known) for arm in kind.types if not isinstance(arm, shape.NoneType))
     return [arm for each in found for arm in (each[1:] if isinstance(each, list) else [each])]
 
 
-def _enum(name: str, symbols: Any, known: set[str]) -> Any:
-    name = name[0].upper() + name[1:]
+def _enum(name: str, symbols: Any, known: Known) -> Any:
+    """Return an enum named after its field; after the record too where another enum of the file has that name."""
+    owner, _, field = name.rpartition(".")
+    name, symbols = field[0].upper() + field[1:], list(symbols)
+    if known.get(name, symbols) != symbols:
+        name = owner + name
     if name in known:
         return name
-    known.add(name)
-    return {"type": "enum", "name": name, "symbols": list(symbols)}
+    known[name] = symbols
+    return {"type": "enum", "name": name, "symbols": symbols}
 
 
 def _doc(kind: type) -> str:

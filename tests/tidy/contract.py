@@ -17,6 +17,7 @@ from schemas.codes import NOT_REMEMBERED, Code, Problem
 from schemas.commands import SKU_COMMAND_TYPES, tag_of
 from schemas.dead_letters import DeadLetter
 from schemas.explain import allowed
+from schemas.inbound import InboundView
 from schemas.reference import REFERENCE_COMMAND_TYPES, Channel, FeedState, SkuPolicy, Warehouse
 from schemas.results import Allocation, Claim, ReservationView, Result, StockView, Waiting
 from schemas.stock_changes import BookInbound, BookView, Cause, ChannelUnits, Quantities, StockChange
@@ -72,6 +73,7 @@ _RECORDS: dict[type[msgspec.Struct], str] = {
     ChannelAvailability: "Availability",
     Promise: "Promise",
     Claim: "Claim",
+    InboundView: "Inbound",
     Waiting: "Waiting reservation",
     Warehouse: "Warehouse",
     Channel: "Channel",
@@ -268,7 +270,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "topics": topics,
     "commands": commands,
     "results": lambda: records(
-        Result, ReservationView, Allocation, Claim, StockView, ChannelAvailability, Promise, Waiting
+        Result, ReservationView, Allocation, Claim, StockView, InboundView, ChannelAvailability, Promise, Waiting
     ),
     "reference": lambda: records(Warehouse, Channel, FeedState, SkuPolicy),
     "stock_changes": lambda: records(StockChange, Cause, Quantities, BookView, BookInbound, ChannelUnits),

@@ -28,7 +28,7 @@ BY_HAND_AT_MOST = 10
 GENERATED = ("docs/contract.md", f"schemas/avro/{TAG}.avsc")
 
 CLASS = f'''
-class {TYPE}(_Command, tag="{TAG}"):
+class {TYPE}(CommandOfSku, tag="{TAG}"):
     """Write damaged goods off."""
 
     warehouse: Annotated[Place, Meta(description="Whose damaged goods are written off.")]
@@ -131,10 +131,10 @@ NEW_FILES = {
 CHANGES = {
     "schemas/commands.py": [
         ("\nclass Query(", CLASS),
-        ("SkuCommand = Adjust |", f"SkuCommand = {TYPE} | Adjust |"),
+        ("SkuCommand = (\n    Adjust", f"SkuCommand = (\n    {TYPE}\n    | Adjust"),
     ],
     "tables/core/rules.py": [
-        ("from tables.core import adjust,", f"from tables.core import {TAG}, adjust,"),
+        ("    adjust,", f"    {TAG},\n    adjust,"),
         ("        adjust.RULE,", f"        {TAG}.RULE,\n        adjust.RULE,"),
     ],
     "audit/model/rules.py": [

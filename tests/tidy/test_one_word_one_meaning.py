@@ -8,6 +8,7 @@ from repository import ROOT, location, python_files, tree_of
 
 # Defined more than once on purpose; whoever adds one says why here.
 CLASSES = {
+    "Inbound": "announced goods, for the core and for the model that is independent of it",
     "Job": "work that is handed out whole: of an import, and of an audit's processes",
     "OpenTransaction": "an open transaction, with what a worker and `doctor` each need of it",
     "Placing": "where units come from, for the core and for the model that is independent of it",

@@ -76,7 +76,7 @@ COVERS = {
     "ops/kafka/test_doctor.py": ["ops/kafka/cluster.py"],
     "ops/kafka/test_topics.py": ["ops/kafka/topic_list.py", "schemas/topics.py"],
     "schemas/test_avro_schemas.py": ["schemas/commands.py", "schemas/results.py", "schemas/stock_changes.py"],
-    "schemas/test_field_errors.py": ["schemas/fields.py"],
+    "schemas/test_field_errors.py": ["schemas/fields.py", "schemas/inbound.py"],
     "tables/core/test_policies.py": ["schemas/availability.py", "schemas/policies.py"],
     "tables/core/test_reference.py": ["schemas/reference.py"],
     "schemas/test_codec.py": ["schemas/characters.py"],
