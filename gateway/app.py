@@ -8,6 +8,7 @@ import structlog
 from litestar import Litestar, Response
 from litestar.exceptions import HTTPException
 
+from gateway.announced import AnnouncedRoutes
 from gateway.availability import AvailabilityView
 from gateway.availability_routes import AvailabilityRoutes
 from gateway.command_routes import CommandRoutes
@@ -65,6 +66,7 @@ class Gateway:
             availability=AvailabilityRoutes(
                 self.config, self.view, self.reader, rules=self.rules, rules_reader=self.rules_reader
             ),
+            announced=AnnouncedRoutes(self.view, self.reader, self.rules, self.rules_reader),
             reference=ReferenceRoutes(self.config, self.ledger, self.rules, self.rules_reader),
             streams=StockChangeStreams(self.config, self.ledger, self.stopping),
             operations=Operations(self.reasons, self.metrics, openapi_document()),

@@ -6,13 +6,24 @@ reading it from its beginning gives every row. A SKU in one warehouse takes abou
 
 import asyncio
 from array import array
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from gateway.rules import PartitionRules
-from schemas.availability import Promise, availability, open_warehouses
+from schemas.availability import (
+    ChannelAvailability,
+    Promise,
+    Supply,
+    availability,
+    open_warehouses,
+    promised_at,
+    supplies_of,
+)
+from schemas.policies import Policy
 from schemas.results import StockView
+from schemas.stock_changes import BookInbound
 
 _HEAD = 2  # cells before the rows: seq, at
 _ROW = 6  # cells of a row: on_hand, reserved, damaged, safety_stock, inbound, available
@@ -35,6 +46,7 @@ class _ChannelUnits(msgspec.Struct, gc=False):
 
 class _Book(msgspec.Struct, gc=False):
     channels: list[_ChannelUnits]
+    inbounds: list[BookInbound] = []
     backordered: int = 0
     promised: int = 0
     settling: bool = False
@@ -70,10 +82,20 @@ class Available(msgspec.Struct, gc=False):
     promises: list[Promise] | UnsetType = UNSET
 
 
+class Wanted(NamedTuple):
+    """What a channel wants to be promised: units of a SKU, by a date (ms) if it matters."""
+
+    sku: str
+    channel: str
+    quantity: int
+    by: int | None = None
+
+
 class _Entry(msgspec.Struct, gc=False):
     warehouses: tuple[str, ...]
     cells: "array[int]"
     channels: tuple[_ChannelUnits, ...] = ()
+    inbounds: tuple[BookInbound, ...] = ()  # announced goods, by date and id
     owed: int = 0  # what the SKU's queue is due while its book says `settling`: nobody else gets these units
 
 
@@ -120,6 +142,7 @@ class AvailabilityView:
         if change.book is not None:
             book = change.book
             entry.channels = tuple(book.channels)
+            entry.inbounds = tuple(book.inbounds)
             entry.owed = book.backordered + book.promised if book.settling else 0
             self._note(change, cells)
             return
@@ -139,19 +162,48 @@ class AvailabilityView:
         if self._waiting:
             self._wake(change.sku, cells[0])
 
-    def available_to(self, sku: str, channel: str, rules: PartitionRules) -> Available:
+    def available_to(self, sku: str, channel: str, rules: PartitionRules, now_ms: int) -> Available:
         """Return what a channel may have of a SKU, by the function that its reserves are decided by.
-
-        What the queue is due is known while the book says `settling`, not while the SKU waits for another to settle.
 
         Args:
             sku: the SKU.
             channel: the channel.
             rules: the policies and warehouses in force in the SKU's partition.
+            now_ms: the clock; announced goods that are overdue by it promise nothing.
         """
         found = self.available(sku)
-        policy = rules.policy(channel, sku)
-        entry = self._entries.get(sku, _NOTHING)
+        may_have, _, _ = self._may_have(found, channel, rules, now_ms)
+        found.available, found.channel, found.allowed = may_have.available, channel, may_have.allowed
+        found.most_per_reservation = may_have.most_per_reservation
+        found.backorder_room, found.promises = may_have.backorder_room, may_have.promises
+        return found
+
+    def promise(self, wanted: Wanted, rules: PartitionRules, now_ms: int) -> tuple[ChannelAvailability, int | None]:
+        """Return what a channel may have, and the first date by which it can be promised a quantity; None: by none.
+
+        Args:
+            wanted: what the channel asks for.
+            rules: the policies and warehouses in force in the SKU's partition.
+            now_ms: the clock; the date when that many are on the shelf.
+        """
+        may_have, policy, supplies = self._may_have(self.available(wanted.sku), wanted.channel, rules, now_ms)
+        if wanted.by is not None:
+            may_have.promises = [promise for promise in may_have.promises if promise.at <= wanted.by]
+        return may_have, promised_at(policy, may_have, supplies, wanted.quantity, now_ms)
+
+    def inbounds(self, sku: str) -> tuple[BookInbound, ...]:
+        """Return the announced goods of a SKU, by date and id."""
+        return self._entries.get(sku, _NOTHING).inbounds
+
+    def _may_have(
+        self, found: Available, channel: str, rules: PartitionRules, now_ms: int
+    ) -> tuple[ChannelAvailability, Policy, list[Supply]]:
+        """Return what a channel may have, its policy, and the announced goods that it may sell.
+
+        What the queue is due is known while the book says `settling`, not while the SKU waits for another to settle.
+        """
+        policy = rules.policy(channel, found.sku)
+        entry = self._entries.get(found.sku, _NOTHING)
         free = {
             row.warehouse: max(0, row.on_hand - row.reserved - row.safety_stock - entry.owed) for row in found.stock
         }
@@ -160,11 +212,9 @@ class AvailabilityView:
         for each in entry.channels:
             if each.channel == channel:
                 held, backordered = each.held, each.backordered
-        may_have = availability(channel, policy, units, held=held, backordered=backordered)
-        found.available, found.channel, found.allowed = may_have.available, channel, may_have.allowed
-        found.most_per_reservation = may_have.most_per_reservation
-        found.backorder_room, found.promises = may_have.backorder_room, may_have.promises
-        return found
+        supplies = supplies_of(entry.inbounds, policy, rules.warehouses, now_ms, entry.owed)
+        may_have = availability(channel, policy, units, held=held, backordered=backordered, supplies=supplies)
+        return may_have, policy, supplies
 
     def available(self, sku: str) -> Available:
         """Return a SKU's available quantity, with its rows in the order of warehouse ids."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from typing import Annotated
 
 import msgspec
@@ -118,7 +119,8 @@ class AvailabilityRoutes:
     def _available(self, sku: str, channel: str | None) -> Available:
         if channel is None:
             return self._view.available(sku)
-        return self._view.available_to(sku, channel, self._rules.of[partition_of(sku, self._config.partitions)])
+        rules = self._rules.of[partition_of(sku, self._config.partitions)]
+        return self._view.available_to(sku, channel, rules, time.time_ns() // 1_000_000)
 
     async def _reach(self, sku: str, min_seq: int) -> None:
         if self._waiting >= self._config.max_in_flight:

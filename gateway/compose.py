@@ -112,7 +112,12 @@ def made_fields(type_: str) -> tuple[str, ...]:
 
 
 def compose_query(
-    sku: str, *, reservation_id: str | None = None, of_command_id: str | None = None, waiting: int | None = None
+    sku: str,
+    *,
+    reservation_id: str | None = None,
+    of_command_id: str | None = None,
+    waiting: int | None = None,
+    channel: str | None = None,
 ) -> Composed:
     """Make a query with a new id.
 
@@ -127,6 +132,8 @@ def compose_query(
         query["of_command_id"] = of_command_id
     if waiting is not None:
         query["waiting"] = waiting
+    if channel is not None:
+        query["channel"] = channel
     return _checked(encode(query), command_id)
 
 

@@ -101,19 +101,25 @@ class Query:
     def integer(self, name: str, *, least: int, most: int) -> int | None:
         """Return the value of a parameter that is an integer in a range; None when absent."""
         text = self.one(name)
-        if text is None:
-            return None
-        digits = text.lstrip("-0") or "0"
-        if _is_integer(text) is None:
-            problem, reason = Problem.WRONG_TYPE, "is of another type"
-        elif text.startswith("-") or (len(digits) <= _MOST_DIGITS and int(digits) < least):
-            problem, reason = Problem.TOO_SMALL, "is too small"
-        elif len(digits) > _MOST_DIGITS or int(digits) > most:
-            problem, reason = Problem.TOO_LARGE, "is too large"
-        else:
-            return int(digits)
-        detail = f"{name} must be an integer from {least:,} to {most:,}: {text[:MAX_ECHO]} {reason}."
-        raise _wrong(name, detail, problem)
+        return None if text is None else _in_range(name, text, least, most)
+
+    def needed_integer(self, name: str, *, least: int, most: int) -> int:
+        """Return the value of a parameter that must be given once, and is an integer in a range."""
+        return _in_range(name, self.needed(name), least, most)
+
+
+def _in_range(name: str, text: str, least: int, most: int) -> int:
+    digits = text.lstrip("-0") or "0"
+    if _is_integer(text) is None:
+        problem, reason = Problem.WRONG_TYPE, "is of another type"
+    elif text.startswith("-") or (len(digits) <= _MOST_DIGITS and int(digits) < least):
+        problem, reason = Problem.TOO_SMALL, "is too small"
+    elif len(digits) > _MOST_DIGITS or int(digits) > most:
+        problem, reason = Problem.TOO_LARGE, "is too large"
+    else:
+        return int(digits)
+    detail = f"{name} must be an integer from {least:,} to {most:,}: {text[:MAX_ECHO]} {reason}."
+    raise _wrong(name, detail, problem)
 
 
 def _wrong(name: str, detail: str, problem: Problem) -> RequestRefused:

@@ -3,7 +3,7 @@
 from typing import Any, Literal, NamedTuple
 
 from gateway.backorders import MOST_WAITING
-from schemas.fields import CHANNEL_OR_ALL_PATTERN, IDENTIFIER_PATTERN, PLACE_PATTERN
+from schemas.fields import CHANNEL_OR_ALL_PATTERN, IDENTIFIER_PATTERN, MAX_QUANTITY, MAX_TIME_MS, PLACE_PATTERN
 from schemas.stock_changes import MAX_SEQ
 
 Schema = dict[str, Any]
@@ -58,6 +58,16 @@ SKUS = Parameter(
 )
 SKUS_WANTED = Parameter("sku", "query", {"type": "array", "items": _SKU}, "Only these SKUs' changes; all when absent.")
 CHANNEL = Parameter("channel", "query", _PLACE, "Answer what this channel may have.")
+SELLING_CHANNEL = Parameter("channel", "query", _PLACE, "Which channel asks.", required=True)
+WANTED = Parameter(
+    "quantity", "query", {"type": "integer", "minimum": 1, "maximum": MAX_QUANTITY}, "How many units.", required=True
+)
+BY = Parameter(
+    "by",
+    "query",
+    {"type": "integer", "minimum": 0, "maximum": MAX_TIME_MS},
+    "The last date that counts (ms since the Unix epoch); any when absent.",
+)
 POLICY_CHANNEL = Parameter("channel", "query", _PLACE, "Also answer the policy that this channel has for the SKU.")
 WAITING_LIMIT = Parameter(
     "limit",

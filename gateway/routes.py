@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from gateway import parameters
+from gateway.announced import AnnouncedRoutes, Inbounds, Promises
 from gateway.availability_routes import Availability, AvailabilityBody, AvailabilityRoutes
 from gateway.backorders import Backorders
 from gateway.command_routes import Act, CommandRoutes
@@ -36,6 +37,7 @@ class Parts(NamedTuple):
 
     commands: CommandRoutes
     availability: AvailabilityRoutes
+    announced: AnnouncedRoutes
     reference: ReferenceRoutes
     streams: StockChangeStreams
     operations: Operations
@@ -293,6 +295,26 @@ _READ_ROUTES = (
         act=lambda parts: parts.availability.post,
         codes=(*_VIEW, GatewayCode.BODY_TOO_LARGE),
         body=AvailabilityBody,
+        tag="reads",
+    ),
+    Route(
+        "GET",
+        "/v1/inbounds",
+        "List the announced goods of a SKU from the local view",
+        Inbounds,
+        read=lambda parts: parts.announced.inbounds,
+        codes=(*_READ, GatewayCode.VIEW_NOT_READY),
+        parameters=(parameters.SKU,),
+        tag="reads",
+    ),
+    Route(
+        "GET",
+        "/v1/promises",
+        "Read by when a channel can be promised a quantity, from the local view",
+        Promises,
+        read=lambda parts: parts.announced.promises,
+        codes=(*_READ, GatewayCode.VIEW_NOT_READY),
+        parameters=(parameters.SKU, parameters.SELLING_CHANNEL, parameters.WANTED, parameters.BY),
         tag="reads",
     ),
     Route(

@@ -4,13 +4,14 @@
 come in its base order: that of the policy's `warehouses`, else by the warehouses' priority and id.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Meta
 
 from schemas.policies import Policy
+from schemas.stock_changes import BookInbound
 
 DEFAULT_PRIORITY = 100
 
@@ -43,6 +44,18 @@ class _Warehouse(Protocol):
     @property
     def priority(self) -> int:
         """Lower goes first."""
+
+
+class _Announced(Protocol):
+    """Announced goods, as far as it matters who may have them."""
+
+    @property
+    def warehouse(self) -> str:
+        """Where they go."""
+
+    @property
+    def eta_at(self) -> int:
+        """When they come, ms since the Unix epoch."""
 
 
 class Supply(NamedTuple):
@@ -79,6 +92,47 @@ def _is_enabled(name: str, warehouses: Mapping[str, _Warehouse]) -> bool:
 def _priority(name: str, warehouses: Mapping[str, _Warehouse]) -> int:
     found = warehouses.get(name)
     return DEFAULT_PRIORITY if found is None else found.priority
+
+
+def may_sell(
+    inbound: _Announced, policy: Policy, warehouses: Mapping[str, _Warehouse], now_ms: int, until: int | None
+) -> bool:
+    """Return whether announced goods are open to a channel and still to come; overdue ones promise nothing.
+
+    Args:
+        inbound: the goods.
+        policy: the channel's for the SKU.
+        warehouses: those that somebody set.
+        now_ms: the clock.
+        until: the last date that counts (ms); None: any.
+    """
+    name = inbound.warehouse
+    return (
+        inbound.eta_at > now_ms
+        and (until is None or inbound.eta_at <= until)
+        and (policy.warehouses is None or name in policy.warehouses)
+        and _is_enabled(name, warehouses)
+    )
+
+
+def supplies_of(
+    inbounds: Iterable[BookInbound], policy: Policy, warehouses: Mapping[str, _Warehouse], now_ms: int, owed: int = 0
+) -> list[Supply]:
+    """Return what a channel may sell now of the announced goods in a SKU's book.
+
+    Args:
+        inbounds: the goods.
+        policy: the channel's for the SKU.
+        warehouses: those that somebody set.
+        now_ms: the clock.
+        owed: units that the SKU's queue is due.
+    """
+    until = now_ms + policy.presell_horizon_ms
+    return [
+        Supply(it.eta_at, max(0, it.remaining - it.claimed - owed))
+        for it in inbounds
+        if may_sell(it, policy, warehouses, now_ms, until)
+    ]
 
 
 def shelf_of(policy: Policy, free: Sequence[int]) -> int:
@@ -122,6 +176,30 @@ def availability(
         units += sum(supply.free for supply in supplies if supply.eta_at == eta_at)
         promises.append(Promise(eta_at, _at_most(units, room)))
     return ChannelAvailability(channel, True, available, most, max(0, policy.backorder_limit - backordered), promises)
+
+
+def promised_at(
+    policy: Policy, may_have: ChannelAvailability, supplies: Sequence[Supply], quantity: int, now_ms: int
+) -> int | None:
+    """Return the first date (ms) by which a `reserve` with `wait` `inbound` would be given a quantity; None: by none.
+
+    Args:
+        policy: the channel's for the SKU.
+        may_have: what the channel may have; only its `promises` are looked at for later dates.
+        supplies: the announced goods that it may sell now.
+        quantity: units.
+        now_ms: the clock: the answer when that many are on the shelf.
+    """
+    if quantity <= may_have.most_per_reservation:
+        return now_ms
+    if policy.max_per_reservation is not None and quantity > policy.max_per_reservation:
+        return None
+    for promise in may_have.promises:
+        if promise.available_to_promise >= quantity and (
+            policy.split or any(it.eta_at == promise.at and it.free >= quantity for it in supplies)
+        ):
+            return promise.at
+    return None
 
 
 def _at_most(units: int, limit: int | None) -> int:

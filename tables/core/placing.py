@@ -6,7 +6,7 @@ What a channel may have is decided in `schemas/availability.py`; here it is only
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from schemas.availability import open_warehouses, shelf_of
+from schemas.availability import may_sell, open_warehouses, shelf_of
 from schemas.policies import Policy
 from tables.core.book import NO_BOOK
 from tables.core.register import Register
@@ -86,18 +86,11 @@ def open_inbounds(
         until: the last date that counts (ms); None: any.
         only: the one warehouse that counts; None: all that are open.
     """
-
-    def counts(inbound: Inbound) -> bool:
-        name = inbound.warehouse
-        return (
-            inbound.eta_at > now_ms
-            and (until is None or inbound.eta_at <= until)
-            and (only is None or name == only)
-            and (policy.warehouses is None or name in policy.warehouses)
-            and (name not in register.warehouses or register.warehouses[name].enabled)
-        )
-
-    return tuple(filter(counts, (book or NO_BOOK).inbounds))
+    return tuple(
+        inbound
+        for inbound in (book or NO_BOOK).inbounds
+        if (only is None or inbound.warehouse == only) and may_sell(inbound, policy, register.warehouses, now_ms, until)
+    )
 
 
 def free_by_warehouse(policy: Policy, stock: Mapping[str, Stock], register: Register, owed: int = 0) -> dict[str, int]:

@@ -2,17 +2,18 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.availability import AvailabilityView
+from gateway.availability import AvailabilityView, Wanted
 from gateway.rules import ReferenceView
 from schemas.codec import encode
 from schemas.topics import REFERENCE, STOCK_CHANGES
 from tables.core import settling
 from tables.core.book import owed_to_queue
-from tests.tables.partition import Partition
+from tests.tables.partition import T0, Partition
 
 SKUS, CHANNELS, WAREHOUSES = ("a", "b"), ("web", "shop"), ("leeds", "york", "bath")
 few = st.integers(1, 6)
@@ -22,8 +23,11 @@ policy = st.fixed_dictionaries(
         "enabled": st.booleans(), "split": st.booleans(), "buffer": st.integers(0, 5), "cap": st.integers(0, 20),
         "max_per_reservation": few, "warehouses": st.lists(st.sampled_from(WAREHOUSES), unique=True),
         "backorder_limit": st.integers(0, 15), "priority": st.integers(0, 2),
+        "presell_horizon_ms": st.integers(0, 9),
     },
 )  # fmt: skip
+dates = st.integers(T0 - 1, T0 + 9)
+inbound = {"sku": st.sampled_from(SKUS), "inbound_id": st.sampled_from(["i1", "i2", "i3"])}
 holds = st.sampled_from(["r1", "r2", "r3", "r4"])
 commands = st.one_of(
     st.builds(dict, st.just({"type": "adjust", "reason": "correction"}), sku=st.sampled_from(SKUS),
@@ -31,9 +35,15 @@ commands = st.one_of(
     st.builds(dict, st.just({"type": "adjust", "reason": "correction", "bucket": "safety_stock"}),
               sku=st.sampled_from(SKUS), warehouse=st.sampled_from(WAREHOUSES), count=st.integers(0, 3)),
     st.builds(dict, st.just({"type": "reserve"}), sku=st.sampled_from(SKUS), channel=st.sampled_from(CHANNELS),
-              reservation_id=holds, quantity=few, partial=st.booleans(), wait=st.sampled_from(["none", "any"])),
+              reservation_id=holds, quantity=few, partial=st.booleans(),
+              wait=st.sampled_from(["none", "inbound", "any"])),
     st.builds(dict, st.just({"type": "amend", "wait": "any"}), sku=st.sampled_from(SKUS), reservation_id=holds,
               quantity=few, partial=st.booleans()),
+    st.builds(dict, st.just({"type": "expect_inbound"}), **inbound, warehouse=st.sampled_from(WAREHOUSES),
+              quantity=few, eta_at=dates),
+    st.builds(dict, st.just({"type": "amend_inbound"}), **inbound, quantity=few, eta_at=dates),
+    st.builds(dict, st.just({"type": "receive_inbound"}), **inbound, quantity=few, final=st.booleans()),
+    st.builds(dict, st.just({"type": "cancel_inbound"}), **inbound),
     st.builds(dict, st.just({"type": "settle"}), sku=st.sampled_from(SKUS)),
     st.builds(dict, st.just({"type": "commit"}), sku=st.sampled_from(SKUS), reservation_id=holds, quantity=few),
     st.builds(dict, st.just({"type": "release"}), sku=st.sampled_from(SKUS), reservation_id=holds),
@@ -63,7 +73,24 @@ class Watched:
         return results[0] if results else None
 
     def seen(self, sku, channel):
-        return json.loads(encode(self.view.available_to(sku, channel, self.rules.of[0])))
+        return json.loads(encode(self.view.available_to(sku, channel, self.rules.of[0], T0)))
+
+    def promised_at(self, quantity):
+        return self.view.promise(Wanted("a", "web", quantity), self.rules.of[0], T0)[1]
+
+    def check_promise(self, quantity):
+        """Check that a `reserve` with `wait` is given a quantity by the date that the view names, and by no earlier."""
+        by = self.promised_at(quantity)
+        wish = {"type": "reserve", "sku": "a", "channel": "web", "quantity": quantity, "wait": "inbound"}
+        before = wish | {"command_id": "before", "reservation_id": "before"}
+        if by is None:
+            assert self.tell(before)["code"]
+            return
+        if by > T0:
+            assert self.tell(before | {"promise_by": by - 1})["code"]
+        given = self.tell(wish | {"command_id": "by", "reservation_id": "by", "promise_by": by})
+        assert given["status"] == "accepted"
+        assert given["reservation"].get("promised_at", T0) == by
 
     def says_all(self, sku):
         """Return whether what the SKU's queue is due is published: not while it waits behind another SKU's."""
@@ -82,6 +109,7 @@ class Watched:
             return
         shown = asked["availability"] if says_all else {"backorder_room": asked["availability"]["backorder_room"]}
         assert {name: seen[name] for name in shown} == shown
+        assert [*map(msgspec.to_builtins, self.view.inbounds(sku))] == asked.get("book", {}).get("inbounds", [])
         assert (seen["stock"], seen["seq"]) == (asked["stock"], asked["seq"])
 
 
@@ -103,6 +131,45 @@ def test_the_view_answers_what_a_query_answers_and_a_reserve_is_given(budget, hi
         assert not says_all or ledger.tell(reserve | {"command_id": "more", "quantity": most + 1})["code"]
         if says_all and most:
             assert ledger.tell(reserve | {"command_id": "most", "quantity": most})["status"] == "accepted"
+
+
+announced = st.tuples(st.integers(2, 6), st.integers(T0, T0 + 6), st.sampled_from([*WAREHOUSES, "leeds", "leeds"]))
+selling = st.sampled_from([
+    {}, {"split": False}, {"split": False}, {"buffer": 2}, {"cap": 9}, {"max_per_reservation": 7}, {"enabled": False},
+    {"warehouses": ["leeds", "york"]}, {"split": False, "cap": 5}, {"split": False, "max_per_reservation": 4},
+])  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(
+    selling,
+    st.integers(3, 6),
+    few,
+    st.lists(announced, min_size=1, max_size=4),
+    st.lists(few, max_size=2),
+    st.integers(2, 12),
+)
+def test_a_reserve_is_promised_a_quantity_by_the_date_that_the_view_names_and_by_no_earlier(
+    rules, horizon, on_hand, comes, held, quantity
+):
+    ledger = Watched()
+    ledger.tell(
+        {"type": "set_channel", "command_id": "c", "channel": "web", "version": 1}
+        | rules
+        | {"presell_horizon_ms": horizon}
+    )
+    shut = {"type": "set_warehouse", "warehouse": "york", "version": 1, "enabled": False}
+    ledger.tell(shut | {"command_id": "w"})
+    of_a = {"sku": "a", "command_id": "in", "warehouse": "leeds"}
+    ledger.tell(of_a | {"type": "adjust", "delta": on_hand, "reason": "receipt"})
+    for number, (units, eta_at, warehouse) in enumerate(comes):
+        goods = {"type": "expect_inbound", "command_id": f"e{number}", "inbound_id": f"i{number}"}
+        ledger.tell(of_a | goods | {"quantity": units, "eta_at": eta_at, "warehouse": warehouse})
+    for number, units in enumerate(held):
+        wish = {"type": "reserve", "command_id": f"r{number}", "reservation_id": f"r{number}", "sku": "a"}
+        ledger.tell(wish | {"quantity": units, "wait": "inbound", "channel": "web"})
+    ledger.compare("a", "web")
+    ledger.check_promise(quantity)
 
 
 def test_units_that_the_queue_is_due_are_seen_by_nobody_else_until_it_is_settled():

@@ -1,0 +1,126 @@
+"""Owns the routes of announced goods that are answered from the view: which there are, and what can be promised."""
+
+import time
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from gateway.availability import AvailabilityView, Wanted
+from gateway.compose import compose_query
+from gateway.incoming import HttpRequest, Query
+from gateway.problems import ViewNotReady
+from gateway.replies import JSON, Reply
+from gateway.rules import ReferenceView
+from gateway.view_reader import ViewReader
+from schemas.availability import Promise
+from schemas.codec import encode
+from schemas.fields import MAX_QUANTITY, MAX_TIME_MS
+from schemas.partitioner import partition_of
+from schemas.stock_changes import BookInbound
+
+SkuOfAnswer = Annotated[str, Meta(description="The SKU.")]
+Seq = Annotated[int, Meta(description="The SKU's sequence number; 0 when the view does not know it.")]
+At = Annotated[int, Meta(description="The partition's clock at its last change (ms).")]
+Lag = Annotated[int, Meta(description="How many records the view is behind.")]
+LagMs = Annotated[int, Meta(description="For how long it has been behind (ms).")]
+
+
+class Inbounds(msgspec.Struct, kw_only=True):
+    """The announced goods of a SKU of which more may come, or which reservations still wait for, by date and id."""
+
+    sku: SkuOfAnswer
+    items: list[BookInbound]
+    seq: Seq
+    at: At | None
+    lag: Lag
+    lag_ms: LagMs
+
+
+class Promises(msgspec.Struct, kw_only=True):
+    """By when a channel can be promised a quantity of a SKU."""
+
+    sku: SkuOfAnswer
+    channel: Annotated[str, Meta(description="Which channel.")]
+    quantity: Annotated[int, Meta(description="The units that were asked for.")]
+    available: Annotated[int, Meta(description="Units that the channel may have now.")]
+    promises: Annotated[list[Promise], Meta(description="For each date on which announced goods come, up to `by`.")]
+    promised_at: (
+        Annotated[
+            int,
+            Meta(description="The first date by which the quantity can be promised (ms): the present time when now."),
+        ]
+        | None
+    )
+    seq: Seq
+    at: At | None
+    lag: Lag
+    lag_ms: LagMs
+
+
+class AnnouncedRoutes:
+    """The routes of announced goods.
+
+    Args:
+        view: the availability view.
+        reader: feeds it.
+        rules: the reference data in force, of as many partitions as there are.
+        rules_reader: feeds them.
+    """
+
+    def __init__(
+        self, view: AvailabilityView, reader: ViewReader, rules: ReferenceView, rules_reader: ViewReader
+    ) -> None:
+        self._view = view
+        self._rules = rules
+        self._readers = (reader, rules_reader)
+
+    async def inbounds(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for all reads
+        """Answer with the announced goods of a SKU."""
+        sku = query.needed("sku")
+        compose_query(sku)  # it refuses what no SKU can be
+        self._check_complete()
+        found = self._view.available(sku)
+        answer = Inbounds(
+            sku=sku,
+            items=[*self._view.inbounds(sku)],
+            seq=found.seq,
+            at=found.at,
+            lag=self._lag(),
+            lag_ms=self._lag_ms(),
+        )
+        return Reply(200, encode(answer), [JSON])
+
+    async def promises(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for all reads
+        """Answer by when a channel can be promised a quantity of a SKU."""
+        sku, channel = query.needed("sku"), query.needed("channel")
+        quantity = query.needed_integer("quantity", least=1, most=MAX_QUANTITY)
+        compose_query(sku, channel=channel)  # it refuses what no SKU or channel can be
+        wanted = Wanted(sku, channel, quantity, query.integer("by", least=0, most=MAX_TIME_MS))
+        self._check_complete()
+        rules = self._rules.of[partition_of(sku, len(self._rules.of))]
+        may_have, promised_at = self._view.promise(wanted, rules, time.time_ns() // 1_000_000)
+        known = self._view.available(sku)
+        answer = Promises(
+            sku=sku,
+            channel=channel,
+            quantity=quantity,
+            available=may_have.available,
+            promises=may_have.promises,
+            promised_at=promised_at,
+            seq=known.seq,
+            at=known.at,
+            lag=self._lag(),
+            lag_ms=self._lag_ms(),
+        )
+        return Reply(200, encode(answer), [JSON])
+
+    def _check_complete(self) -> None:
+        if not all(reader.complete.is_set() for reader in self._readers):
+            raise ViewNotReady
+
+    def _lag(self) -> int:
+        return sum(reader.lag for reader in self._readers)
+
+    def _lag_ms(self) -> int:
+        return max(reader.lag_ms for reader in self._readers)
