@@ -17,8 +17,8 @@ from schemas.availability import (
     Promise,
     Supply,
     availability,
+    earliest_promise,
     open_warehouses,
-    promised_at,
     supplies_of,
 )
 from schemas.policies import Policy
@@ -189,7 +189,7 @@ class AvailabilityView:
         may_have, policy, supplies = self._may_have(self.available(wanted.sku), wanted.channel, rules, now_ms)
         if wanted.by is not None:
             may_have.promises = [promise for promise in may_have.promises if promise.at <= wanted.by]
-        return may_have, promised_at(policy, may_have, supplies, wanted.quantity, now_ms)
+        return may_have, earliest_promise(policy, may_have, supplies, wanted.quantity, now_ms)
 
     def inbounds(self, sku: str) -> tuple[BookInbound, ...]:
         """Return the announced goods of a SKU, by date and id."""

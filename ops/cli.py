@@ -368,6 +368,30 @@ def backorders(
 
 
 @app.command()
+def promise(
+    sku: Annotated[str, typer.Argument(help="The SKU, written as in the commands.")],
+    quantity: Annotated[int, typer.Argument(min=1, max=1_000_000_000, help="How many units.")],
+    channel: Annotated[str, typer.Option(help="The channel that would sell them.")],
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+    by: Annotated[
+        str | None, typer.Option(help="The last date that counts: ISO 8601, or milliseconds since 1970.")
+    ] = None,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait for the answer.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Show by when a channel can be promised a quantity, announced goods included, read through the log.
+
+    The exit code is 1 when it cannot be promised, or the SKU is unknown.
+
+    Example: `holdfast promise 85123A 12 --channel web --by 2026-12-24`
+    """
+    from ops.promise import promise as run
+
+    code = run(sku, quantity, channel=channel, by=by, bootstrap=bootstrap, timeout_s=timeout_s, as_json=as_json)
+    raise typer.Exit(asyncio.run(code))
+
+
+@app.command()
 def settle(
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
     channel: Annotated[

@@ -11,7 +11,7 @@ from schemas import codec
 from schemas.codes import Code
 from schemas.commands import Query
 from schemas.results import ReservationView, Result, StockView
-from schemas.stock_changes import BookView
+from schemas.stock_changes import BookInbound, BookView
 
 
 async def stock(sku: str, *, bootstrap: str, reservation_id: str | None, timeout_s: float, as_json: bool) -> int:
@@ -83,9 +83,18 @@ def print_rows(sku: str, stock: Sequence[StockView], *, seq: int, at: int) -> No
 
 
 def print_book(book: BookView) -> None:
-    """Print what channels hold of a SKU under their caps, and what waits, as a table."""
+    """Print what channels hold of a SKU under their caps, what waits, and which goods are announced, as tables."""
     rows = [(it.channel, it.held, it.backordered) for it in book.channels]
-    print_table(("channel", "held", "backordered"), rows, title=waiting_text(book))
+    if rows or waiting_text(book) is not None:
+        print_table(("channel", "held", "backordered"), rows, title=waiting_text(book))
+    if book.inbounds:
+        print_inbounds(book.inbounds)
+
+
+def print_inbounds(inbounds: Sequence[BookInbound]) -> None:
+    """Print the announced goods of a SKU as a table, by date."""
+    rows = [(it.inbound_id, it.warehouse, time_text(it.eta_at), it.remaining, it.claimed) for it in inbounds]
+    print_table(("announced", "warehouse", "comes", "remaining", "claimed"), rows)
 
 
 def waiting_text(book: BookView) -> str | None:
@@ -110,6 +119,7 @@ def print_reservation(found: ReservationView) -> None:
         "released": found.released,
         "holds": held,
         "waits": found.waiting or None,
+        "promised": time_text(found.promised_at) if isinstance(found.promised_at, int) else None,
         "channel": found.channel,
         "order": found.order_id,
         "expires": expires,

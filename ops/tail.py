@@ -122,7 +122,8 @@ def pretty_change(change: StockChange) -> str:
 
 def _book_text(book: BookView) -> str:
     held = ", ".join(f"{it.channel} holds {it.held:,}" for it in book.channels if it.held)
-    return "; ".join(filter(None, (held, waiting_text(book)))) or "no channel holds any, nobody waits"
+    comes = ", ".join(f"{it.inbound_id} brings {it.remaining:,} to {it.warehouse}" for it in book.inbounds)
+    return "; ".join(filter(None, (held, waiting_text(book), comes))) or "no channel holds any, nobody waits"
 
 
 def _quantities(row: StockView | Quantities) -> str:

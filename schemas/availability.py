@@ -178,7 +178,7 @@ def availability(
     return ChannelAvailability(channel, True, available, most, max(0, policy.backorder_limit - backordered), promises)
 
 
-def promised_at(
+def earliest_promise(
     policy: Policy, may_have: ChannelAvailability, supplies: Sequence[Supply], quantity: int, now_ms: int
 ) -> int | None:
     """Return the first date (ms) by which a `reserve` with `wait` `inbound` would be given a quantity; None: by none.

@@ -16,7 +16,8 @@ from ops.screen import print_table
 
 COMMANDS = (
     "demo", "broker", "topics", "worker", "gateway",
-    "send", "tail", "import", "import-stock", "stock", "backorders", "settle", "policy", "audit", "doctor",
+    "send", "tail", "import", "import-stock", "stock", "backorders", "promise", "settle", "policy",
+    "audit", "doctor",
 )  # fmt: skip
 
 
@@ -51,6 +52,7 @@ def test_help_comes_fast_because_nothing_is_imported_that_it_does_not_need():
         ("tail", "results"),
         ("stock", "85123A"),
         ("backorders", "85123A"),
+        ("promise", "85123A", "2", "--channel", "web"),
         ("settle",),
         ("audit",),
     ],
