@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 import urllib.error
 import urllib.request
 from itertools import pairwise
@@ -12,7 +13,10 @@ import pytest
 from tests.e2e.stage import ROOT
 from tests.harness import assert_audit_equal
 
-PAGE = (ROOT / "docs/scenarios.md").read_text()
+DAY_MS = 24 * 60 * 60 * 1000
+NOW_MS = time.time_ns() // 1_000_000
+# What announced goods promise depends on the clock, so the page names days from now.
+PAGE = re.sub(r"\bDAY(\d+)\b", lambda day: str(NOW_MS + int(day[1]) * DAY_MS), (ROOT / "docs/scenarios.md").read_text())
 BLOCK = re.compile(r"^```(http|jsonl|repeat \d+|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TITLES = re.findall(r"^## (.+)$", PAGE, re.MULTILINE)
 
