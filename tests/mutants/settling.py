@@ -35,9 +35,9 @@ OF_SETTLING = (
     one(
         "fill-is-not-counted",
         "a fill takes its units from what is backordered",
-        SETTLING,
-        "    draft.count(row.channel, backordered=-placing.possible)\n",
-        "",
+        "tables/core/holds.py",
+        "            draft.count(row.channel, backordered=-less)\n",
+        "            pass\n",
         RULES_OF_SETTLING,
     ),
     one(
@@ -60,7 +60,7 @@ OF_SETTLING = (
         "queue-is-lost",
         "a recovery finds who waits",
         LEDGER,
-        '                yield waiting_key(sku, *ranked), b"" if row.claims else None\n',
+        "                yield waiting_key(sku, *ranked), waiting_value(waiting) if row.claims else None\n",
         "                yield waiting_key(sku, *ranked), None\n",
         RULES_OF_SETTLING,
     ),

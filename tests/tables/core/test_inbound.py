@@ -276,3 +276,15 @@ def test_landing_asks_nothing_and_newcomers_do_not_get_what_has_landed(shop):
     shop.partition.tell({"type": "tick"}, {"type": "tick"}, {"type": "tick"})
     assert shop.tell("query")["stock"][0]["reserved"] == 50
     assert book_of(shop)["promised"] == 0
+
+
+def test_closed_goods_that_are_still_claimed_stay_closed(shop):
+    expect(shop, "po", 50, 1)
+    for number in range(25):
+        presell(shop, f"r{number:02}", 2)
+    shop.tell("cancel_inbound", inbound_id="po")
+    (left,) = book_of(shop)["inbounds"]
+    assert (left["remaining"], left["claimed"] > 0) == (0, True)
+    for type_, fields in [("receive_inbound", {"quantity": 1}), ("amend_inbound", {"quantity": 9})]:
+        assert shop.tell(type_, inbound_id="po", **fields)["code"] == "inbound_closed"
+    assert expect(shop, "po", 1, 1)["code"] == "inbound_exists"
