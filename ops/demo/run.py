@@ -97,6 +97,8 @@ class _Demo:
         self._seed = seed
 
     async def run(self, *, keep: bool, as_json: bool) -> DemoReport:
+        # Python cancels the task at Ctrl-C; raised anywhere, as by the handler of SIGTERM until now, it leaves halves.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
         await make_topics(self._bootstrap, PARTITIONS, timeout_s=READY_TIMEOUT_S)
         async with Services(self._home) as services:
             running = await self._start(services)
