@@ -59,7 +59,7 @@ MUTANTS = {
         Mutant(local_store, "LocalStore._read", "return proven", "return True"),
     ],
     "what hangs is not looked for": [
-        Mutant(hanging, "settle", "if not hanging:", "if True:"),
+        Mutant(hanging, "end_hanging", "if not hanging:", "if True:"),
     ],
     "logs are read with read_uncommitted": [
         Mutant(reading, "LogReader.fetch", "isolation=READ_COMMITTED,", "isolation=0,"),
