@@ -28,7 +28,10 @@ class Code(StrEnum):
     RESERVATION_WAITING = "reservation_waiting"
     CHANNEL_CAP_EXCEEDED = "channel_cap_exceeded"
     LIMIT_EXCEEDED = "limit_exceeded"
+    STALE_COUNT = "stale_count"
+    AS_OF_TOO_OLD = "as_of_too_old"
     STALE_EXPECTATION = "stale_expectation"
+    DRIFT_ABOVE_TOLERANCE = "drift_above_tolerance"
     NEGATIVE_STOCK = "negative_stock"
     INSUFFICIENT_STOCK = "insufficient_stock"
 

@@ -30,10 +30,11 @@ from schemas.fields import (
     TtlMs,
 )
 from schemas.inbound import AmendInbound, CancelInbound, ExpectInbound, ReceiveInbound
+from schemas.movements import Move, Reconcile, Return, Transfer
 from schemas.policies import PolicyCommand
 from schemas.reference import ReferenceCommand
 
-Bucket = Literal["on_hand", "damaged", "safety_stock"]
+Bucket = Literal["on_hand", "damaged", "safety_stock", "quarantine"]
 AdjustReason = Literal["receipt", "cycle_count", "damage", "shrinkage", "return", "correction", "erp_sync"]
 
 ForWhat = Annotated[
@@ -251,6 +252,10 @@ SkuCommand = (
     | AmendInbound
     | ReceiveInbound
     | CancelInbound
+    | Return
+    | Move
+    | Transfer
+    | Reconcile
     | Settle
     | SetPolicy
 )

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from schemas.availability import ChannelAvailability
 from schemas.codes import Code, Problem
 from schemas.inbound import InboundView
+from schemas.movements import ReconciliationView
 from schemas.reference import Reference
 from schemas.stock_changes import (
     AvailableUnits,
@@ -15,6 +16,7 @@ from schemas.stock_changes import (
     DamagedUnits,
     InboundUnits,
     OnHandUnits,
+    QuarantineUnits,
     ReservedUnits,
     SafetyStockUnits,
 )
@@ -32,6 +34,7 @@ class StockView(msgspec.Struct, gc=False):
     safety_stock: SafetyStockUnits
     inbound: InboundUnits
     available: AvailableUnits
+    quarantine: QuarantineUnits | UnsetType = UNSET
 
 
 class Allocation(msgspec.Struct, array_like=False, gc=False):
@@ -146,6 +149,9 @@ class Result(msgspec.Struct, gc=False):
     inbound: (
         Annotated[InboundView, Meta(description="With the commands of announced goods: these goods after it.")]
         | UnsetType
+    ) = UNSET
+    reconciliation: (
+        Annotated[ReconciliationView, Meta(description="With `reconcile`: what the count found.")] | UnsetType
     ) = UNSET
     availability: (
         Annotated[ChannelAvailability, Meta(description="With `channel` of a query: what the channel may have now.")]

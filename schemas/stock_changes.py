@@ -16,6 +16,9 @@ InboundUnits = Annotated[int, Meta(description="Units announced and still to com
 AvailableUnits = Annotated[
     int, Meta(description="`on_hand - reserved - safety_stock`; negative when fewer are there than are promised.")
 ]
+QuarantineUnits = Annotated[
+    int, Meta(description="Units there that are in inspection, not in `on_hand`; absent when there are none.")
+]
 
 
 class Quantities(msgspec.Struct, gc=False):
@@ -27,6 +30,7 @@ class Quantities(msgspec.Struct, gc=False):
     safety_stock: SafetyStockUnits
     inbound: InboundUnits
     available: AvailableUnits
+    quarantine: QuarantineUnits | UnsetType = UNSET
 
 
 class Cause(msgspec.Struct, omit_defaults=True, gc=False):
