@@ -20,13 +20,14 @@ from audit.comparison.digest import Digest
 from audit.model.book import Book
 from audit.model.documents import StockRow, decode_hold, encode_row
 from audit.model.inbounds import Inbound
+from audit.model.journal import Correction, Counted, Entry, Journal
 from audit.model.oracle import Model, row_of
 from audit.model.parts import Item
 from audit.model.reference import ReferenceRecord
 from audit.problems import CannotAudit
 
 # Layout 1, of earlier releases, has no books and no reference data, and queries are among its remembered commands.
-LAYOUT = 4
+LAYOUT = 5
 MANIFEST = "checkpoint.json"
 _CHUNK = 5000  # entries: some hundred KiB
 _LENGTH = 4
@@ -122,7 +123,7 @@ class Writer:
         """Write the model."""
         self._chunk(["model", model.partition, model.partitions, model.now, model.changes])
         items = (
-            [sku, item.seq, [[warehouse, row] for warehouse, row in item.rows.items()]]
+            [sku, item.seq, [[warehouse, row.row()] for warehouse, row in item.rows.items()]]
             for sku, item in model.items.items()
         )
         self._chunks("items", items)
@@ -132,6 +133,9 @@ class Writer:
         )
         self._chunks("books", books)
         self._chunks("inbounds", model.closed_inbounds.items())
+        journals = ([place, list(journal.entries)] for place, journal in model.journals.items())
+        self._chunks("journals", journals)
+        self._chunks("counted", ([place, *counted] for place, counted in model.counted.items()))
         self._chunks("reference", model.register.records.values())
         self._chunks("holds", ([key, row_of(hold)] for key, hold in model.holds.items()))
         self._chunks("seen", model.seen.items())
@@ -265,6 +269,16 @@ def _add_closed_inbound(model: Model, key: str, row: bytes) -> None:
     model.keep_inbound(key, row)
 
 
+def _add_journal(model: Model, place: str, entries: list[list[Any]]) -> None:
+    journal = model.journals[place] = Journal()
+    journal.entries.extend(Entry(at, seq, tuple(units)) for at, seq, units in entries)
+
+
+def _add_counted(model: Model, place: str, as_of_at: int, corrections: list[list[Any]]) -> None:
+    found = (Correction(at, applied_at, tuple(units)) for at, applied_at, units in corrections)
+    model.counted[place] = Counted(as_of_at, tuple(found))
+
+
 def _add_reference(model: Model, *record: Any) -> None:
     type_, id_, version, command_id, at, values, journal_since = record
     model.register.add(ReferenceRecord(type_, id_, version, command_id, at, tuple(values), journal_since))
@@ -311,6 +325,8 @@ _ADD: dict[str, Callable[..., None]] = {
     "items": _add_item,
     "books": _add_book,
     "inbounds": _add_closed_inbound,
+    "journals": _add_journal,
+    "counted": _add_counted,
     "reference": _add_reference,
     "holds": _add_hold,
     "seen": _add_seen,

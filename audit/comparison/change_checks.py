@@ -9,7 +9,7 @@ from audit.comparison.changes import difference_of, oversold
 from audit.comparison.formats import change_key, show_document
 from audit.comparison.rows import LedgerSnapshot, read_row, show_key
 from audit.comparison.streams import Record
-from audit.model.documents import QUANTITIES, Json
+from audit.model.documents import QUANTITIES, ROW_VERSION, Json
 from audit.report.report import Difference, PartitionReport, What
 from schemas.codec import stock_change_decoder
 
@@ -124,8 +124,8 @@ class ChangeChecks:
         if before is None or before["seq"] >= change["seq"] or before["at"] <= self.compactable_until:
             return
         delta = change["delta"]
-        expected = {name: before["after"][name] + delta.get(name, 0) for name in QUANTITIES}
-        if any(expected[name] != change["after"][name] for name in QUANTITIES):
+        expected = {name: before["after"].get(name, 0) + delta.get(name, 0) for name in QUANTITIES}
+        if any(expected[name] != change["after"].get(name, 0) for name in QUANTITIES):
             self._say("altered", record, change, {"after": expected})
 
     def _say(self, what: What, record: Record, change: Any, expected: Any) -> None:
@@ -141,7 +141,8 @@ class ChangeChecks:
 def _row_after(change: Json, row: list[Any]) -> list[Any]:
     """Return the row that a change leaves; what is not published of a book is as in the row that was found."""
     if change["warehouse"]:
-        return [*row[:2], *(change["after"][name] for name in QUANTITIES)]
+        *usual, quarantine = (change["after"].get(name, 0) for name in QUANTITIES)
+        return [2, row[1], *usual, quarantine] if quarantine else [ROW_VERSION, row[1], *usual]
     book = change["book"]
     channels = [[entry["channel"], entry["held"], entry["backordered"]] for entry in book["channels"]]
     inbounds = _inbounds_after(book["inbounds"], row[_INBOUNDS])

@@ -74,7 +74,7 @@ def compare_rows(model: Model, ledger: LedgerSnapshot, report: PartitionReport) 
     for key, value in ledger.rows.items():
         row_or_none = model.row(key)
         if value == row_or_none or (
-            value is not None and row_or_none is None and _may_be_left(key, value, ledger.now_ms)
+            value is not None and row_or_none is None and _may_be_left(model, key, value, ledger.now_ms)
         ):
             continue
         compared += 1
@@ -128,7 +128,7 @@ def _same_but_for_the_ledgers_own(row: bytes, value: bytes) -> bool:
     return encode_row(found) == encode_row(expected)
 
 
-def _may_be_left(key: bytes, value: bytes, now_ms: int) -> bool:
+def _may_be_left(model: Model, key: bytes, value: bytes, now_ms: int) -> bool:
     """Return whether a row may still exist and does not count.
 
     Its time is over by the ledger's clock, or it is of a query, which earlier releases remembered.
@@ -142,6 +142,8 @@ def _may_be_left(key: bytes, value: bytes, now_ms: int) -> bool:
             return hold.closed_at is not None and hold.forgotten_at() <= now_ms
         if key[:1] == b"I":
             return bool(row[_CLOSED_AT] + CLOSED_MS <= now_ms)
+        if key[:1] == b"J":
+            return model.is_over(key)
     except (TypeError, ValueError, LookupError):
         return False  # not laid out as documented: report it
     return False

@@ -1,7 +1,7 @@
 """Owns the model's rule for `adjust`."""
 
 from audit.model.documents import StockRow, cause_of
-from audit.model.parts import CommandRefused, Item
+from audit.model.parts import CommandRefused
 from audit.model.rule import Effect, Rule
 from audit.model.state import PartitionState
 from schemas.codes import Code
@@ -16,8 +16,8 @@ def adjust(state: PartitionState, command: Adjust) -> Effect:
     sku, warehouse, bucket = command.sku, command.warehouse, command.bucket or "on_hand"
     item = state.items.get(sku)
     row = None if item is None else item.rows.get(warehouse)
-    if row is None and item is not None and len(item.rows) >= MAX_WAREHOUSES and command.count != 0:
-        raise CommandRefused(Code.UNKNOWN_WAREHOUSE)
+    if command.count != 0:
+        check_warehouses(state, sku, warehouse)
     on_hand, holds = (0, 0) if row is None else (row.on_hand, getattr(row, bucket))
     delta = command.delta if command.delta is not None else (command.count or 0) - holds
     if holds + delta > MAX_UNITS:
@@ -28,15 +28,15 @@ def adjust(state: PartitionState, command: Adjust) -> Effect:
         raise CommandRefused(Code.NEGATIVE_STOCK)
     if delta == 0:
         return None, [(warehouse, row or StockRow())]
-    if item is None:
-        item = state.items[sku] = Item(sku)
-    if row is None:
-        row = StockRow()
-        item.add_row(warehouse, row)
-    setattr(row, bucket, holds + delta)
     cause = cause_of(command, "adjust", command.reason, command.reference)
-    state.change(sku, item, warehouse, row, cause, {bucket: delta})
-    return None, [(warehouse, row)]
+    return None, [state.change_row(sku, warehouse, cause, {bucket: delta})]
+
+
+def check_warehouses(state: PartitionState, sku: str, warehouse: str) -> None:
+    """Refuse a row that would be one too many for the SKU."""
+    rows = state.items[sku].rows if sku in state.items else {}
+    if warehouse not in rows and len(rows) >= MAX_WAREHOUSES:
+        raise CommandRefused(Code.UNKNOWN_WAREHOUSE)
 
 
 def _content(command: Adjust) -> tuple[object, ...]:

@@ -2,9 +2,10 @@
 
 from typing import Any, Protocol
 
-from audit.model.documents import cause_of
-from audit.model.inbounds import Inbound
-from audit.model.parts import CommandRefused
+from audit.model.book import Book
+from audit.model.documents import StockRow, cause_of
+from audit.model.inbounds import MAX_INBOUNDS, Inbound
+from audit.model.parts import CommandRefused, Item
 from audit.model.rule import Effect
 from audit.model.state import PartitionState
 from schemas.codes import Code
@@ -27,6 +28,24 @@ def find_inbound(state: PartitionState, command: OfInbound) -> Inbound:
         return inbound
     is_known = inbound is not None or f"{sku}\0{inbound_id}" in state.closed_inbounds
     raise CommandRefused(Code.INBOUND_CLOSED if is_known else Code.UNKNOWN_INBOUND)
+
+
+def check_new_inbound(state: PartitionState, sku: str, inbound_id: str) -> None:
+    """Refuse to announce goods under an id that is known, or one too many for the SKU."""
+    announced = state.books[sku].inbounds if sku in state.books else {}
+    if inbound_id in announced or f"{sku}\0{inbound_id}" in state.closed_inbounds:
+        raise CommandRefused(Code.INBOUND_EXISTS)
+    if len(announced) >= MAX_INBOUNDS:
+        raise CommandRefused(Code.LIMIT_EXCEEDED)
+
+
+def begin_inbound(state: PartitionState, command: Any, inbound: Inbound) -> Effect:
+    """Announce goods that come to a warehouse, and publish its row, which is made when it is missing, and the book."""
+    item = state.items.setdefault(command.sku, Item(command.sku))
+    if inbound.warehouse not in item.rows:
+        item.add_row(inbound.warehouse, StockRow())
+    state.books.setdefault(command.sku, Book()).inbounds[inbound.inbound_id] = inbound
+    return publish_inbound(state, command, inbound, coming=inbound.quantity)
 
 
 def publish_inbound(

@@ -19,12 +19,13 @@ Waits = tuple[str | None, int, int | None]  # an inbound or None for any goods, 
 
 ROW_VERSION = 1
 CLOSED_MS = 7 * 24 * 60 * 60 * 1000  # how long a closed reservation is known, unless its channel's policy says more
-QUANTITIES = ("on_hand", "reserved", "damaged", "safety_stock", "inbound")  # a stock row's quantities, in their order
+# A stock row's quantities, in their order.
+QUANTITIES = ("on_hand", "reserved", "damaged", "safety_stock", "inbound", "quarantine")
 
 encode_row = msgspec.msgpack.Encoder().encode
 
 
-class StockRow(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VERSION, gc=False):
+class StockRow(msgspec.Struct, gc=False):
     """One SKU in one warehouse, in units. `seq` is the SKU's sequence number at the row's last change."""
 
     seq: int = 0
@@ -33,6 +34,7 @@ class StockRow(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VER
     damaged: int = 0
     safety_stock: int = 0
     inbound: int = 0
+    quarantine: int = 0
 
     @property
     def available(self) -> int:
@@ -42,7 +44,15 @@ class StockRow(msgspec.Struct, array_like=True, tag_field="version", tag=ROW_VER
     def view(self, warehouse: str) -> StockView:
         """Return the row as a result shows it."""
         on_hand, reserved, safety = self.on_hand, self.reserved, self.safety_stock
-        return StockView(warehouse, on_hand, reserved, self.damaged, safety, self.inbound, on_hand - reserved - safety)
+        view = StockView(warehouse, on_hand, reserved, self.damaged, safety, self.inbound, on_hand - reserved - safety)
+        if self.quarantine:
+            view.quarantine = self.quarantine
+        return view
+
+    def row(self) -> tuple[int, ...]:
+        """Return its row of the ledger; its layout has the quarantine only when something is in it."""
+        values = (self.seq, self.on_hand, self.reserved, self.damaged, self.safety_stock, self.inbound)
+        return (2, *values, self.quarantine) if self.quarantine else (ROW_VERSION, *values)
 
 
 class Hold(msgspec.Struct, gc=False):
@@ -120,6 +130,8 @@ class Hold(msgspec.Struct, gc=False):
         if self.claims:
             view.waiting, view.promised_at = self.waiting, self.promised_at
             view.claims = [Claim(*claim) for claim in self.claims]
+        if self.returned:
+            view.returned = self.returned
         return view
 
 
@@ -151,6 +163,7 @@ class SeenRow(msgspec.Struct, gc=False):
         """Return the ledger's row; its layout has `extra` only when there is any."""
         *values, extra = msgspec.structs.astuple(self)
         values[_RESERVATION] = None if self.reservation is None else self.reservation.row()
+        values[_STOCK] = [(warehouse, row.row()) for warehouse, row in self.stock]
         return encode_row((1, *values) if extra is None else (2, *values, extra))
 
     def result(self, sku: str, command_id: str, partition: int, *, replayed: bool) -> Result:
@@ -182,6 +195,7 @@ class SeenRow(msgspec.Struct, gc=False):
 
 
 _RESERVATION = SeenRow.__struct_fields__.index("reservation")
+_STOCK = SeenRow.__struct_fields__.index("stock")
 _decode = msgspec.msgpack.Decoder().decode
 
 
@@ -196,7 +210,8 @@ def decode_seen(row: bytes) -> SeenRow:
     seen = SeenRow(*values)
     seen.code = None if seen.code is None else Code(seen.code)
     seen.reservation = None if seen.reservation is None else hold_of(seen.reservation)
-    seen.stock = [(warehouse, msgspec.convert(row, StockRow)) for warehouse, row in seen.stock]
+    stock: Any = seen.stock
+    seen.stock = [(warehouse, StockRow(*row[1:])) for warehouse, row in stock]
     return seen
 
 

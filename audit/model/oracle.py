@@ -4,7 +4,7 @@ It is written from the contract and `docs/semantics.md` alone and shares no code
 disagree, one of them is wrong. No storage, no I/O; its clock is that of the records.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import heappop
 from typing import Any
 
@@ -20,7 +20,9 @@ from audit.model.documents import (
     encode_row,
     show,
 )
+from audit.model.journal import Journal, entry_key, entry_row, place_of
 from audit.model.parts import CommandRefused, Expected, Item, Outputs
+from audit.model.policies import UNSET_WAREHOUSE, WarehouseInForce
 from audit.model.query import list_held
 from audit.model.release import expire
 from audit.model.rule import Rule
@@ -94,13 +96,14 @@ class Model(PartitionState):
         """Yield the ledger's live rows but the position as (key, value), in the order in which they were made."""
         for sku, item in self.items.items():
             for warehouse, row in item.rows.items():
-                yield f"S{sku}\0{warehouse}".encode(), encode_row(row)
+                yield f"S{sku}\0{warehouse}".encode(), encode_row(row.row())
         for key, hold in self.holds.items():
             yield f"R{key}".encode(), row_of(hold)
         for key, inbound in self.closed_inbounds.items():
             yield f"I{key}".encode(), inbound
         for key, seen in self.seen.items():
             yield f"C{key}".encode(), seen
+        yield from self._rows_of_the_past()
         for sku, book in self.books.items():
             yield f"S{sku}\0".encode(), book.row()
             for channel, policy in book.policies.items():
@@ -108,21 +111,46 @@ class Model(PartitionState):
         for record in self.register.records.values():
             yield record.row()
 
+    def _rows_of_the_past(self) -> Iterator[tuple[bytes, bytes]]:
+        for place, journal in self.journals.items():
+            for entry in journal.live(self._rules_at(place), self.now):
+                yield f"J{entry_key(place, entry)}".encode(), entry_row(entry)
+        for place, counted in self.counted.items():
+            yield f"F{place}".encode(), counted.row()
+
     def row(self, key: bytes) -> bytes | None:
         """Return one row; None when there is none."""
         try:
             kind, name = key[:1], key[1:].decode()
         except UnicodeDecodeError:
             return None
-        if kind == b"S":
-            return self._stock_row(name)
-        if kind == b"R":
-            return None if name not in self.holds else row_of(self.holds[name])
-        if kind == b"K":
-            return self._reference_row(name)
-        if kind == b"I":
-            return self.closed_inbounds.get(name)
-        return self.seen.get(name) if kind == b"C" else None
+        finders: dict[bytes, Callable[[str], bytes | None]] = {
+            b"S": self._stock_row,
+            b"R": lambda name: row_of(self.holds[name]) if name in self.holds else None,
+            b"K": self._reference_row,
+            b"I": self.closed_inbounds.get,
+            b"J": self._journal_row,
+            b"F": lambda name: self.counted[name].row() if name in self.counted else None,
+            b"C": self.seen.get,
+        }
+        return finders[kind](name) if kind in finders else None
+
+    def is_over(self, key: bytes) -> bool:
+        """Return whether a row of a journal that the ledger still has does not count any more."""
+        place, at, seq = place_of(key[1:].decode())
+        return self.journals.get(place, Journal()).is_over(at, seq, self._rules_at(place), self.now)
+
+    def _rules_at(self, place: str) -> WarehouseInForce:
+        """Return the rules of a stock row's warehouse."""
+        return self.register.warehouses.get(place.partition("\0")[2], UNSET_WAREHOUSE)
+
+    def _journal_row(self, name: str) -> bytes | None:
+        try:
+            place, at, seq = place_of(name)
+        except ValueError:
+            return None
+        entry = self.journals.get(place, Journal()).find(at, seq, self._rules_at(place), self.now)
+        return None if entry is None else entry_row(entry)
 
     def _stock_row(self, name: str) -> bytes | None:
         sku, _, warehouse = name.partition("\0")
@@ -130,7 +158,7 @@ class Model(PartitionState):
             return self.books[sku].row() if sku in self.books else None
         item = self.items.get(sku)
         row = None if item is None else item.rows.get(warehouse)
-        return None if row is None else encode_row(row)
+        return None if row is None else encode_row(row.row())
 
     def _reference_row(self, name: str) -> bytes | None:
         sku, _, key = name.partition("\0")

@@ -48,6 +48,8 @@ class WarehouseInForce(NamedTuple):
     enabled: bool = True
     priority: int = 100
     region: str | None = None
+    journal_ms: int = 0
+    journal_since: int | None = None
 
 
 UNSET_WAREHOUSE = WarehouseInForce()

@@ -71,6 +71,7 @@ class Register:
     def __init__(self) -> None:
         self.records: dict[str, ReferenceRecord] = {}
         self.warehouses: dict[str, WarehouseInForce] = {}  # what the records say about them
+        self.has_journals = False  # whether a warehouse was ever journalled
 
     def put(self, type_: str, command: Any, now_ms: int) -> tuple[ReferenceRecord, bool, bool]:
         """Apply a reference command.
@@ -95,8 +96,10 @@ class Register:
         """Put a record in force."""
         self.records[record.key] = record
         if record.type == "set_warehouse":
-            enabled, priority, region, _, _ = record.values
-            self.warehouses[record.id] = WarehouseInForce(enabled, priority, region)
+            enabled, priority, region, journal_ms, _ = record.values
+            rules = WarehouseInForce(enabled, priority, region, journal_ms, record.journal_since)
+            self.warehouses[record.id] = rules
+            self.has_journals = self.has_journals or journal_ms > 0
 
     def channel(self, channel: str) -> PolicyAsSet | None:
         """Return the policy fields of a channel, or of `*`; None when it was not set."""

@@ -10,13 +10,17 @@ from audit.model import (
     commit,
     expect_inbound,
     extend,
+    move,
     query,
     reallocate,
     receive_inbound,
+    reconcile,
     release,
     reserve,
+    return_,
     set_policy,
     settle,
+    transfer,
 )
 from audit.model.rule import Rule
 from schemas.commands import SkuCommand
@@ -34,6 +38,10 @@ _ALL = (
     amend_inbound.RULE,
     receive_inbound.RULE,
     cancel_inbound.RULE,
+    return_.RULE,
+    move.RULE,
+    transfer.RULE,
+    reconcile.RULE,
     settle.RULE,
     set_policy.RULE,
 )

@@ -9,12 +9,13 @@ from typing import Any, Protocol, cast
 from audit.model.book import Book
 from audit.model.documents import CLOSED_MS, Hold, Json, StockRow, decode_hold, encode_row
 from audit.model.inbounds import Inbound, closed_at_of
+from audit.model.journal import PHYSICAL, Counted, Entry, Journal, entry_key, units_of
 from audit.model.parts import CommandRefused, Item, Outputs
-from audit.model.policies import EVERY_CHANNEL, OpenInbound, PolicyInForce, Supply, resolve
+from audit.model.policies import EVERY_CHANNEL, UNSET_WAREHOUSE, OpenInbound, PolicyInForce, Supply, resolve
 from audit.model.reference import Register
 from schemas.codec import encode
 from schemas.codes import Code
-from schemas.results import Result, State, StockView
+from schemas.results import Result, State
 from schemas.stock_changes import Cause, Quantities, StockChange
 
 # Stale expiries stay in the queue until their time; when there are more than this, they are removed.
@@ -58,6 +59,8 @@ class PartitionState:
         self.items: dict[str, Item] = {}
         self.holds: dict[str, Hold | bytes] = {}  # closed ones as their encoded row
         self.books: dict[str, Book] = {}  # of the SKUs that have one
+        self.journals: dict[str, Journal] = {}  # of stock rows; the key is the SKU, a zero character, the warehouse
+        self.counted: dict[str, Counted] = {}  # what was counted of stock rows, by the same keys
         self.closed_inbounds: dict[str, bytes] = {}  # rows, in the order in which they were closed
         self.pending: list[tuple[int, str]] = []  # `since` and SKU of the pending ones, in this order
         self.since_before: dict[str, int | None] = {}  # SKU -> its `since` before this record, if it changed
@@ -234,8 +237,37 @@ class PartitionState:
         self.touch(f"S{sku}\0{warehouse}")
         on_hand, reserved, safety = row.on_hand, row.reserved, row.safety_stock
         after = Quantities(on_hand, reserved, row.damaged, safety, row.inbound, on_hand - reserved - safety)
+        if row.quarantine:
+            after.quarantine = row.quarantine
         change = StockChange(sku, warehouse, item.seq, self.now, cause, delta, after, reserved > on_hand)
         self._add_change((self.offset, item.change_keys[warehouse], encode(change)))
+        if self.register.has_journals:
+            self._keep_journal(f"{sku}\0{warehouse}", warehouse, row, delta)
+
+    def _keep_journal(self, place: str, warehouse: str, row: StockRow, delta: dict[str, int]) -> None:
+        """Note what is physically there after a change, if the warehouse is journalled."""
+        by = [delta.get(name, 0) for name in PHYSICAL]
+        rules = self.register.warehouses.get(warehouse, UNSET_WAREHOUSE)
+        if rules.journal_since is None or not any(by):
+            return
+        after = units_of(row)
+        before = (after[0] - by[0], after[1] - by[1], after[2] - by[2])
+        journal = self.journals.setdefault(place, Journal())
+        for entry in journal.write(rules, Entry(self.now, row.seq, after), before):
+            self.touch(f"J{entry_key(place, entry)}")
+
+    def change_row(self, sku: str, warehouse: str, cause: Cause, delta: dict[str, int]) -> tuple[str, StockRow]:
+        """Change quantities of a row, which is made when it is missing, and publish it."""
+        item = self.items.get(sku)
+        if item is None:
+            item = self.items[sku] = Item(sku)
+        if warehouse not in item.rows:
+            item.add_row(warehouse, StockRow())
+        row = item.rows[warehouse]
+        for name, units in delta.items():
+            setattr(row, name, getattr(row, name) + units)
+        self.change(sku, item, warehouse, row, cause, delta)
+        return warehouse, row
 
     def _change_book(self, sku: str, item: Item, book: Book, cause: Cause) -> None:
         item.seq += 1
@@ -270,13 +302,8 @@ class PartitionState:
         rows: Iterable[tuple[str, StockRow]] = (),
     ) -> Result:
         """Return a result as of this record."""
-        stock = []
-        shortfall = False
-        for warehouse, row in rows:
-            on_hand, reserved, safety = row.on_hand, row.reserved, row.safety_stock
-            shortfall = shortfall or reserved > on_hand
-            available = on_hand - reserved - safety
-            stock.append(StockView(warehouse, on_hand, reserved, row.damaged, safety, row.inbound, available))
+        stock = [row.view(warehouse) for warehouse, row in rows]
+        shortfall = any(row.reserved > row.on_hand for row in stock)
         return Result(
             command_id,
             type_,
