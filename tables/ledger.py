@@ -26,11 +26,13 @@ from tables.core.rows import (
     decode_book,
     decode_position,
     encode_row,
+    journal_prefix,
     policy_key,
     reference_key,
     stock_key,
 )
 from tables.due import Expiries, Forgetting
+from tables.journal import Fresh, Journal, note
 from tables.store import Item, Store
 from tables.waiting import pending_in, pending_key, queue_prefix, waiting_key, waiting_of, waiting_value
 
@@ -87,6 +89,7 @@ class Ledger:
         self._kept_otherwise: list[tuple[int, bytes]] = []  # ended rows with a retention of their own
         self._queues: dict[str, Queue] = {}
         self._waiting: dict[bytes, bytes | None] = {}  # of the open transaction; None for who waits no longer
+        self._journalled: Fresh = {}  # of the open transaction
         self._books_noted: set[str] = set()  # SKUs whose `since` changed in the open transaction
         self.pending_since = dict(pending_in(store))
         self._pending_order = [(since, sku) for sku, since in self.pending_since.items()]
@@ -152,6 +155,10 @@ class Ledger:
                 found = kind.decode(value)
                 self._rows.put(key, found)
         return found  # type: ignore[no-any-return]
+
+    def journal(self, sku: str, warehouse: str) -> Journal:
+        """Return the journal of a stock row."""
+        return Journal(self._store, self._journalled, journal_prefix(sku, warehouse))
 
     def scan(self, kind: RowKind[R], sku: str, after: str) -> Iterator[tuple[str, R]]:
         """Yield (id, row) of a SKU's rows of a kind whose ids come after one. Only for kinds that are kept decoded."""
@@ -261,6 +268,8 @@ class Ledger:
     def _apply_beside(self, sku_id: str, beside: Beside) -> None:
         if beside.in_force is not None:
             self.register.put(*beside.in_force)
+        for key, entry in beside.journal:
+            note(self._journalled, key, entry)
         if beside.book is None:
             return
         sku = self._changed_skus[sku_id] = self.sku_or_book(sku_id) or Sku(0, {})
@@ -333,6 +342,7 @@ class Ledger:
         self._ended = {letter: [] for letter in _DECODED}
         self._kept_otherwise = []
         self._waiting = {}
+        self._journalled = {}
         self._books_noted = set()
         self._changed_skus = {}
         self._pending = None

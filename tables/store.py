@@ -19,6 +19,9 @@ class Store(Protocol):
     def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Return the items with `start <= key < stop`, in order. Nothing may be written meanwhile."""
 
+    def last(self, start: bytes, stop: bytes) -> tuple[bytes, bytes] | None:
+        """Return the last item with `start <= key < stop`; None when there is none."""
+
     def write(self, items: Iterable[Item]) -> None:
         """Write all items (a value of None removes the key); after a crash, all or none of them are there."""
 
@@ -41,6 +44,11 @@ class MemoryStore:
         for key in sorted(self._items):
             if start <= key < stop:
                 yield key, self._items[key]
+
+    def last(self, start: bytes, stop: bytes) -> tuple[bytes, bytes] | None:
+        """See `Store.last`."""
+        key = max((key for key in self._items if start <= key < stop), default=None)
+        return None if key is None else (key, self._items[key])
 
     def write(self, items: Iterable[Item]) -> None:
         """See `Store.write`."""
@@ -82,6 +90,13 @@ class RocksStore:
             if key >= stop:
                 return
             yield key, value
+
+    def last(self, start: bytes, stop: bytes) -> tuple[bytes, bytes] | None:
+        """See `Store.last`."""
+        for key, value in self._db.items(backwards=True, from_key=stop):
+            if key < stop:
+                return (key, value) if key >= start else None
+        return None
 
     def write(self, items: Iterable[Item]) -> None:
         """See `Store.write`."""

@@ -5,7 +5,7 @@ from typing import assert_never
 from schemas.codes import Code
 from schemas.commands import Adjust, Bucket
 from tables.core.decision import Outcome, Record, Refusal, Rows, Sku
-from tables.core.rows import Stock
+from tables.core.rows import Stock, quarantine_of, stock_row
 from tables.core.rule import Rule
 
 # With more rows a query's result would not fit into a record batch (about 150 bytes a row, 1 MiB a batch).
@@ -27,7 +27,7 @@ def adjust(_rows: Rows, sku: Sku | None, command: Adjust, _record: Record) -> Ou
             return Refusal(Code.UNKNOWN_WAREHOUSE)
         before = _NO_STOCK
     bucket: Bucket = command.bucket or "on_hand"
-    held: int = getattr(before, bucket)
+    held: int = quarantine_of(before) if bucket == "quarantine" else getattr(before, bucket)
     quantity = command.count if command.delta is None else held + command.delta
     assert quantity is not None  # noqa: S101 - the decoder lets no adjust pass without one of the two
     if quantity > MAX_BUCKET:
@@ -46,13 +46,16 @@ def adjust(_rows: Rows, sku: Sku | None, command: Adjust, _record: Record) -> Ou
 
 
 def _with_bucket(row: Stock, seq: int, bucket: Bucket, quantity: int) -> Stock:
+    quarantine = quarantine_of(row)
     match bucket:
         case "on_hand":
-            return Stock(seq, quantity, row.reserved, row.damaged, row.safety_stock, row.inbound)
+            return stock_row(seq, quantity, row.reserved, row.damaged, row.safety_stock, row.inbound, quarantine)
         case "damaged":
-            return Stock(seq, row.on_hand, row.reserved, quantity, row.safety_stock, row.inbound)
+            return stock_row(seq, row.on_hand, row.reserved, quantity, row.safety_stock, row.inbound, quarantine)
         case "safety_stock":
-            return Stock(seq, row.on_hand, row.reserved, row.damaged, quantity, row.inbound)
+            return stock_row(seq, row.on_hand, row.reserved, row.damaged, quantity, row.inbound, quarantine)
+        case "quarantine":
+            return stock_row(seq, row.on_hand, row.reserved, row.damaged, row.safety_stock, row.inbound, quantity)
     assert_never(bucket)
 
 

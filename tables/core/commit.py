@@ -7,7 +7,7 @@ from schemas.commands import Commit
 from tables.core.decision import Outcome, Record, Refusal, Rows, Sku
 from tables.core.draft import Draft
 from tables.core.holds import draw_from, find_hold, is_plain, stepped, without
-from tables.core.rows import FullReservation, Reservation, Stock, full
+from tables.core.rows import FullReservation, FullStock, Reservation, Stock, full, with_quarantine
 from tables.core.rule import Rule
 
 
@@ -33,6 +33,8 @@ def commit(rows: Rows, sku: Sku | None, command: Commit, record: Record) -> Outc
         if row.on_hand < units:
             return Refusal(Code.NEGATIVE_STOCK)
         after = Stock(seq, row.on_hand - units, row.reserved - units, row.damaged, row.safety_stock, row.inbound)
+        if type(row) is FullStock:
+            after = with_quarantine(after, row)
         stock.append((warehouse, after))
         deltas.append({"on_hand": -units, "reserved": -units})
 

@@ -13,6 +13,7 @@ from schemas.results import Result
 from schemas.stock_changes import Cause, StockChange
 from tables.core.book import waits
 from tables.core.decision import Beside, Decision, KeyedRow, Outcome, Record, Refusal, Rows, Sku
+from tables.core.journal import entries_of
 from tables.core.release import expire
 from tables.core.retention import find_seen
 from tables.core.rows import BookRow, Seen, SeenWithExtra, book_key, encode_row, seen_key, stock_key
@@ -62,7 +63,7 @@ def decide(rows: Rows, command: SkuCommand, record: Record) -> Decision:
             seen = _with_extra(seen, outcome.extra)
         result = result_of(seen, command_id, sku_id, record.partition)
         return Decision(sku_id, result, None, (), [(key, seen)])
-    return _accepted(rule, sku, command, content, key, outcome, record)
+    return _accepted(rows, rule, sku, command, content, key, outcome, record)
 
 
 def refuse_unreadable(rows: Rows, unreadable: Unreadable, record: Record) -> Decision | None:
@@ -120,6 +121,7 @@ def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Deci
 
 
 def _accepted(
+    rows: Rows,
     rule: Rule[Any],
     sku: Sku | None,
     command: SkuCommand,
@@ -133,8 +135,8 @@ def _accepted(
     offset, now_ms = record.offset, record.now_ms
     stock = outcome.stock
     cause = Cause(type_, command_id, reservation_id, None, None, command.actor, command.source)
-    for name in rule.cause:
-        setattr(cause, name, getattr(command, name))
+    for name, its_field in rule.caused_by:
+        setattr(cause, name, getattr(command, its_field))
     if rule.refers_to is not None and cause.reference is None:
         cause.reference = getattr(command, rule.refers_to)
     views, published, shortfall = write_out(sku_id, stock, outcome.deltas, now_ms, cause)
@@ -172,13 +174,31 @@ def _accepted(
         result.requested = outcome.requested
     if outcome.extra is not None:
         seen = _with_extra(seen, outcome.extra)
-        for name, value in outcome.extra.items():
-            setattr(result, name, value)
+        _show(result, outcome.extra)
     writes.append((key, seen))
+    if rows.register.journalled:
+        beside = _journalled(rows, sku_id, outcome, beside, writes, now_ms)
     if beside is not None or (sku is not None and sku.book is not None):
         is_change = bool(published) or rule.looks_again or (beside is not None and beside.policy is not None)
         beside = _pending_after(sku_id, sku, beside, writes, record, is_change=is_change)
     return Decision(sku_id, result, sku, changed, writes, published, beside)
+
+
+def _show(result: Result, extra: Mapping[str, object]) -> None:
+    """Put further fields into a result."""
+    for name, value in extra.items():
+        setattr(result, name, value)
+
+
+def _journalled(
+    rows: Rows, sku_id: str, outcome: Outcome, beside: Beside | None, writes: list[KeyedRow], now_ms: int
+) -> Beside | None:
+    """Write what the journals of the moved rows get; return what the decision changes beside."""
+    journal = entries_of(rows, sku_id, outcome.stock, outcome.deltas, now_ms) if outcome.deltas else []
+    if not journal:
+        return beside
+    writes += journal
+    return msgspec.structs.replace(beside or Beside(), journal=tuple(journal))
 
 
 def _book_change(sku_id: str, sku: Sku | None, after: BookRow, now_ms: int, cause: Cause) -> StockChange:
@@ -217,8 +237,7 @@ def _read(rows: Rows, sku: Sku | None, rule: Rule[Any], command: SkuCommand, rec
             command.command_id, rule.type, sku_id, "accepted", None, False, shown, views, shortfall, seq, *place
         )
         decision = Decision(sku_id, result)
-        for name, value in (outcome.extra or {}).items():
-            setattr(result, name, value)
+        _show(result, outcome.extra or {})
     if rule.asks_for is not None and (asked := getattr(command, rule.asks_for)) is not None:
         seen = find_seen(rows, seen_key(sku_id, asked), record.now_ms)
         known = seen is not None and seen.type != _QUERY and _is_shown(seen, getattr(command, "channels", None))

@@ -5,7 +5,7 @@ A rule returns a `Refusal` or an `Outcome`; `decide` (in `decide.py`) turns eith
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import NamedTuple, Protocol, final
 
 import msgspec
 
@@ -15,7 +15,7 @@ from schemas.stock_changes import StockChange
 from tables.core.queue import Queue
 from tables.core.register import NO_POLICIES, OwnPolicies, Register
 from tables.core.row_kind import R, RowKind
-from tables.core.rows import BookRow, PolicyRow, ReferenceRow, Reservation, Row, Stock
+from tables.core.rows import BookRow, JournalRow, PolicyRow, ReferenceRow, Reservation, Row, Stock
 
 
 class Sku(msgspec.Struct, gc=False):
@@ -30,6 +30,24 @@ class Sku(msgspec.Struct, gc=False):
     stock: Mapping[str, Stock]
     book: BookRow | None = None
     policies: OwnPolicies = NO_POLICIES
+
+
+class JournalEntry(NamedTuple):
+    """An entry of a stock row's journal: time (ms) and sequence number of the movement, and the row after it."""
+
+    at: int
+    seq: int
+    row: JournalRow
+
+
+class Journal(Protocol):
+    """The journal of one stock row, in the order of (at, seq)."""
+
+    def last(self, at: int) -> JournalEntry | None:
+        """Return the last entry that is not after a time (ms); None when there is none."""
+
+    def oldest(self, count: int) -> Sequence[JournalEntry]:
+        """Return the first so many entries."""
 
 
 class Rows(Protocol):
@@ -55,6 +73,9 @@ class Rows(Protocol):
 
     def row(self, kind: RowKind[R], key: bytes) -> R | None:
         """Return a row by its kind and key, also after its time is over. Not for kinds that are kept with their SKU."""
+
+    def journal(self, sku: str, warehouse: str) -> Journal:
+        """Return the journal of a stock row."""
 
     def scan(self, kind: RowKind[R], sku: str, after: str) -> Iterator[tuple[str, R]]:
         """Yield (id, row) of a SKU's rows of a kind whose ids come after one, in the order of their bytes."""
@@ -99,6 +120,8 @@ class Beside(msgspec.Struct, frozen=True, gc=False):
     """Name and row of reference data that is now in force."""
     reference: Published = ()
     """Key and value of what is published as reference data."""
+    journal: tuple[KeyedRow, ...] = ()
+    """What is added to journals and removed from them."""
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):

@@ -6,9 +6,11 @@ import msgspec
 
 from tables.core.book import NO_BOOK, counted_in, shown_of
 from tables.core.decision import Beside, KeyedRow, Outcome, Sku
-from tables.core.rows import BookRow, Inbound, Reservation, Stock, book_key, reservation_key
+from tables.core.rows import BookRow, Inbound, Reservation, Stock, book_key, quarantine_of, reservation_key, stock_row
 
 _NO_STOCK = Stock()
+# In the order in which a stock change names them; `safety_stock` is set by adjusts alone.
+_QUANTITIES = ("on_hand", "reserved", "damaged", "inbound", "quarantine")
 
 
 class Draft:
@@ -27,13 +29,11 @@ class Draft:
         self._channel = ""
         self._inbounds: dict[str, Inbound] = {}
 
-    def move(self, warehouse: str, *, on_hand: int = 0, reserved: int = 0, damaged: int = 0, inbound: int = 0) -> None:
-        """Change the quantities of a row; it is made when it is missing."""
-        delta = self._moves.setdefault(warehouse, {"on_hand": 0, "reserved": 0, "damaged": 0, "inbound": 0})
-        delta["on_hand"] += on_hand
-        delta["reserved"] += reserved
-        delta["damaged"] += damaged
-        delta["inbound"] += inbound
+    def move(self, warehouse: str, **quantities: int) -> None:
+        """Change quantities of a row, each by so many units; the row is made when it is missing."""
+        moved = self._moves.setdefault(warehouse, dict.fromkeys(_QUANTITIES, 0))
+        for name, units in quantities.items():
+            moved[name] += units
 
     def count(self, channel: str, *, held: int = 0, backordered: int = 0) -> None:
         """Change what a channel holds under its cap, and what waits for it without a date; one channel a decision."""
@@ -111,11 +111,12 @@ class Draft:
 
 
 def _moved(row: Stock, seq: int, moved: Mapping[str, int]) -> Stock:
-    return Stock(
+    return stock_row(
         seq,
         row.on_hand + moved["on_hand"],
         row.reserved + moved["reserved"],
         row.damaged + moved["damaged"],
         row.safety_stock,
         row.inbound + moved["inbound"],
+        quarantine_of(row) + moved["quarantine"],
     )

@@ -24,7 +24,7 @@ def expect_inbound(rows: Rows, sku: Sku | None, command: ExpectInbound, record: 
     sku = sku or rows.sku_or_book(command.sku) or Sku(0, {})
     if command.warehouse not in sku.stock and len(sku.stock) >= MAX_WAREHOUSES:
         return Refusal(Code.UNKNOWN_WAREHOUSE)
-    if _is_known(rows, sku, command.sku, command.inbound_id, record.now_ms):
+    if is_known(rows, sku, command.sku, command.inbound_id, record.now_ms):
         return Refusal(Code.INBOUND_EXISTS)
     announced = sku.stock.get(command.warehouse, _NO_STOCK).inbound + command.quantity
     if len((sku.book or NO_BOOK).inbounds) >= MAX_INBOUNDS or announced > MAX_BUCKET:
@@ -37,7 +37,7 @@ def expect_inbound(rows: Rows, sku: Sku | None, command: ExpectInbound, record: 
     draft = Draft(command.sku, sku)
     draft.move(inbound.warehouse, inbound=inbound.remaining)
     draft.put_inbound(inbound)
-    return draft.outcome(extra={"inbound": _view(inbound)})
+    return draft.outcome(extra={"inbound": inbound_view(inbound)})
 
 
 def amend_inbound(rows: Rows, sku: Sku | None, command: AmendInbound, record: Record) -> Outcome | Refusal:
@@ -86,7 +86,7 @@ def cancel_inbound(rows: Rows, sku: Sku | None, command: CancelInbound, record: 
     return _changed(Draft(command.sku, sku), command.sku, inbound, after, record)
 
 
-def _is_known(rows: Rows, sku: Sku, sku_id: str, inbound_id: str, now_ms: int) -> bool:
+def is_known(rows: Rows, sku: Sku, sku_id: str, inbound_id: str, now_ms: int) -> bool:
     """Return whether the SKU has announced goods of this name, or had some that are not forgotten."""
     if inbound_of(sku.book, inbound_id) is not None:
         return True
@@ -99,7 +99,7 @@ def _find_open(
     """Return the SKU and announced goods of which more may come; a `Refusal` when there are none."""
     if sku is None:
         return Refusal(Code.UNKNOWN_SKU)
-    if not _is_known(rows, sku, command.sku, command.inbound_id, now_ms):
+    if not is_known(rows, sku, command.sku, command.inbound_id, now_ms):
         return Refusal(Code.UNKNOWN_INBOUND)
     inbound = inbound_of(sku.book, command.inbound_id)
     if inbound is None or not inbound.remaining:
@@ -125,10 +125,11 @@ def _changed(draft: Draft, sku_id: str, before: Inbound, after: Inbound, record:
             record.now_ms,
         )
         writes.append((inbound_key(sku_id, after.inbound_id), closed))
-    return draft.outcome(writes=writes, extra={"inbound": _view(after)})
+    return draft.outcome(writes=writes, extra={"inbound": inbound_view(after)})
 
 
-def _view(inbound: Inbound) -> InboundView:
+def inbound_view(inbound: Inbound) -> InboundView:
+    """Return announced goods as results show them."""
     return InboundView(
         inbound.inbound_id,
         inbound.warehouse,

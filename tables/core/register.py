@@ -44,12 +44,14 @@ class Register:
 
     Attributes:
         warehouses: the warehouses that somebody set, by id.
+        journalled: the warehouses whose movements are kept, by id.
         has_rules: whether a channel is set, or a warehouse so that it matters where no channel is.
     """
 
     def __init__(self, rows: Iterable[tuple[str, bytes]] = ()) -> None:
         self._rows: dict[str, ReferenceRow] = {}
         self.warehouses: dict[str, WarehouseRow] = {}
+        self.journalled: dict[str, WarehouseRow] = {}
         self._policies: dict[str, Policy] = {}
         self._has_channels = False
         self._unlike_others: set[str] = set()  # warehouses that are disabled or have a priority of their own
@@ -65,7 +67,11 @@ class Register:
         """Put a row in force."""
         self._rows[name] = row
         if isinstance(row, WarehouseRow):
-            self.warehouses[name.partition("/")[2]] = row
+            warehouse = name.partition("/")[2]
+            self.warehouses[warehouse] = row
+            self.journalled.pop(warehouse, None)
+            if row.journal_ms:
+                self.journalled[warehouse] = row
             is_like_others = row.enabled and row.priority == DEFAULT_PRIORITY
             (self._unlike_others.discard if is_like_others else self._unlike_others.add)(name)
         elif isinstance(row, ChannelRow):

@@ -9,7 +9,7 @@ from schemas.commands import Release
 from tables.core.decision import Outcome, Record, Refusal, Rows, Sku
 from tables.core.draft import Draft
 from tables.core.holds import draw_from, find_hold, give_back, is_plain, stepped, without
-from tables.core.rows import RESERVATION, Reservation, Stock, full, reservation_key
+from tables.core.rows import RESERVATION, FullStock, Reservation, Stock, full, reservation_key, with_quarantine
 from tables.core.rule import Rule
 
 
@@ -63,6 +63,8 @@ def _give_back(
         seq += 1
         row = sku.stock[warehouse]
         after = Stock(seq, row.on_hand, row.reserved - units, row.damaged, row.safety_stock, row.inbound)
+        if type(row) is FullStock:
+            after = with_quarantine(after, row)
         stock.append((warehouse, after))
         deltas.append({"reserved": -units})
     reservation = Reservation(

@@ -18,7 +18,7 @@ from tables.core.placing import Demand, open_inbounds, place
 from tables.core.queue import MAX_CLASSES
 from tables.core.register import Register
 from tables.core.retention import find_reservation
-from tables.core.rows import FullReservation, Inbound, Reservation, Stock, reservation_key
+from tables.core.rows import FullReservation, FullStock, Inbound, Reservation, Stock, reservation_key, with_quarantine
 from tables.core.rule import Rule
 
 
@@ -69,6 +69,8 @@ def reserve(rows: Rows, sku: Sku | None, command: Reserve, record: Record) -> Ou
         seq += 1
         row = candidates[warehouse]
         after = Stock(seq, row.on_hand, row.reserved + quantity, row.damaged, row.safety_stock, row.inbound)
+        if type(row) is FullStock:
+            after = with_quarantine(after, row)
         stock.append((warehouse, after))
         deltas.append({"reserved": quantity})
     return Outcome(tuple(stock), tuple(deltas), command.reservation_id, reservation, ((key, reservation),))

@@ -41,6 +41,39 @@ class Stock(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=T
         return self.reserved > self.on_hand
 
 
+class FullStock(Stock, tag=2, frozen=True, gc=False):
+    """A stock row with units in quarantine: its layout is this one exactly when there are any."""
+
+    quarantine: int = 0
+
+
+def stock_row(
+    seq: int, on_hand: int, reserved: int, damaged: int, safety_stock: int, inbound: int, quarantine: int
+) -> Stock:
+    """Return a stock row in the layout that it must have."""
+    if quarantine:
+        return FullStock(seq, on_hand, reserved, damaged, safety_stock, inbound, quarantine)
+    return Stock(seq, on_hand, reserved, damaged, safety_stock, inbound)
+
+
+def with_quarantine(after: Stock, before: FullStock) -> FullStock:
+    """Return a stock row with the quarantine of another one."""
+    return FullStock(
+        after.seq,
+        after.on_hand,
+        after.reserved,
+        after.damaged,
+        after.safety_stock,
+        after.inbound,
+        before.quarantine,
+    )
+
+
+def quarantine_of(row: Stock) -> int:
+    """Return a row's units in quarantine."""
+    return row.quarantine if type(row) is FullStock else 0
+
+
 class Reservation(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
     """A hold. `allocations` is a list of (warehouse, quantity still held), in the order they were made.
 
@@ -71,8 +104,8 @@ class FullReservation(Reservation, tag=2, frozen=True, gc=False):
 
     `claims` are the units that wait: (inbound id or None, units, promised date or None); the one without id is last.
     Rank is (`priority`, `placed`), given when it first waits: at the offset `placed`, the time `placed_at`. `only` is
-    the warehouse that its `reserve` named. A `counted` one was made under a cap of its channel. `returned` stays 0 in
-    this release. `kept_ms` is how long it is known after it closed with something committed; None: 7 days.
+    the warehouse that its `reserve` named. A `counted` one was made under a cap of its channel. `returned` of its
+    committed units came back. `kept_ms` is how long it is known after it closed with something committed; None: 7 days.
     """
 
     claims: Claims = ()
@@ -122,7 +155,7 @@ class Seen(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=Tr
     offset: int
     reservation_id: str | None
     reservation: Reservation | FullReservation | None
-    stock: tuple[tuple[str, Stock], ...]
+    stock: tuple[tuple[str, Stock | FullStock], ...]
     requested: int | None
     available: int | None
     of_command: bytes | None
@@ -219,6 +252,25 @@ class BookRow(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen
     channels: tuple[tuple[str, int, int], ...] = ()
 
 
+class JournalRow(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
+    """What a stock row of a journalled warehouse had after one of its movements."""
+
+    on_hand: int
+    damaged: int
+    quarantine: int
+
+
+# The time of the count, when it was applied, and by how much each bucket differed: on_hand, damaged, quarantine.
+Correction = tuple[int, int, int, int, int]
+
+
+class CountRow(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
+    """The time of a stock row's last accepted count, and the corrections that still reach back."""
+
+    as_of_at: int
+    corrections: tuple[Correction, ...] = ()
+
+
 class PolicyRow(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen=True, gc=False):
     """The policy of a channel for one SKU; None is not given."""
 
@@ -282,9 +334,22 @@ class FeedRow(msgspec.Struct, array_like=True, tag_field="layout", tag=1, frozen
 
 
 ReferenceRow = WarehouseRow | ChannelRow | FeedRow
-Row = Stock | Reservation | Seen | Position | BookRow | PolicyRow | WarehouseRow | ChannelRow | FeedRow | ClosedInbound
+Row = (
+    Stock
+    | Reservation
+    | Seen
+    | Position
+    | BookRow
+    | PolicyRow
+    | WarehouseRow
+    | ChannelRow
+    | FeedRow
+    | ClosedInbound
+    | JournalRow
+    | CountRow
+)
 
-STOCK = RowKind("S", Stock, kept="with_its_sku")
+STOCK = RowKind("S", Stock, kept="with_its_sku", later=((FullStock, FullStock),))
 RESERVATION = RowKind(
     "R",
     Reservation,
@@ -304,10 +369,12 @@ SEEN = RowKind(
     later=((SeenWithExtra, SeenWithExtraHead),),
 )
 INBOUND = RowKind("I", ClosedInbound, ended="closed_at", retention_ms=CLOSED_RESERVATION_MS)
+JOURNAL = RowKind("J", JournalRow, kept="by_its_owner")
+COUNT = RowKind("F", CountRow)
 POLICY = RowKind("K", PolicyRow, kept="with_its_sku")
 POSITION = RowKind("P", Position, kept="by_its_owner")
 
-KINDS = collect_kinds((STOCK, RESERVATION, SEEN, INBOUND, POLICY, POSITION))
+KINDS = collect_kinds((STOCK, RESERVATION, SEEN, INBOUND, JOURNAL, COUNT, POLICY, POSITION))
 
 POSITION_KEY = POSITION.letter.encode()
 encode_row: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode
@@ -316,6 +383,7 @@ stock_key = STOCK.key  # (SKU, warehouse)
 reservation_key = RESERVATION.key  # (SKU, reservation_id)
 seen_key = SEEN.key  # (SKU, command_id)
 inbound_key = INBOUND.key  # (SKU, inbound_id)
+count_key = COUNT.key  # (SKU, warehouse)
 policy_key = POLICY.key  # (SKU, channel)
 decode_book: Callable[[bytes], BookRow] = msgspec.msgpack.Decoder(BookRow).decode
 
@@ -332,3 +400,18 @@ def reference_key(name: str) -> bytes:
         name: `warehouse/ID`, `channel/ID` or `feed/ID`.
     """
     return policy_key("", name)
+
+
+def journal_prefix(sku: str, warehouse: str) -> bytes:
+    """Return what the keys of a stock row's journal begin with."""
+    return JOURNAL.key(sku, f"{warehouse}\0")
+
+
+def journal_key(sku: str, warehouse: str, at: int, seq: int) -> bytes:
+    """Return the key of a journal entry; entries of a stock row sort by time and sequence number."""
+    return journal_prefix(sku, warehouse) + f"{at:013x}{seq:016x}".encode()
+
+
+def journal_place(key: bytes) -> tuple[int, int]:
+    """Return the time (ms) and sequence number of a journal entry from its key."""
+    return int(key[-29:-16], 16), int(key[-16:], 16)

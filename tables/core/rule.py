@@ -24,13 +24,14 @@ class Rule(Generic[C]):
             and its place in the log, with the clock.
         content: returns the type and the command's own fields, with defaults filled in. They are stored in this order
             and compared byte for byte when the id is used again. Add a new field at the end.
-        cause: further fields of the command that its stock changes carry.
+        cause: further fields of the command that its stock changes carry; a pair names the field of the change first.
         refers_to: the field that is the `reference` of its stock changes where the command gives none.
         asks_for: the field that names an earlier command whose result is shown.
         looks_again: whether the SKU's queue is looked at after it, although it changes nothing.
         remembered: whether a command with a used id gets the first one's result. A read is answered anew.
 
     Attributes:
+        caused_by: `cause` in pairs.
         type: the value of the command's field `type`.
 
     Raises:
@@ -40,12 +41,13 @@ class Rule(Generic[C]):
     command_type: type[C]
     decide: Callable[[Rows, Sku | None, C, Record], Outcome | Refusal]
     content: Callable[[C], tuple[object, ...]]
-    cause: tuple[str, ...] = ()
+    cause: tuple[str | tuple[str, str], ...] = ()
     refers_to: str | None = None
     asks_for: str | None = None
     remembered: bool = True
     looks_again: bool = False
     type: str = field(init=False)
+    caused_by: tuple[tuple[str, str], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         """Check the declaration against the fields of the command."""
@@ -55,8 +57,10 @@ class Rule(Generic[C]):
         given = self.content(_FieldNames())  # type: ignore[arg-type] # has each field that it is asked for
         if given[:1] != (self.type,) or sorted(map(str, given)) != sorted(expected):
             raise TypeError(f"the content of {name} must be its type and own fields {expected}, not {list(given)}")
-        unknown = {*self.cause, *filter(None, (self.asks_for, self.refers_to))} - {*fields}
-        unknown |= {*self.cause} - {*Cause.__struct_fields__}
+        pairs = tuple((name, name) if isinstance(name, str) else name for name in self.cause)
+        object.__setattr__(self, "caused_by", pairs)
+        named = {*(its_field for _, its_field in pairs), *filter(None, (self.asks_for, self.refers_to))}
+        unknown = (named - {*fields}) | ({name for name, _ in pairs} - {*Cause.__struct_fields__})
         if unknown:
             raise TypeError(f"the rule of {name} names fields that the command or `Cause` has not: {sorted(unknown)}")
 

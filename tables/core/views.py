@@ -11,7 +11,7 @@ from schemas.results import Allocation, Claim, ReservationView, Result, StockVie
 from schemas.stock_changes import Cause, Quantities, StockChange
 from tables.core.book import published_book
 from tables.core.decision import StockRows
-from tables.core.rows import BookRow, Claims, FullReservation, Reservation, Seen, SeenWithExtra, Stock
+from tables.core.rows import BookRow, Claims, FullReservation, FullStock, Reservation, Seen, SeenWithExtra, Stock
 
 _decode_extra = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -44,7 +44,7 @@ def result_of(seen: Seen, command_id: str, sku: str, partition: int, *, replayed
 
 
 def _stock_view(warehouse: str, row: Stock) -> StockView:
-    return StockView(
+    view = StockView(
         warehouse,
         row.on_hand,
         row.reserved,
@@ -53,6 +53,9 @@ def _stock_view(warehouse: str, row: Stock) -> StockView:
         row.inbound,
         row.available,
     )
+    if type(row) is FullStock:
+        view.quarantine = row.quarantine
+    return view
 
 
 def write_out(
@@ -68,9 +71,14 @@ def write_out(
         # Copies of `Stock.available` and `Stock.shortfall`: properties would be calls for each row of each command.
         available = on_hand - reserved - safety_stock
         shortfall = reserved > on_hand
-        views.append(StockView(warehouse, on_hand, reserved, damaged, safety_stock, inbound, available))
+        view = StockView(warehouse, on_hand, reserved, damaged, safety_stock, inbound, available)
+        if type(row) is FullStock:
+            view.quarantine = row.quarantine
+        views.append(view)
         if deltas:
             after = Quantities(on_hand, reserved, damaged, safety_stock, inbound, available)
+            if type(row) is FullStock:
+                after.quarantine = row.quarantine
             changes.append(StockChange(sku, warehouse, row.seq, now_ms, cause, deltas[number], after, shortfall))
         if shortfall:
             any_shortfall = True

@@ -87,9 +87,9 @@ def test_a_stock_change_carries_the_causes_that_the_rule_declares(document):
     desk.tell(write(document | {"expected_on_hand": 50} if "expected_on_hand" in document else document))
     rule = RULES[type(decode_command(write(document)))]
     for change in desk.changes:
-        declared = {name: document[name] for name in rule.cause if name in document}
+        declared = {name: document[its_field] for name, its_field in rule.caused_by if its_field in document}
         assert {name: change["cause"].get(name) for name in declared} == declared
-        assert {*change["cause"]} <= {"type", "command_id", "reservation_id", *rule.cause}
+        assert {*change["cause"]} <= {"type", "command_id", "reservation_id", *declared, *(["reference"] if rule.refers_to else [])}
 
 
 def test_every_type_of_command_has_its_rule():
