@@ -3,7 +3,7 @@
 from bisect import bisect_right
 
 from tables.core.decision import JournalEntry
-from tables.core.rows import JOURNAL, JournalRow, Row, journal_place
+from tables.core.rows import JOURNAL, JournalRow, Row, journal_id, journal_place
 from tables.store import Store
 
 _PLACE = 13 + 16  # hexadecimal digits of time and sequence number
@@ -49,13 +49,22 @@ class Journal:
         found = self._store.last(self._prefix, self._prefix + f"{at + 1:013x}".encode())
         return None if found is None else JournalEntry(*journal_place(found[0]), JOURNAL.decode(found[1]))
 
-    def oldest(self, count: int) -> list[JournalEntry]:
-        """Return the first so many entries."""
-        start = max(self._prefix, self._changes.removed + b"\0")
+    def find(self, at: int, seq: int) -> JournalEntry | None:
+        """Return the entry of a time and sequence number; None when there is none."""
+        added = next((entry for entry in self._changes.added if entry[:2] == (at, seq)), None)
+        if added is not None:
+            return added
+        value = self._store.get(self._prefix + journal_id(at, seq))
+        return None if value is None else JournalEntry(at, seq, JOURNAL.decode(value))
+
+    def first(self, count: int, after: int = -1) -> list[JournalEntry]:
+        """Return the first so many entries that are after a time (ms)."""
+        start = max(self._prefix + journal_id(after + 1, 0), self._changes.removed + b"\0")
         entries: list[JournalEntry] = []
         for key, value in self._store.scan(start, self._prefix[:-1] + b"\x01"):
             entries.append(JournalEntry(*journal_place(key), JOURNAL.decode(value)))
             if len(entries) == count:
                 return entries
         removed = journal_place(self._changes.removed) if self._changes.removed else (-1, -1)
-        return (entries + [entry for entry in self._changes.added if entry[:2] > removed])[:count]
+        added = self._changes.added
+        return (entries + [entry for entry in added if entry[:2] > removed and entry.at > after])[:count]

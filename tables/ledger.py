@@ -224,8 +224,6 @@ class Ledger:
             overlay[key] = row
             if letter in _DECODED and row is not None:
                 self._rows.put(key, row)
-                if type(row) is FullReservation:
-                    self._note_waiting(decision.sku, key, row)
                 kind = _DECODED[letter]
                 if kind.ended is not None and getattr(row, kind.ended) is not None:
                     if type(row) is kind.row_type or (kept_ms := kind.own_retention(row)) is None:
@@ -250,8 +248,8 @@ class Ledger:
             self._skus.put(sku_id, sku)
         self._changed_skus[sku_id] = sku
 
-    def _note_waiting(self, sku_id: str, key: bytes, row: FullReservation) -> None:
-        ranked = rank_of(key.decode().partition("\0")[2], row)
+    def _note_waiting(self, sku_id: str, reservation_id: str, row: FullReservation) -> None:
+        ranked = rank_of(reservation_id, row)
         if ranked is None:
             return
         of, rank = ranked
@@ -268,6 +266,8 @@ class Ledger:
     def _apply_beside(self, sku_id: str, beside: Beside) -> None:
         if beside.in_force is not None:
             self.register.put(*beside.in_force)
+        if beside.waiting is not None:
+            self._note_waiting(sku_id, *beside.waiting)
         for key, entry in beside.journal:
             note(self._journalled, key, entry)
         if beside.book is None:

@@ -6,7 +6,7 @@ from schemas.codes import Code
 from schemas.commands import Commit
 from tables.core.decision import Outcome, Record, Refusal, Rows, Sku
 from tables.core.draft import Draft
-from tables.core.holds import draw_from, find_hold, is_plain, stepped, without
+from tables.core.holds import draw_from, find_hold, stepped, without
 from tables.core.rows import FullReservation, FullStock, Reservation, Stock, full, with_quarantine
 from tables.core.rule import Rule
 
@@ -17,7 +17,8 @@ def commit(rows: Rows, sku: Sku | None, command: Commit, record: Record) -> Outc
     if type(found) is Refusal:
         return found
     sku, key, held = found
-    if not is_plain(rows, sku, held):
+    # Where it has nothing but allocations, and no rule or book matters to it: by far the most.
+    if type(held) is not Reservation or sku.book is not None or rows.register.has_rules:
         return _commit_in_full(rows, sku, command, full(held), record)
     left = held.left
     quantity = left if command.quantity is None else command.quantity

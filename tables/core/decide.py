@@ -12,11 +12,11 @@ from schemas.partitioner import partition_of
 from schemas.results import Result
 from schemas.stock_changes import Cause, StockChange
 from tables.core.book import waits
-from tables.core.decision import Beside, Decision, KeyedRow, Outcome, Record, Refusal, Rows, Sku
+from tables.core.decision import Beside, Decision, KeyedRow, More, Outcome, Record, Refusal, Rows, Sku
 from tables.core.journal import entries_of
 from tables.core.release import expire
 from tables.core.retention import find_seen
-from tables.core.rows import BookRow, Seen, SeenWithExtra, book_key, encode_row, seen_key, stock_key
+from tables.core.rows import Seen, SeenWithExtra, book_key, encode_row, seen_key, stock_key
 from tables.core.rule import Rule
 from tables.core.rules import RULES
 from tables.core.views import book_change, reservation_view, result_of, write_out
@@ -98,8 +98,8 @@ def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Deci
     assert sku is not None  # noqa: S101 - it has a reservation
     # A reservation that is held has at least one unit, so at least one row or the book changes.
     views, published, shortfall = write_out(sku_id, outcome.stock, outcome.deltas, record.now_ms, cause)
-    if outcome.beside is not None and outcome.beside.book is not None and outcome.beside.book.seq > sku.seq:
-        published.append(_book_change(sku_id, sku, outcome.beside.book, record.now_ms, cause))
+    beside = None if outcome.more is None else outcome.more.beside
+    _publish_book(published, sku_id, sku, beside, record.now_ms, cause)
     result = Result(
         None,
         "expire",
@@ -116,7 +116,7 @@ def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Deci
         record.offset,
     )
     writes = [*((stock_key(sku_id, warehouse), after) for warehouse, after in outcome.stock), *outcome.writes]
-    beside = _pending_after(sku_id, sku, outcome.beside, writes, record, is_change=True)
+    beside = _pending_after(sku_id, sku, beside, writes, record, is_change=True)
     return Decision(sku_id, result, sku, outcome.stock, writes, published, beside)
 
 
@@ -136,21 +136,18 @@ def _accepted(
     stock = outcome.stock
     cause = Cause(type_, command_id, reservation_id, None, None, command.actor, command.source)
     for name, its_field in rule.caused_by:
-        setattr(cause, name, getattr(command, its_field))
-    if rule.refers_to is not None and cause.reference is None:
-        cause.reference = getattr(command, rule.refers_to)
+        if (value := getattr(command, its_field)) is not None:
+            setattr(cause, name, value)
     views, published, shortfall = write_out(sku_id, stock, outcome.deltas, now_ms, cause)
-    beside = outcome.beside
-    before = 0 if sku is None else sku.seq
-    if beside is not None and beside.book is not None and beside.book.seq > before:
-        published.append(_book_change(sku_id, sku, beside.book, now_ms, cause))
+    more = outcome.more
+    beside = None if more is None else more.beside
+    if beside is not None:
+        _publish_book(published, sku_id, sku, beside, now_ms, cause)
     if published:
         changed, seq = stock, published[-1].seq
     else:
-        changed, seq = (), before
-    seen = Seen(
-        content, type_, None, seq, now_ms, offset, reservation_id, reservation, stock, outcome.requested, None, None
-    )
+        changed, seq = (), 0 if sku is None else sku.seq
+    seen = Seen(content, type_, None, seq, now_ms, offset, reservation_id, reservation, stock, None, None, None)
     result = Result(
         command_id,
         type_,
@@ -170,11 +167,8 @@ def _accepted(
     for warehouse, row in changed:
         writes.append((stock_key(sku_id, warehouse), row))
     writes += outcome.writes
-    if outcome.requested is not None:
-        result.requested = outcome.requested
-    if outcome.extra is not None:
-        seen = _with_extra(seen, outcome.extra)
-        _show(result, outcome.extra)
+    if more is not None:
+        seen = _show_more(result, seen, more)
     writes.append((key, seen))
     if rows.register.journalled:
         beside = _journalled(rows, sku_id, outcome, beside, writes, now_ms)
@@ -182,6 +176,17 @@ def _accepted(
         is_change = bool(published) or rule.looks_again or (beside is not None and beside.policy is not None)
         beside = _pending_after(sku_id, sku, beside, writes, record, is_change=is_change)
     return Decision(sku_id, result, sku, changed, writes, published, beside)
+
+
+def _show_more(result: Result, seen: Seen, more: More) -> Seen:
+    """Put further fields into a result; return the row of the command with them."""
+    if more.requested is not None:
+        result.requested = more.requested
+        seen = msgspec.structs.replace(seen, requested=more.requested)
+    if more.extra is not None:
+        _show(result, more.extra)
+        seen = _with_extra(seen, more.extra)
+    return seen
 
 
 def _show(result: Result, extra: Mapping[str, object]) -> None:
@@ -201,8 +206,13 @@ def _journalled(
     return msgspec.structs.replace(beside or Beside(), journal=tuple(journal))
 
 
-def _book_change(sku_id: str, sku: Sku | None, after: BookRow, now_ms: int, cause: Cause) -> StockChange:
-    return book_change(sku_id, None if sku is None else sku.book, after, now_ms, cause)
+def _publish_book(
+    published: list[StockChange], sku_id: str, sku: Sku | None, beside: Beside | None, now_ms: int, cause: Cause
+) -> None:
+    """Add the change of a SKU's book to what is published, if what is shown of it changed."""
+    before, seq = (None, 0) if sku is None else (sku.book, sku.seq)
+    if beside is not None and beside.book is not None and beside.book.seq > seq:
+        published.append(book_change(sku_id, before, beside.book, now_ms, cause))
 
 
 def _pending_after(
@@ -237,7 +247,7 @@ def _read(rows: Rows, sku: Sku | None, rule: Rule[Any], command: SkuCommand, rec
             command.command_id, rule.type, sku_id, "accepted", None, False, shown, views, shortfall, seq, *place
         )
         decision = Decision(sku_id, result)
-        _show(result, outcome.extra or {})
+        _show(result, (outcome.more and outcome.more.extra) or {})
     if rule.asks_for is not None and (asked := getattr(command, rule.asks_for)) is not None:
         seen = find_seen(rows, seen_key(sku_id, asked), record.now_ms)
         known = seen is not None and seen.type != _QUERY and _is_shown(seen, getattr(command, "channels", None))

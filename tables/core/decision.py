@@ -15,7 +15,7 @@ from schemas.stock_changes import StockChange
 from tables.core.queue import Queue
 from tables.core.register import NO_POLICIES, OwnPolicies, Register
 from tables.core.row_kind import R, RowKind
-from tables.core.rows import BookRow, JournalRow, PolicyRow, ReferenceRow, Reservation, Row, Stock
+from tables.core.rows import BookRow, FullReservation, JournalRow, PolicyRow, ReferenceRow, Reservation, Row, Stock
 
 
 class Sku(msgspec.Struct, gc=False):
@@ -46,8 +46,11 @@ class Journal(Protocol):
     def last(self, at: int) -> JournalEntry | None:
         """Return the last entry that is not after a time (ms); None when there is none."""
 
-    def oldest(self, count: int) -> Sequence[JournalEntry]:
-        """Return the first so many entries."""
+    def find(self, at: int, seq: int) -> JournalEntry | None:
+        """Return the entry of a time and sequence number; None when there is none."""
+
+    def first(self, count: int, after: int = -1) -> Sequence[JournalEntry]:
+        """Return the first so many entries that are after a time (ms)."""
 
 
 class Rows(Protocol):
@@ -118,10 +121,21 @@ class Beside(msgspec.Struct, frozen=True, gc=False):
     """A channel and its policy for the SKU, None when it was removed."""
     in_force: tuple[str, ReferenceRow] | None = None
     """Name and row of reference data that is now in force."""
+    waiting: tuple[str, FullReservation] | None = None
+    """Id and row of a reservation that waits, or did."""
     reference: Published = ()
     """Key and value of what is published as reference data."""
     journal: tuple[KeyedRow, ...] = ()
     """What is added to journals and removed from them."""
+
+
+class More(msgspec.Struct, frozen=True, gc=False):
+    """What few outcomes have: further fields of the result, and what they change beside rows and reservations."""
+
+    extra: Mapping[str, object] | None = None
+    beside: Beside | None = None
+    requested: int | None = None
+    """The quantity that was asked for, when less was given."""
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -129,8 +143,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
     `stock` is a tuple of (warehouse, row) that the result shows, in order. If the command changes the rows, they are
     those after the change, each with the sequence number of its change as `seq`, and `deltas` has the changed
-    quantities of each. The result shows `reservation`, and further fields that `extra` names. `writes` has all other
-    rows to write, with their keys.
+    quantities of each. The result shows `reservation`. `writes` has all other rows to write, with their keys.
     """
 
     stock: StockRows = ()
@@ -138,10 +151,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     reservation_id: str | None = None
     reservation: Reservation | None = None
     writes: tuple[KeyedRow, ...] = ()
-    extra: Mapping[str, object] | None = None
-    beside: Beside | None = None
-    requested: int | None = None
-    """The quantity that was asked for, when less was given."""
+    more: More | None = None
 
 
 class Decision(msgspec.Struct, gc=False):

@@ -5,8 +5,18 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from tables.core.book import NO_BOOK, counted_in, shown_of
-from tables.core.decision import Beside, KeyedRow, Outcome, Sku
-from tables.core.rows import BookRow, Inbound, Reservation, Stock, book_key, quarantine_of, reservation_key, stock_row
+from tables.core.decision import Beside, KeyedRow, More, Outcome, Sku
+from tables.core.rows import (
+    BookRow,
+    FullReservation,
+    Inbound,
+    Reservation,
+    Stock,
+    book_key,
+    quarantine_of,
+    reservation_key,
+    stock_row,
+)
 
 _NO_STOCK = Stock()
 # In the order in which a stock change names them; `safety_stock` is set by adjusts alone.
@@ -85,10 +95,12 @@ class Draft:
         book = self._book(seq + 1)
         if book is not None:
             rows.append((book_key(self._sku_id), book))
-        beside = None if book is None else Beside(book)
-        return Outcome(
-            tuple(stock), tuple(deltas), reservation_id, reservation, tuple(rows), extra, beside, requested=requested
-        )
+        waiting = None
+        if reservation_id is not None and type(reservation) is FullReservation and reservation.priority is not None:
+            waiting = reservation_id, reservation
+        beside = None if book is None and waiting is None else Beside(book, waiting=waiting)
+        more = More(extra, beside, requested)
+        return Outcome(tuple(stock), tuple(deltas), reservation_id, reservation, tuple(rows), more)
 
     def _book(self, seq: int) -> BookRow | None:
         """Return the book after the decision; None when it stays as it is.

@@ -67,11 +67,6 @@ def without(allocations: Parts, taken: Iterable[tuple[str, int]]) -> Parts:
     )
 
 
-def is_plain(rows: Rows, sku: Sku, held: Reservation) -> bool:
-    """Return whether a reservation has nothing but allocations, and no rule or book matters to it: by far the most."""
-    return type(held) is Reservation and sku.book is None and not rows.register.has_rules
-
-
 def shaped(row: FullReservation) -> Reservation:
     """Return a reservation in the layout that it must have: the plain one if it has nothing else."""
     if any(getattr(row, name) != default for name, default in _EXTRAS):

@@ -149,14 +149,13 @@ EXPECT = Rule(
     ExpectInbound,
     expect_inbound,
     content=lambda c: ("expect_inbound", c.inbound_id, c.warehouse, c.quantity, c.eta_at, c.reference),
-    cause=("reference",),
-    refers_to="inbound_id",
+    cause=(("reference", "inbound_id"), "reference"),
 )
 AMEND = Rule(
     AmendInbound,
     amend_inbound,
     content=lambda c: ("amend_inbound", c.inbound_id, c.quantity, c.eta_at),
-    refers_to="inbound_id",
+    cause=(("reference", "inbound_id"),),
 )
 RECEIVE = Rule(
     ReceiveInbound,
@@ -164,13 +163,11 @@ RECEIVE = Rule(
     content=lambda c: (
         "receive_inbound", c.inbound_id, c.quantity, c.damaged or 0, c.final or False, c.reference,
     ),
-    cause=("reference",),
-    refers_to="inbound_id",
+    cause=(("reference", "inbound_id"), "reference"),
 )  # fmt: skip
 CANCEL = Rule(
     CancelInbound,
     cancel_inbound,
     content=lambda c: ("cancel_inbound", c.inbound_id, c.reason),
-    cause=("reason",),
-    refers_to="inbound_id",
+    cause=("reason", ("reference", "inbound_id")),
 )

@@ -4,9 +4,10 @@ It is kept for warehouses whose `journal_ms` is not 0. An entry is dropped when 
 last one stays. Entries from before the journal began anew are void.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
-from tables.core.decision import JournalEntry, KeyedRow, Rows, StockRows
+from tables.core.decision import Journal, JournalEntry, KeyedRow, Rows, StockRows
 from tables.core.rows import JournalRow, Stock, WarehouseRow, journal_key, quarantine_of
 
 MOVED = ("on_hand", "damaged", "quarantine")
@@ -33,29 +34,35 @@ def entries_of(
         if now_ms <= rule.journal_since:
             continue
         journal = rows.journal(sku_id, warehouse)
-        if valid(journal.last(now_ms), rule) is None:
+        if entry_at(journal, rule, now_ms) is None:
             before = JournalRow(*(units - delta.get(name, 0) for name, units in zip(MOVED, _units(row), strict=True)))
             writes.append((journal_key(sku_id, warehouse, rule.journal_since, 0), before))
         writes.append((journal_key(sku_id, warehouse, now_ms, row.seq), JournalRow(*_units(row))))
-        # Two for one, so that what a pause left behind goes too.
-        first, second, third = [*journal.oldest(3), None, None, None][:3]
-        if first is not None and _is_over(second, rule, now_ms):
-            writes.append((journal_key(sku_id, warehouse, first.at, first.seq), None))
-            if second is not None and _is_over(third, rule, now_ms):
-                writes.append((journal_key(sku_id, warehouse, second.at, second.seq), None))
+        writes += ((journal_key(sku_id, warehouse, over.at, over.seq), None) for over in _over(journal, rule, now_ms))
     return writes
 
 
-def valid(entry: JournalEntry | None, rule: WarehouseRow) -> JournalEntry | None:
-    """Return an entry if it counts; None when it is void, or there is none."""
-    since = rule.journal_since
-    if entry is None or since is None or entry.at < since or (entry.at == since and entry.seq != 0):
+def entry_at(journal: Journal, rule: WarehouseRow, at: int) -> JournalEntry | None:
+    """Return the last entry that is not after a time (ms) and not void; None when there is none.
+
+    Void are entries from before the journal began anew, and those of movements in the very millisecond in which it did:
+    what the row had then is in the entry with sequence number 0.
+    """
+    entry, since = journal.last(at), rule.journal_since
+    if entry is None or since is None or entry.at < since:
         return None
-    return entry
+    return journal.find(since, 0) if entry.at == since else entry
 
 
-def _is_over(successor: JournalEntry | None, rule: WarehouseRow, now_ms: int) -> bool:
-    return successor is not None and successor.at + rule.journal_ms < now_ms
+def _over(journal: Journal, rule: WarehouseRow, now_ms: int) -> Iterator[JournalEntry]:
+    """Yield the oldest entries that no count can ask for: two at most, so that what a pause left behind goes too."""
+    oldest = [*journal.first(3)]
+    for entry, following in pairwise(oldest):
+        # Void ones of the millisecond in which the journal began are no successors.
+        later = journal.first(1, after=entry.at) if entry.at == rule.journal_since else [following]
+        if not later or later[0].at + rule.journal_ms >= now_ms:
+            return
+        yield entry
 
 
 def _units(row: Stock) -> tuple[int, int, int]:

@@ -126,6 +126,5 @@ TRANSFER = Rule(
     Transfer,
     transfer,
     content=lambda c: ("transfer", c.from_, c.to, c.quantity, c.inbound_id, c.eta_at, c.reference),
-    cause=("reference",),
-    refers_to="inbound_id",
+    cause=(("reference", "inbound_id"), "reference"),
 )

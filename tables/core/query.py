@@ -9,7 +9,7 @@ from schemas.codes import Code
 from schemas.commands import Query
 from schemas.results import ReservationView, Waiting
 from tables.core.book import backordered_of, held_of, owed_to_queue, published_book, shows_anything, waits
-from tables.core.decision import Outcome, Record, Refusal, Rows, Sku
+from tables.core.decision import More, Outcome, Record, Refusal, Rows, Sku
 from tables.core.placing import free_by_warehouse, free_of_inbound, open_inbounds
 from tables.core.retention import find_reservation, is_forgotten
 from tables.core.rows import RESERVATION, FullReservation, reservation_key
@@ -41,7 +41,7 @@ def query(rows: Rows, sku: Sku | None, command: Query, record: Record) -> Outcom
         extra["waiting"] = _list_waiting(rows, command.sku, command.waiting)
     if command.reservations is not None:
         extra |= _list_held(rows, command, command.reservations, record.now_ms)
-    return Outcome(tuple(sku.stock.items()), (), command.reservation_id, reservation, (), extra)
+    return Outcome(tuple(sku.stock.items()), (), command.reservation_id, reservation, (), More(extra))
 
 
 def _availability(rows: Rows, sku: Sku, channel: str, now_ms: int) -> ChannelAvailability:

@@ -8,7 +8,7 @@ from schemas.movements import CountedUnits, Reconcile, ReconciliationView
 from tables.core.adjust import MAX_BUCKET
 from tables.core.decision import KeyedRow, Outcome, Record, Refusal, Rows, Sku
 from tables.core.draft import Draft
-from tables.core.journal import MOVED, valid
+from tables.core.journal import MOVED, entry_at
 from tables.core.movements import has_no_place_for, units_of
 from tables.core.rows import COUNT, Correction, CountRow, Stock, WarehouseRow, count_key
 from tables.core.rule import Rule
@@ -76,7 +76,7 @@ def _as_of(rows: Rows, command: Reconcile, row: Stock, last: CountRow, at: int) 
     """Return what the ledger had at a time, with the corrections that count from before it."""
     entry, rule = None, rows.register.journalled.get(command.warehouse)
     if rule is not None:
-        entry = valid(rows.journal(command.sku, command.warehouse).last(at), rule)
+        entry = entry_at(rows.journal(command.sku, command.warehouse), rule, at)
     then = {name: units_of(row, name) if entry is None else getattr(entry.row, name) for name in MOVED}
     for counted_at, applied_at, *drifts in last.corrections:
         if counted_at <= at < applied_at:

@@ -8,7 +8,7 @@ from schemas.codes import Code
 from schemas.commands import Release
 from tables.core.decision import Outcome, Record, Refusal, Rows, Sku
 from tables.core.draft import Draft
-from tables.core.holds import draw_from, find_hold, give_back, is_plain, stepped, without
+from tables.core.holds import draw_from, find_hold, give_back, stepped, without
 from tables.core.rows import RESERVATION, FullStock, Reservation, Stock, full, reservation_key, with_quarantine
 from tables.core.rule import Rule
 
@@ -49,7 +49,8 @@ def _give_back(
     ends_as: Literal["released", "expired"],
     now_ms: int,
 ) -> Outcome:
-    if not is_plain(rows, sku, held):
+    # Where it has nothing but allocations, and no rule or book matters to it: by far the most.
+    if type(held) is not Reservation or sku.book is not None or rows.register.has_rules:
         draft = Draft(sku_id, sku)
         less = give_back(draft, full(held), quantity)
         less = msgspec.structs.replace(less, released=less.released + quantity)

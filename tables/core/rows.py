@@ -409,7 +409,12 @@ def journal_prefix(sku: str, warehouse: str) -> bytes:
 
 def journal_key(sku: str, warehouse: str, at: int, seq: int) -> bytes:
     """Return the key of a journal entry; entries of a stock row sort by time and sequence number."""
-    return journal_prefix(sku, warehouse) + f"{at:013x}{seq:016x}".encode()
+    return journal_prefix(sku, warehouse) + journal_id(at, seq)
+
+
+def journal_id(at: int, seq: int) -> bytes:
+    """Return what the key of a journal entry ends with: time (ms) and sequence number, 13 and 16 hexadecimal digits."""
+    return f"{at:013x}{seq:016x}".encode()
 
 
 def journal_place(key: bytes) -> tuple[int, int]:

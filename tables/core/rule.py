@@ -25,7 +25,7 @@ class Rule(Generic[C]):
         content: returns the type and the command's own fields, with defaults filled in. They are stored in this order
             and compared byte for byte when the id is used again. Add a new field at the end.
         cause: further fields of the command that its stock changes carry; a pair names the field of the change first.
-        refers_to: the field that is the `reference` of its stock changes where the command gives none.
+            Of two for one field of the change the last that the command gives counts.
         asks_for: the field that names an earlier command whose result is shown.
         looks_again: whether the SKU's queue is looked at after it, although it changes nothing.
         remembered: whether a command with a used id gets the first one's result. A read is answered anew.
@@ -42,7 +42,6 @@ class Rule(Generic[C]):
     decide: Callable[[Rows, Sku | None, C, Record], Outcome | Refusal]
     content: Callable[[C], tuple[object, ...]]
     cause: tuple[str | tuple[str, str], ...] = ()
-    refers_to: str | None = None
     asks_for: str | None = None
     remembered: bool = True
     looks_again: bool = False
@@ -59,7 +58,7 @@ class Rule(Generic[C]):
             raise TypeError(f"the content of {name} must be its type and own fields {expected}, not {list(given)}")
         pairs = tuple((name, name) if isinstance(name, str) else name for name in self.cause)
         object.__setattr__(self, "caused_by", pairs)
-        named = {*(its_field for _, its_field in pairs), *filter(None, (self.asks_for, self.refers_to))}
+        named = {*(its_field for _, its_field in pairs), *filter(None, (self.asks_for,))}
         unknown = (named - {*fields}) | ({name for name, _ in pairs} - {*Cause.__struct_fields__})
         if unknown:
             raise TypeError(f"the rule of {name} names fields that the command or `Cause` has not: {sorted(unknown)}")

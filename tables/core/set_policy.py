@@ -7,7 +7,7 @@ from schemas.codes import Code
 from schemas.commands import SetPolicy
 from schemas.reference import SkuPolicy
 from tables.core.book import NO_BOOK
-from tables.core.decision import Beside, KeyedRow, Outcome, Record, Refusal, Rows, Sku
+from tables.core.decision import Beside, KeyedRow, More, Outcome, Record, Refusal, Rows, Sku
 from tables.core.reference import given_policy
 from tables.core.rows import PolicyRow, book_key, policy_key
 from tables.core.rule import Rule
@@ -38,11 +38,11 @@ def set_policy(rows: Rows, _sku: Sku | None, command: SetPolicy, record: Record)
         writes.append((book_key(command.sku), book))
     # The same fields again are no change of the SKU.
     changed = None if sku is not None and row == sku.policies.get(command.channel) else (command.channel, row)
+    published = None if document is None else encode(document)
     key = f"policy/{command.channel}/{command.sku}".encode()
     return Outcome(
         writes=tuple(writes),
-        extra={"reference": document},
-        beside=Beside(book, changed, None, ((key, None if document is None else encode(document)),)),
+        more=More({"reference": document}, Beside(book, changed, reference=((key, published),))),
     )
 
 

@@ -258,7 +258,7 @@ def _decision(step: _Step, sku_id: str, sku: Sku, record: Record) -> Decision:
     cause = Cause(type_, None, outcome.reservation_id, None, step.reference)
     views, published, shortfall = write_out(sku_id, outcome.stock, outcome.deltas, record.now_ms, cause)
     writes = [*((stock_key(sku_id, warehouse), row) for warehouse, row in outcome.stock), *outcome.writes]
-    beside = outcome.beside
+    beside = None if outcome.more is None else outcome.more.beside
     if beside is not None and beside.book is not None and beside.book.seq > sku.seq:
         published.append(book_change(sku_id, sku.book, beside.book, record.now_ms, cause))
     seq = published[-1].seq if published else sku.seq

@@ -72,13 +72,11 @@ def write_out(
         available = on_hand - reserved - safety_stock
         shortfall = reserved > on_hand
         view = StockView(warehouse, on_hand, reserved, damaged, safety_stock, inbound, available)
-        if type(row) is FullStock:
-            view.quarantine = row.quarantine
         views.append(view)
+        after = Quantities(on_hand, reserved, damaged, safety_stock, inbound, available)
+        if type(row) is FullStock:
+            view.quarantine = after.quarantine = row.quarantine
         if deltas:
-            after = Quantities(on_hand, reserved, damaged, safety_stock, inbound, available)
-            if type(row) is FullStock:
-                after.quarantine = row.quarantine
             changes.append(StockChange(sku, warehouse, row.seq, now_ms, cause, deltas[number], after, shortfall))
         if shortfall:
             any_shortfall = True
