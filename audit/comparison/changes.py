@@ -18,13 +18,18 @@ _LANDED = "reference"
 
 
 def oversold(change: Any) -> bool:
-    """Return whether a stock change reserves more than there is; an `amend` or `reallocate` may also reserve less."""
+    """Return whether a stock change reserves more than there is; an `amend` or `reallocate` may also reserve less.
+
+    A `transfer` may send off what is kept back, but nothing that is reserved.
+    """
     try:
-        cause = change["cause"]
+        cause, after = change["cause"], change["after"]
+        if cause["type"] == "transfer" and change["delta"].get("on_hand", 0) < 0:
+            return bool(after["on_hand"] < after["reserved"])
         asks = cause["type"] in _RESERVING and not (cause["type"] == "fill" and _LANDED in cause)
         reserves = asks and change["delta"]["reserved"] > 0
-        return bool(reserves and change["after"]["available"] < 0)
-    except (TypeError, KeyError):
+        return bool(reserves and after["available"] < 0)
+    except (TypeError, KeyError, AttributeError):
         return False
 
 
