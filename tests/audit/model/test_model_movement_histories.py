@@ -87,6 +87,11 @@ class Story:
         for warehouse in ("a", "b"):
             journal_ms = 10 if warehouse == "a" else 0
             self.log.do("set_warehouse", sku=None, warehouse=warehouse, version=1, journal_ms=journal_ms)
+        self.log.do("adjust", warehouse="a", delta=9, reason="receipt")
+        self.log.do("reserve", reservation_id="r0", quantity=5, ttl_ms=0)
+        self.log.do("commit", reservation_id="r0", quantity=3)
+        for expected in self.log.expected:
+            self.look(expected)
         return self
 
     def tell(self, number, type_, fields):
