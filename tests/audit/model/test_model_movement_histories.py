@@ -174,7 +174,7 @@ def check_state_of(story):
         assert 0 <= found.returned <= found.committed
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=120)
 @given(HISTORIES)
 def test_the_invariants_hold_after_every_record(history):
     story = Story().begin()
@@ -194,7 +194,7 @@ def test_the_invariants_hold_after_every_record(history):
         assert not any(model.is_over(key) for key in after if key[:1] == b"J")
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(HISTORIES, st.integers(0, 30))
 def test_a_model_that_continues_from_a_checkpoint_publishes_the_same(tmp_path_factory, history, number):
     story = Story().begin()

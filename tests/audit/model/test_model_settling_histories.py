@@ -57,6 +57,8 @@ RECEIVE = {
     "final": st.booleans(),
 }
 
+SHIPMENT = {"inbound_id": INBOUNDS, "eta_at": DATES}
+MOVED = {"from": any_of("on_hand", "quarantine"), "to": any_of("quarantine", "on_hand", "damaged")}
 AMEND = TO_SEVERAL | {"quantity": st.integers(1, 12), "partial": st.booleans()}
 
 
@@ -76,6 +78,10 @@ def histories(**more):
             commands("amend_inbound", inbound_id=INBOUNDS, eta_at=DATES),
             commands("cancel_inbound", inbound_id=INBOUNDS),
             commands("reallocate", **TO_SEVERAL, **{"from": any_of("a", "b"), "to": any_of("b", "c")}),
+            commands("transfer", quantity=FEW, **{"from": any_of("a", "b"), "to": any_of("b", "c")}),
+            commands("transfer", quantity=FEW, **SHIPMENT, **{"from": any_of("a", "b"), "to": any_of("b", "c")}),
+            commands("return", warehouse=any_of(*WAREHOUSES), quantity=FEW, disposition=any_of("restock", "inspect")),
+            commands("move", warehouse=any_of(*WAREHOUSES), quantity=FEW, **MOVED),
             commands("commit", **TO_SEVERAL),
             commands("release", **TO_SEVERAL),
             commands("set_policy", channel=any_of("*", *CHANNELS), **RULES, **more),
@@ -126,7 +132,7 @@ def _tell(log, number, type_, fields, check):
             fields["eta_at"] += T0
         if type_ == "receive_inbound":
             fields["quantity"] = fields["quantity"] or (0 if fields["final"] or fields["damaged"] else 1)
-        if type_ == "reallocate" and fields["from"] == fields["to"]:
+        if type_ in {"reallocate", "transfer"} and fields["from"] == fields["to"]:
             fields["to"] = "a"
         log.do(type_, at, **fields)
     if check is not None:
