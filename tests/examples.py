@@ -23,7 +23,7 @@ EXAMPLES = [
      "final": True, "reference": "note"},
     {"type": "cancel_inbound", "command_id": "c", "sku": "S", "inbound_id": "po", "reason": "late"},
     {"type": "return", "command_id": "c", "sku": "S", "warehouse": "w", "quantity": 2, "disposition": "inspect",
-     "reservation_id": "r", "reference": "note"},
+     "reservation_id": "r", "reference": "note", "channels": ["default"]},
     {"type": "move", "command_id": "c", "sku": "S", "warehouse": "w", "quantity": 2, "from": "on_hand",
      "to": "quarantine", "reason": "recall", "reference": "note"},
     {"type": "transfer", "command_id": "c", "sku": "S", "from": "w", "to": "x", "quantity": 2, "inbound_id": "t",

@@ -4,7 +4,7 @@ from audit.model.adjust import MAX_UNITS, check_warehouses
 from audit.model.documents import Hold, StockRow, cause_of, decode_hold, encode_row
 from audit.model.parts import CommandRefused
 from audit.model.rule import Effect, Rule
-from audit.model.state import PartitionState
+from audit.model.state import PartitionState, is_of
 from schemas.codes import Code
 from schemas.movements import Return
 
@@ -15,7 +15,7 @@ def take_back(state: PartitionState, command: Return) -> Effect:
     """Take goods back that had left the building; with a reservation, no more than it committed."""
     sku, warehouse, quantity = command.sku, command.warehouse, command.quantity
     check_warehouses(state, sku, warehouse)
-    hold = None if command.reservation_id is None else _find(state, f"{sku}\0{command.reservation_id}")
+    hold = None if command.reservation_id is None else _find(state, command, f"{sku}\0{command.reservation_id}")
     if hold is not None and quantity > hold.committed - hold.returned:
         raise CommandRefused(Code.QUANTITY_EXCEEDS_RESERVATION)
     bucket = _BUCKETS[command.disposition]
@@ -28,12 +28,15 @@ def take_back(state: PartitionState, command: Return) -> Effect:
     return hold, [state.change_row(sku, warehouse, cause, {bucket: quantity})]
 
 
-def _find(state: PartitionState, key: str) -> Hold:
+def _find(state: PartitionState, command: Return, key: str) -> Hold:
     """Return a reservation in whatever state, or refuse."""
     hold = state.holds.get(key)
     if hold is None:
         raise CommandRefused(Code.UNKNOWN_RESERVATION)
-    return hold if isinstance(hold, Hold) else decode_hold(hold)
+    hold = hold if isinstance(hold, Hold) else decode_hold(hold)
+    if not is_of(command.channels, hold):
+        raise CommandRefused(Code.UNKNOWN_RESERVATION)
+    return hold
 
 
 def _note(state: PartitionState, key: str, hold: Hold, quantity: int) -> None:

@@ -37,7 +37,7 @@ def return_goods(rows: Rows, sku: Sku | None, command: Return, record: Record) -
     reservation: Reservation | None = None
     if command.reservation_id is not None:
         before = find_reservation(rows, reservation_key(command.sku, command.reservation_id), record.now_ms)
-        if before is None:
+        if before is None or (command.channels is not None and before.channel not in command.channels):
             return Refusal(Code.UNKNOWN_RESERVATION)
         row = full(before)
         if command.quantity > row.committed - row.returned:

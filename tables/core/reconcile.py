@@ -37,7 +37,7 @@ def reconcile(rows: Rows, sku: Sku | None, command: Reconcile, record: Record) -
     extra = {"reconciliation": _view(command, at, last, then, counted, drift)}
     refused = _refused(command, row, drift)
     if refused is not None:
-        return Refusal(refused, extra=extra)
+        return Refusal(refused, extra=None if refused is Code.LIMIT_EXCEEDED else extra)
 
     # Past here it must succeed.
     draft = Draft(command.sku, sku)
