@@ -74,7 +74,9 @@ REFUSALS: dict[AnyCode, Refusal] = {
     Code.CHANNEL_NOT_ALLOWED: Refusal(409, "The channel may not sell this, or not from this warehouse."),
     Code.WAREHOUSE_DISABLED: Refusal(409, "The warehouse is disabled."),
     Code.QUANTITY_ABOVE_LIMIT: Refusal(409, "The quantity is more than one reservation of the channel may have."),
-    Code.QUANTITY_EXCEEDS_RESERVATION: Refusal(409, "The quantity is more than the reservation still holds."),
+    Code.QUANTITY_EXCEEDS_RESERVATION: Refusal(
+        409, "More than the reservation still holds; or, of a return, more than it committed less what came back."
+    ),
     Code.RESERVATION_WAITING: Refusal(409, "So many units of the reservation are not there yet: they wait."),
     Code.CHANNEL_CAP_EXCEEDED: Refusal(409, "The channel would hold more units of the SKU than its cap."),
     Code.LIMIT_EXCEEDED: Refusal(
@@ -83,7 +85,12 @@ REFUSALS: dict[AnyCode, Refusal] = {
         " 100 deliveries announced, more than 1,000 channels with holds under a cap, or more than 256 kinds of waiting"
         " reservations.",
     ),
+    Code.STALE_COUNT: Refusal(409, "A count of that time or a later one has been accepted for the row already."),
+    Code.AS_OF_TOO_OLD: Refusal(409, "The warehouse's journal does not reach back to as_of_at."),
     Code.STALE_EXPECTATION: Refusal(409, "on_hand differs from expected_on_hand: read the stock and decide again."),
+    Code.DRIFT_ABOVE_TOLERANCE: Refusal(
+        409, "The count differs from the ledger by more than the tolerance: look at it, and send it with a wider one."
+    ),
     Code.NEGATIVE_STOCK: Refusal(409, "A quantity would fall below 0."),
     Code.INSUFFICIENT_STOCK: Refusal(409, "Less is available than requested."),
     GatewayCode.UNKNOWN_COMMAND: Refusal(404, "No such command is remembered for the SKU."),

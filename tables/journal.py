@@ -29,7 +29,7 @@ def note(fresh: Fresh, key: bytes, row: Row | None) -> None:
         changes.removed = max(changes.removed, key)
 
 
-class Journal:
+class StoredJournal:
     """The journal of one stock row; see `tables.core.decision.Journal`.
 
     An entry is removed only when no count can ask for it any more, so `last` need not know which ones were.

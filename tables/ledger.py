@@ -32,7 +32,7 @@ from tables.core.rows import (
     stock_key,
 )
 from tables.due import Expiries, Forgetting
-from tables.journal import Fresh, Journal, note
+from tables.journal import Fresh, StoredJournal, note
 from tables.store import Item, Store
 from tables.waiting import pending_in, pending_key, queue_prefix, waiting_key, waiting_of, waiting_value
 
@@ -156,9 +156,9 @@ class Ledger:
                 self._rows.put(key, found)
         return found  # type: ignore[no-any-return]
 
-    def journal(self, sku: str, warehouse: str) -> Journal:
+    def journal(self, sku: str, warehouse: str) -> StoredJournal:
         """Return the journal of a stock row."""
-        return Journal(self._store, self._journalled, journal_prefix(sku, warehouse))
+        return StoredJournal(self._store, self._journalled, journal_prefix(sku, warehouse))
 
     def scan(self, kind: RowKind[R], sku: str, after: str) -> Iterator[tuple[str, R]]:
         """Yield (id, row) of a SKU's rows of a kind whose ids come after one. Only for kinds that are kept decoded."""

@@ -23,6 +23,8 @@ CONTRACT = {
     "reservation_expired": 409,
     "quantity_exceeds_reservation": 409,
     "limit_exceeded": 409,
+    "stale_count": 409,
+    "as_of_too_old": 409,
     "stale_expectation": 409,
     "stale_version": 409,
     "inbound_closed": 409,
@@ -31,6 +33,7 @@ CONTRACT = {
     "quantity_above_limit": 409,
     "channel_cap_exceeded": 409,
     "reservation_waiting": 409,
+    "drift_above_tolerance": 409,
     "negative_stock": 409,
     "insufficient_stock": 409,
 }

@@ -47,7 +47,8 @@ SENTENCES = [
         "not_allowed",
         (
             "type must be one of adjust, reserve, amend, reallocate, commit, release, extend, query, expect_inbound, "
-            "amend_inbound, receive_inbound, cancel_inbound, settle, set_policy, set_warehouse, set_channel, "
+            "amend_inbound, receive_inbound, cancel_inbound, return, move, transfer, reconcile, settle, "
+            "set_policy, set_warehouse, set_channel, "
             'set_feed, tick: "steal" is not allowed.'
         ),
     ),

@@ -22,6 +22,7 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {tag_of(kind): kind for kind in COMM
     "stock_change": StockChange,
     "dead_letter": DeadLetter,
 }
+UNRECOGNISED = "unrecognised"  # what a reader makes of a symbol that it does not know; it is never written
 # The names that a file has defined: of enums with their symbols, of records with None.
 Known = dict[str, list[Any] | None]
 _PRIMITIVES = {shape.StrType: "string", shape.BytesType: "bytes", shape.BoolType: "boolean", shape.IntType: "long"}
@@ -87,7 +88,7 @@ def _enum(name: str, symbols: Any, known: Known) -> Any:
     if name in known:
         return name
     known[name] = symbols
-    return {"type": "enum", "name": name, "symbols": symbols}
+    return {"type": "enum", "name": name, "symbols": [*symbols, UNRECOGNISED], "default": UNRECOGNISED}
 
 
 def _doc(kind: type) -> str:

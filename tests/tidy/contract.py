@@ -18,6 +18,7 @@ from schemas.commands import SKU_COMMAND_TYPES, tag_of
 from schemas.dead_letters import DeadLetter
 from schemas.explain import allowed
 from schemas.inbound import InboundView
+from schemas.movements import CountedUnits, ReconciliationView
 from schemas.reference import REFERENCE_COMMAND_TYPES, Channel, FeedState, SkuPolicy, Warehouse
 from schemas.results import Allocation, Claim, ReservationView, Result, StockView, Waiting
 from schemas.stock_changes import BookInbound, BookView, Cause, ChannelUnits, Quantities, StockChange
@@ -63,6 +64,39 @@ LINES: dict[str, dict[str, object]] = {
         "final": True,
     },
     "cancel_inbound": {"command_id": "po-7:4", "sku": "85123A", "inbound_id": "po-7", "reason": "supplier"},
+    "return": {
+        "command_id": "rma-5:1",
+        "sku": "85123A",
+        "warehouse": "leeds",
+        "quantity": 2,
+        "disposition": "inspect",
+        "reservation_id": "cart-77",
+    },
+    "move": {
+        "command_id": "rma-5:2",
+        "sku": "85123A",
+        "warehouse": "leeds",
+        "quantity": 2,
+        "from": "quarantine",
+        "to": "on_hand",
+    },
+    "transfer": {
+        "command_id": "t-4:1",
+        "sku": "85123A",
+        "from": "leeds",
+        "to": "york",
+        "quantity": 20,
+        "inbound_id": "t-4",
+        "eta_at": 1_764_864_000_000,
+    },
+    "reconcile": {
+        "command_id": "wms-5:85123A",
+        "sku": "85123A",
+        "warehouse": "leeds",
+        "counted_on_hand": 97,
+        "as_of_at": 1_764_000_000_000,
+        "tolerance": 2,
+    },
     "settle": {"command_id": "settle-1", "sku": "85123A"},
     "set_policy": {"command_id": "rules-7", "sku": "85123A", "channel": "web", "cap": 100, "buffer": 5},
     "set_warehouse": {"command_id": "adm-9", "warehouse": "leeds", "version": 7, "priority": 10, "region": "north"},
@@ -92,6 +126,8 @@ _RECORDS: dict[type[msgspec.Struct], str] = {
     Promise: "Promise",
     Claim: "Claim",
     InboundView: "Inbound",
+    ReconciliationView: "Reconciliation",
+    CountedUnits: "Counted units",
     Waiting: "Waiting reservation",
     Warehouse: "Warehouse",
     Channel: "Channel",
@@ -288,7 +324,17 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "topics": topics,
     "commands": commands,
     "results": lambda: records(
-        Result, ReservationView, Allocation, Claim, StockView, InboundView, ChannelAvailability, Promise, Waiting
+        Result,
+        ReservationView,
+        Allocation,
+        Claim,
+        StockView,
+        InboundView,
+        ReconciliationView,
+        CountedUnits,
+        ChannelAvailability,
+        Promise,
+        Waiting,
     ),
     "reference": lambda: records(Warehouse, Channel, FeedState, SkuPolicy),
     "stock_changes": lambda: records(StockChange, Cause, Quantities, BookView, BookInbound, ChannelUnits),

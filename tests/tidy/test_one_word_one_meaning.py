@@ -10,6 +10,7 @@ from repository import ROOT, location, python_files, tree_of
 CLASSES = {
     "Inbound": "announced goods, for the core and for the model that is independent of it",
     "Job": "work that is handed out whole: of an import, and of an audit's processes",
+    "Journal": "what a row had after each movement, for the core and for the model that is independent of it",
     "OpenTransaction": "an open transaction, with what a worker and `doctor` each need of it",
     "Placing": "where units come from, for the core and for the model that is independent of it",
     "Query": "the command of the wire, and the query string of a URL",

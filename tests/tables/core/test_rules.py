@@ -18,6 +18,15 @@ from tables.ledger import Ledger
 from tables.store import MemoryStore
 from tests.examples import SKU_EXAMPLES, name_of, write
 
+OTHERS = {
+    "damaged": "on_hand",
+    "damage": "return",
+    "region": "priority",
+    "inbound": "any",
+    "inspect": "restock",
+    "on_hand": "damaged",
+    "quarantine": "damaged",
+}
 NOT_CONTENT = {"type", "command_id", "sku", "issued_at", "actor", "source", "channels"}
 REMEMBERED = [document for document in SKU_EXAMPLES if document["type"] != "query"]
 
@@ -52,7 +61,7 @@ def changed(value):
         return value + 1
     if isinstance(value, list):
         return value[:-1]
-    return {"damaged": "on_hand", "damage": "return", "region": "priority", "inbound": "any"}.get(value, "cycle_count")
+    return OTHERS.get(value, "cycle_count")
 
 
 @pytest.mark.parametrize("document", REMEMBERED, ids=name_of)
