@@ -5,7 +5,8 @@ changelog: results, stock changes, dead letters and rows are equal.
 """
 
 import json
-from contextlib import contextmanager
+import sys
+from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -19,17 +20,12 @@ from agents import batches
 from agents.batches import UnreadBatch
 from agents.fold import fold
 from audit.comparison.rows import LedgerSnapshot, compare_rows
-from audit.model import adjust as model_rule
-from audit.model import query as model_query
-from audit.model import queue as model_queue
 from audit.model.oracle import Model
 from audit.report.report import PartitionReport
 from schemas.codec import Unreadable, decode_command
 from schemas.codes import Problem
 from schemas.dead_letters import BATCH_TOO_LARGE, DeadLetter
 from schemas.topics import CHANGELOG, DEAD_LETTERS, REFERENCE, RESULTS, STOCK_CHANGES
-from tables.core import adjust as rule
-from tables.core import query, reserve
 from tables.core.rows import POSITION_KEY, Position, encode_row
 from tables.ledger import Ledger, load
 from tables.store import MemoryStore
@@ -38,6 +34,17 @@ from tests.examples import EXAMPLES
 
 T0 = 1_764_000_000_000
 DAY_MS = 24 * 3600 * 1000
+# Two warehouses for a SKU, twelve units in a bucket, two deliveries, one class that waits; a list ends after two
+# reservations or two allocations.
+LOW = {
+    "tables.core.": {
+        "MAX_WAREHOUSES": 2, "MAX_BUCKET": 12, "MAX_INBOUNDS": 2, "MAX_CLASSES": 1, "MAX_LOOKED_AT": 2,
+        "MAX_SHOWN_ALLOCATIONS": 2,
+    },
+    "audit.model.": {
+        "MAX_WAREHOUSES": 2, "MAX_UNITS": 12, "MAX_INBOUNDS": 2, "MAX_CLASSES": 1, "LOOKED_AT": 2, "ALLOCATIONS": 2,
+    },
+}  # fmt: skip
 
 skus = st.sampled_from(["A", "A/B", "é"])
 warehouses = st.sampled_from(["a", "b", "c"])
@@ -224,19 +231,15 @@ def test_the_fold_equals_the_model_where_dead_letters_are_cut(key, value):
 
 @contextmanager
 def low_limits():
-    """Two warehouses for a SKU, twelve units in a bucket; a list ends after two reservations or two allocations."""
-    with (
-        patch.object(rule, "MAX_WAREHOUSES", 2),
-        patch.object(model_rule, "MAX_WAREHOUSES", 2),
-        patch.object(rule, "MAX_BUCKET", 12),
-        patch.object(model_rule, "MAX_UNITS", 12),
-        patch.object(query, "MAX_LOOKED_AT", 2),
-        patch.object(model_query, "LOOKED_AT", 2),
-        patch.object(query, "MAX_SHOWN_ALLOCATIONS", 2),
-        patch.object(model_query, "ALLOCATIONS", 2),
-        patch.object(reserve, "MAX_CLASSES", 1),
-        patch.object(model_queue, "MAX_CLASSES", 1),
-    ):
+    """Lower every limit, wherever a module of the core or of the model has it."""
+    with ExitStack() as patches:
+        for package, limits in LOW.items():
+            modules = [module for name, module in sys.modules.items() if name.startswith(package)]
+            for name, low in limits.items():
+                found = [module for module in modules if hasattr(module, name)]
+                assert found, f"{package} has no {name}"
+                for module in found:
+                    patches.enter_context(patch.object(module, name, low))
         yield
 
 
