@@ -15,6 +15,11 @@ MAX_BUCKET = (1 << 53) - 1
 _NO_STOCK = Stock()
 
 
+def has_no_place_for(sku: Sku, warehouse: str) -> bool:
+    """Return whether a row of the SKU in this warehouse would be one too many."""
+    return warehouse not in sku.stock and len(sku.stock) >= MAX_WAREHOUSES
+
+
 def adjust(_rows: Rows, sku: Sku | None, command: Adjust, _record: Record) -> Outcome | Refusal:
     """Set a bucket of a row, or change it by a difference; make the row when it is missing.
 

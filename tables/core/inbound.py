@@ -7,28 +7,25 @@ import msgspec
 
 from schemas.codes import Code
 from schemas.inbound import AmendInbound, CancelInbound, ExpectInbound, InboundView, ReceiveInbound
-from tables.core.adjust import MAX_BUCKET, MAX_WAREHOUSES
+from tables.core.adjust import MAX_BUCKET, has_no_place_for
 from tables.core.book import NO_BOOK, inbound_of
 from tables.core.decision import KeyedRow, Outcome, Record, Refusal, Rows, Sku
 from tables.core.draft import Draft
 from tables.core.retention import find_closed_inbound
-from tables.core.rows import ClosedInbound, Inbound, Stock, inbound_key
+from tables.core.rows import ClosedInbound, Inbound, inbound_key
 from tables.core.rule import Rule
 
 MAX_INBOUNDS = 100
-_NO_STOCK = Stock()
 
 
 def expect_inbound(rows: Rows, sku: Sku | None, command: ExpectInbound, record: Record) -> Outcome | Refusal:
     """Announce goods; the SKU and its row need not exist yet."""
     sku = sku or rows.sku_or_book(command.sku) or Sku(0, {})
-    if command.warehouse not in sku.stock and len(sku.stock) >= MAX_WAREHOUSES:
+    if has_no_place_for(sku, command.warehouse):
         return Refusal(Code.UNKNOWN_WAREHOUSE)
-    if is_known(rows, sku, command.sku, command.inbound_id, record.now_ms):
-        return Refusal(Code.INBOUND_EXISTS)
-    announced = sku.stock.get(command.warehouse, _NO_STOCK).inbound + command.quantity
-    if len((sku.book or NO_BOOK).inbounds) >= MAX_INBOUNDS or announced > MAX_BUCKET:
-        return Refusal(Code.LIMIT_EXCEEDED)
+    cannot = cannot_announce(rows, sku, command.sku, command.inbound_id, record.now_ms)
+    if cannot is not None:
+        return Refusal(cannot)
 
     # Past here it must succeed.
     inbound = Inbound(
@@ -84,6 +81,16 @@ def cancel_inbound(rows: Rows, sku: Sku | None, command: CancelInbound, record: 
     sku, inbound = before
     after = msgspec.structs.replace(inbound, quantity=inbound.received + inbound.damaged)
     return _changed(Draft(command.sku, sku), command.sku, inbound, after, record)
+
+
+def cannot_announce(rows: Rows, sku: Sku, sku_id: str, inbound_id: str, now_ms: int) -> Code | None:
+    """Return why goods cannot be announced under an id; None when they can.
+
+    What a row may expect needs no limit of its own: 100 deliveries of 1,000,000,000 units are far below a bucket's.
+    """
+    if is_known(rows, sku, sku_id, inbound_id, now_ms):
+        return Code.INBOUND_EXISTS
+    return Code.LIMIT_EXCEEDED if len((sku.book or NO_BOOK).inbounds) >= MAX_INBOUNDS else None
 
 
 def is_known(rows: Rows, sku: Sku, sku_id: str, inbound_id: str, now_ms: int) -> bool:

@@ -4,12 +4,12 @@ import msgspec
 
 from schemas.codes import Code
 from schemas.movements import Move, Return, Transfer
-from tables.core.adjust import MAX_BUCKET, MAX_WAREHOUSES
-from tables.core.book import NO_BOOK, owed_to_queue
+from tables.core.adjust import MAX_BUCKET, has_no_place_for
+from tables.core.book import owed_to_queue
 from tables.core.decision import Outcome, Record, Refusal, Rows, Sku
 from tables.core.draft import Draft
 from tables.core.holds import shaped
-from tables.core.inbound import MAX_INBOUNDS, inbound_view, is_known
+from tables.core.inbound import cannot_announce, inbound_view
 from tables.core.retention import find_reservation
 from tables.core.rows import Inbound, Reservation, Stock, full, quarantine_of, reservation_key
 from tables.core.rule import Rule
@@ -22,11 +22,6 @@ def units_of(row: Stock, bucket: str) -> int:
     """Return the units in a bucket of a stock row."""
     units: int = quarantine_of(row) if bucket == "quarantine" else getattr(row, bucket)
     return units
-
-
-def has_no_place_for(sku: Sku, warehouse: str) -> bool:
-    """Return whether a row of the SKU in this warehouse would be one too many."""
-    return warehouse not in sku.stock and len(sku.stock) >= MAX_WAREHOUSES
 
 
 def return_goods(rows: Rows, sku: Sku | None, command: Return, record: Record) -> Outcome | Refusal:
@@ -101,13 +96,10 @@ def transfer(rows: Rows, sku: Sku | None, command: Transfer, record: Record) -> 
 
 def _cannot_arrive(rows: Rows, sku: Sku, command: Transfer, now_ms: int) -> Code | None:
     """Return why the goods cannot be added or announced where they go; None when they can."""
-    row = sku.stock.get(command.to, _NO_STOCK)
-    if command.inbound_id is None:
-        return Code.LIMIT_EXCEEDED if row.on_hand + command.quantity > MAX_BUCKET else None
-    if is_known(rows, sku, command.sku, command.inbound_id, now_ms):
-        return Code.INBOUND_EXISTS
-    is_full = len((sku.book or NO_BOOK).inbounds) >= MAX_INBOUNDS
-    return Code.LIMIT_EXCEEDED if is_full or row.inbound + command.quantity > MAX_BUCKET else None
+    if command.inbound_id is not None:
+        return cannot_announce(rows, sku, command.sku, command.inbound_id, now_ms)
+    there = sku.stock.get(command.to, _NO_STOCK).on_hand
+    return Code.LIMIT_EXCEEDED if there + command.quantity > MAX_BUCKET else None
 
 
 RETURN = Rule(

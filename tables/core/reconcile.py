@@ -5,11 +5,11 @@ What differs is added to the row as it is now, so movements after the count are 
 
 from schemas.codes import Code
 from schemas.movements import CountedUnits, Reconcile, ReconciliationView
-from tables.core.adjust import MAX_BUCKET
+from tables.core.adjust import MAX_BUCKET, has_no_place_for
 from tables.core.decision import KeyedRow, Outcome, Record, Refusal, Rows, Sku
 from tables.core.draft import Draft
 from tables.core.journal import MOVED, entry_at
-from tables.core.movements import has_no_place_for, units_of
+from tables.core.movements import units_of
 from tables.core.rows import COUNT, Correction, CountRow, Stock, WarehouseRow, count_key
 from tables.core.rule import Rule
 
