@@ -25,12 +25,13 @@ def import_stock_file(
     on_hand_column: Annotated[str, typer.Option(help="The column of good units.")] = "on_hand",
     damaged_column: Annotated[str, typer.Option(help="The column of damaged units.")] = "damaged",
     safety_stock_column: Annotated[str, typer.Option(help="The column of units that are kept back.")] = "safety_stock",
+    quarantine_column: Annotated[str, typer.Option(help="The column of units in inspection.")] = "quarantine",
     encoding: Encoding = "utf-8-sig",
     delimiter: Delimiter = ",",
     timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="Seconds to wait without any result.")] = 60,
     as_json: Json = False,
 ) -> None:
-    """Set stock to the counts of a file: SKU, warehouse, and quantities on_hand, damaged, safety_stock.
+    """Set stock to the counts of a file: SKU, warehouse, and quantities on_hand, damaged, safety_stock, quarantine.
 
     Each quantity becomes an `adjust` to an absolute count; an empty cell leaves its bucket unchanged. After an
     interruption just start the import again: within 24 hours nothing is applied twice. The exit code is 1 when a line
@@ -52,6 +53,7 @@ def import_stock_file(
         on_hand=on_hand_column,
         damaged=damaged_column,
         safety_stock=safety_stock_column,
+        quarantine=quarantine_column,
     )
     plan = StockPlan(
         path=file,

@@ -1,12 +1,14 @@
 """A line of counted stock becomes one adjust to a count for each quantity it gives, or says why it does not."""
 
 import json
+from typing import get_args
 
 import pytest
 
 from ops.importing.order_lines import MissingColumn, Unusable
 from ops.importing.stock_lines import StockColumns, StockPlanner
 from ops.problems import CannotDo
+from schemas.commands import Bucket
 
 HEADER = ["sku", "warehouse", "on_hand", "damaged", "safety_stock"]
 
@@ -44,6 +46,13 @@ def test_an_empty_cell_leaves_its_bucket_as_it_is():
 def test_columns_are_found_whatever_their_order_and_capitals():
     steps = planner([" On_Hand", "Warehouse", "SKU", "price"]).steps(1, ["4", "w", "A", "9.99"])
     assert [(command["sku"], command["count"]) for command in commands(steps)] == [("A", 4)]
+
+
+def test_each_bucket_of_an_adjust_may_be_counted():
+    steps = planner([*HEADER, "quarantine"]).steps(1, ["A", "w", "1", "2", "3", "4"])
+    counts = {command["bucket"]: command["count"] for command in commands(steps)}
+    assert counts == {"on_hand": 1, "damaged": 2, "safety_stock": 3, "quarantine": 4}
+    assert [*counts] == [*get_args(Bucket)]
 
 
 def test_columns_can_have_other_names():
