@@ -32,6 +32,7 @@ COVERS = {
         "audit/comparison/rows.py",
         "audit/comparison/streams.py",
     ],
+    "audit/report/test_page.py": ["audit/report/html.py"],
     "audit/comparison/test_trimmed.py": ["audit/comparison/change_checks.py"],
     "bench/test_figures.py": [
         "bench/changelog.py",
