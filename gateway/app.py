@@ -57,6 +57,7 @@ class Gateway:
             view_size=lambda: len(self.view),
             view_lag=lambda: self.reader.lag,
             connected=lambda: float(self.ledger.unavailable is None),
+            feeds=lambda: self.rules.feeds().values(),
         )
         self.app = self._routed()
 

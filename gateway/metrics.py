@@ -1,9 +1,13 @@
 """Owns the gateway's metrics, in Prometheus' format."""
 
-from collections.abc import Callable
-from time import perf_counter
+from collections.abc import Callable, Iterable, Iterator
+from time import perf_counter, time
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from schemas.reference import FeedState
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
 
@@ -21,6 +25,7 @@ class Metrics:
         view_size: returns how many SKUs the availability view has.
         view_lag: returns how many stock changes the view is behind.
         connected: returns 1 while Kafka is reachable, else 0.
+        feeds: returns the feeds of counts.
     """
 
     def __init__(
@@ -30,6 +35,7 @@ class Metrics:
         view_size: Callable[[], float],
         view_lag: Callable[[], float],
         connected: Callable[[], float],
+        feeds: Callable[[], Iterable[FeedState]],
     ) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
@@ -49,6 +55,7 @@ class Metrics:
             ("kafka_connected", "1 while Kafka is there, else 0.", connected),
         ):
             Gauge(f"holdfast_gateway_{name}", text, registry=self._registry).set_function(value)
+        self._registry.register(_FeedAges(feeds))
 
     def observer(self, route: str) -> Observe:
         """Return the function that counts an answered request of a route: (`perf_counter` at its begin, its status)."""
@@ -67,3 +74,21 @@ class Metrics:
     def exposition(self) -> bytes:
         """Return all metrics as text for Prometheus."""
         return generate_latest(self._registry)
+
+
+class _FeedAges(Collector):
+    """How old the counts of each feed are, and how old they may become."""
+
+    def __init__(self, feeds: Callable[[], Iterable[FeedState]]) -> None:
+        self._feeds = feeds
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Return the metrics of all feeds that are known by now."""
+        age = GaugeMetricFamily("holdfast_feed_age_seconds", "Time since the last counts of a feed.", labels=["feed"])
+        interval = GaugeMetricFamily("holdfast_feed_interval_seconds", "How often a feed comes.", labels=["feed"])
+        now_s = time()
+        for feed in self._feeds():
+            age.add_metric([feed.id], now_s - feed.as_of_at / 1000)
+            interval.add_metric([feed.id], feed.interval_ms / 1000)
+        yield age
+        yield interval

@@ -29,6 +29,7 @@ from ops.options import (
     Port,
 )
 from ops.problems import CannotDo, Commands
+from ops.reconciling.command import reconcile_file
 from ops.reference_commands import policy, reference_app
 
 # A service may be started together with Kafka, so it waits this long for Kafka.
@@ -307,6 +308,7 @@ app.add_typer(reference_app, name="reference")
 app.command("policy")(policy)
 app.command("import")(import_file)
 app.command("import-stock")(import_stock_file)
+app.command("reconcile")(reconcile_file)
 
 
 @app.command()

@@ -2,11 +2,11 @@
 
 import uuid
 
-from audit.past import AtTime, moment_of
-from ops.problems import FOUND_WRONG, CannotDo
+from ops.problems import FOUND_WRONG
 from ops.reference import read_view
 from ops.screen import print_json, print_table, say
 from ops.stock import ask_about, exit_code_of, time_text
+from ops.times import time_ms
 from schemas.availability import ChannelAvailability, earliest_promise, supplies_of
 from schemas.commands import Query
 from schemas.partitioner import partition_of
@@ -25,7 +25,7 @@ async def promise(
     Raises:
         CannotDo: Kafka is away, no worker answered, or `by` is no time.
     """
-    until = None if by is None else _time_of(by)
+    until = None if by is None else time_ms(by)
     question = Query(command_id=f"promise-{uuid.uuid4().hex}", sku=sku, channel=channel)
     result = await ask_about(question, bootstrap=bootstrap, timeout_s=timeout_s)
     may_have = result.availability
@@ -40,16 +40,6 @@ async def promise(
     else:
         _print(sku, quantity, may_have, at, result.at)
     return FOUND_WRONG if at is None else 0
-
-
-def _time_of(text: str) -> int:
-    try:
-        moment = moment_of(text)
-    except ValueError as error:
-        raise CannotDo(str(error)) from None
-    if not isinstance(moment, AtTime):
-        raise CannotDo(f"{text!r} is no time: give ms since 1970, or a time such as 2026-12-24T12:00:00Z")
-    return moment.at_ms
 
 
 async def _earliest(result: Result, may_have: ChannelAvailability, quantity: int, bootstrap: str) -> int | None:

@@ -1,19 +1,20 @@
 """Owns `holdfast reference` and `holdfast policy`: reference data as each partition has it, read from its topic."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 import msgspec
 
 from gateway.rules import Behind, PartitionRules, ReferenceView
-from ops.exchange import count_of, exchange, reading, records_until_end
+from ops.exchange import Exchange, count_of, exchange, reading, records_until_end
 from ops.problems import FOUND_WRONG
 from ops.screen import print_json, print_table, say
 from ops.send import LineRefused, checked, send
 from schemas import codec
 from schemas.partitioner import partition_of
 from schemas.policies import POLICY_FIELDS
-from schemas.reference import MAX_CHANNELS, MAX_FEEDS, MAX_WAREHOUSES, command_of, name_of
+from schemas.reference import MAX_CHANNELS, MAX_FEEDS, MAX_WAREHOUSES, ReferenceCommand, command_of, name_of
+from schemas.results import Result
 from schemas.topics import COMMANDS, REFERENCE
 
 _MOST = {"warehouse": MAX_WAREHOUSES, "channel": MAX_CHANNELS, "feed": MAX_FEEDS}
@@ -104,14 +105,26 @@ async def resend(*, bootstrap: str, timeout_s: float) -> int:
     behind = [it for it in view.all() if it.partitions]
     async with exchange(bootstrap) as link:
         for it in behind:
-            command = command_of(it.document)
-            value = codec.encode({k: v for k, v in msgspec.to_builtins(command).items() if v is not None})
-            for partition in it.partitions:
-                await link.producer.send_and_wait(COMMANDS, value, key=name_of(command).encode(), partition=partition)
-                await link.answer_in(partition, command.command_id, timeout_s)
+            await set_in(link, it.partitions, command_of(it.document), timeout_s)
             say(f"{it.key}: sent to partitions {_numbers(it)}")
     say(f"{len(behind)} were behind; nothing else was sent")
     return 0
+
+
+async def set_in(
+    link: Exchange, partitions: Iterable[int], command: ReferenceCommand, timeout_s: float
+) -> list[Result]:
+    """Send a reference command to some partitions, and return their results.
+
+    Raises:
+        CannotDo: a partition did not answer.
+    """
+    value = codec.encode({k: v for k, v in msgspec.to_builtins(command).items() if v is not None})
+    results: list[Result] = []
+    for partition in partitions:
+        await link.producer.send_and_wait(COMMANDS, value, key=name_of(command).encode(), partition=partition)
+        results.append(await link.answer_in(partition, command.command_id, timeout_s))
+    return results
 
 
 async def show_policy(sku: str, *, bootstrap: str, channel: str | None, as_json: bool) -> int:

@@ -10,12 +10,13 @@ _NO_NETWORK = ("--disable-background-networking", "--disable-component-update", 
 _SCRIPTS_MS = 10_000  # of the page's own clock, which runs as fast as it can
 
 
-def dom_of(url: str, profile: Path) -> str:
+def dom_of(url: str, profile: Path, *, width: int = 800) -> str:
     """Return a page's document as it stands when its scripts are done.
 
     Args:
         url: the page; `http:` or `file:`.
         profile: an empty directory for the browser.
+        width: of the window, in CSS pixels.
     """
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
@@ -25,6 +26,7 @@ def dom_of(url: str, profile: Path) -> str:
         browser,
         *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", *_NO_NETWORK),
         f"--user-data-dir={profile}",
+        f"--window-size={width},600",
         f"--virtual-time-budget={_SCRIPTS_MS}",
         "--dump-dom",
         url,

@@ -62,6 +62,7 @@ class Job:
         max_lines: how many lines to import; None all.
         timeout_s: how long to wait without any result before giving up.
         complaints: how many unusable lines to report; None for all.
+        doing: what the progress line says.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Job:
     max_lines: int | None = None
     timeout_s: float = 60.0
     complaints: int | None = _SHOWN_COMPLAINTS
+    doing: str = "importing"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +143,12 @@ def no_column(file: OrderFile, error: MissingColumn) -> CannotDo:
 
 
 async def run_job(
-    job: Job, file: OrderFile, steps_of: Callable[[int, list[str]], Sequence[Step]], *, bootstrap: str
+    job: Job,
+    file: OrderFile,
+    steps_of: Callable[[int, list[str]], Sequence[Step]],
+    *,
+    bootstrap: str,
+    tally: Tally | None = None,
 ) -> ImportReport:
     """Send the commands of an open file and wait for all their results.
 
@@ -151,6 +158,7 @@ async def run_job(
         steps_of: returns the commands of a row, from its number (the first after the header is 1) and the row, or
             raises `Unusable`.
         bootstrap: `HOST:PORT,...` of the brokers.
+        tally: what counts; None for the count of commands whose ids begin with the import's name.
 
     Returns:
         The count.
@@ -161,7 +169,8 @@ async def run_job(
     with kafka_at(bootstrap), progress() as bar:
         async with exchange(bootstrap, batch_bytes=BATCH_BYTES) as link:
             try:
-                return await _Import(job, file, steps_of, link, bar).run()
+                counted = tally or Tally(prefix=f"{job.name}:")
+                return await _Import(job, file, steps_of, link, bar, tally=counted).run()
             except TimeoutError:
                 raise no_kafka(bootstrap) from None
 
@@ -176,13 +185,15 @@ class _Import:
         steps_of: Callable[[int, list[str]], Sequence[Step]],
         link: Exchange,
         bar: Progress,
+        *,
+        tally: Tally,
     ) -> None:
         self._job = job
         self._file = file
         self._steps_of = steps_of
         self._link = link
         self._bar = bar
-        self._tally = Tally(prefix=f"{job.name}:")
+        self._tally = tally
         self._sender = BulkSender(link.producer, COMMANDS, link.partitions, patience_s=job.timeout_s)
         self._fence = Fence(link)
         self._counting = False
@@ -200,10 +211,10 @@ class _Import:
     async def run(self) -> ImportReport:
         task = self._bar.add_task("waiting for the workers", total=self._file.size, note="")
         async with Follower(self._link.results, self._take) as follower:
-            await self._pass_fence(follower, "nothing was imported. Start one with `holdfast worker`")
+            await self._pass_fence(follower, "nothing was sent. Start one with `holdfast worker`")
             self._counting = True
             began = time.monotonic()
-            self._bar.update(task, description=f"importing {self._file.path.name}")
+            self._bar.update(task, description=f"{self._job.doing} {self._file.path.name}")
             for steps, wait_s in self._chunks():
                 await self._send(steps)
                 await self._room(follower)
@@ -233,7 +244,7 @@ class _Import:
     def _advice(self) -> str:
         return (
             f"{self._tally.unanswered:,} of {self._tally.commands:,} commands have no result. See `holdfast doctor`, "
-            "then run the same import again: what was applied is not applied twice"
+            "then run the same command again: what was applied is not applied twice"
         )
 
     async def _room(self, follower: Follower) -> None:

@@ -5,14 +5,19 @@ import csv
 import gzip
 import hashlib
 import io
+import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from ops.problems import CannotDo
 
 _DIGEST_CHARACTERS = 12
 _CHUNK_BYTES = 1 << 20
+_DASH, _STANDARD_INPUT = Path("-"), Path("standard input")
 DEFAULT_ENCODING, DEFAULT_DELIMITER = "utf-8-sig", ","  # UTF-8, with or without a byte order mark
 
 
@@ -28,7 +33,7 @@ class OrderFile:
 
     def __init__(self, path: Path, raw: BinaryIO, content: BinaryIO, *, encoding: str, delimiter: str) -> None:
         self.path = path
-        self.size = path.stat().st_size
+        self.size = os.fstat(raw.fileno()).st_size
         self._raw = raw
         text = io.TextIOWrapper(content, encoding=encoding, errors="surrogateescape", newline="")
         self._reader = csv.reader(text, delimiter=delimiter)
@@ -72,7 +77,7 @@ def open_orders(
     """Open a CSV file, `.gz` or not.
 
     Args:
-        path: the file.
+        path: the file; `-` is standard input, which is read to its end first.
         encoding: the file's encoding, as Python names it.
         delimiter: the character that separates fields.
 
@@ -80,8 +85,9 @@ def open_orders(
         CannotDo: it cannot be read, or has no header.
     """
     try:
-        with path.open("rb") as raw:
+        with _opened(path) as raw:
             content = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
+            path = _STANDARD_INPUT if path == _DASH else path
             buffered = io.BufferedReader(content, _CHUNK_BYTES)
             orders = OrderFile(path, raw, buffered, encoding=encoding, delimiter=delimiter)
             if not orders.header:
@@ -91,6 +97,15 @@ def open_orders(
         raise CannotDo(f"{path} cannot be read: {error.strerror or error}") from error
     except UnicodeError as error:
         raise CannotDo(f"{path} is not encoded as {encoding}: {error}") from error
+
+
+def _opened(path: Path) -> io.BufferedReader:
+    if path != _DASH:
+        return path.open("rb")
+    kept = cast("io.BufferedReader", tempfile.TemporaryFile())  # noqa: SIM115 - the caller closes it
+    shutil.copyfileobj(sys.stdin.buffer, kept)
+    kept.seek(0)
+    return kept
 
 
 def digest_of(path: Path) -> str:

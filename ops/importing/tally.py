@@ -87,10 +87,15 @@ class Tally:
         command_id = outcome.command_id
         if command_id is None or not command_id.startswith(self.prefix):
             return False
+        self.take(command_id, outcome)
+        return True
+
+    def take(self, command_id: str, outcome: ResultFields) -> bool:
+        """Count the result of a command of this import, and return whether it is its first."""
         asked = self._open.pop(command_id, None)
         if asked is None:
             self._take_another(command_id, outcome)
-            return True
+            return False
         self.answered += 1
         self.replayed += outcome.replayed
         if outcome.code is None:

@@ -3,7 +3,7 @@
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,9 @@ from ops.kafka.runtime import KAFKA_VERSION, cache_dir, is_fetched
 from ops.problems import FOUND_WRONG, CannotDo
 from ops.reference import read_view
 from ops.screen import print_json, print_table, say
+from ops.stock import time_text
+from ops.times import duration_text
+from schemas.reference import FeedState
 from schemas.topics import COMMANDS, GROUP, REFERENCE, TOPICS
 
 NEEDED_TRANSACTION_VERSION = 2
@@ -47,7 +50,9 @@ async def doctor(*, bootstrap: str, partitions: int, data_dir: Path, as_json: bo
             checks.append(Check(name="Kafka", ok=True, found=f"answers at {bootstrap}"))
             checks.extend(await check_cluster(cluster, partitions))
             if REFERENCE in await cluster.partition_counts():
-                checks.append(check_reference([*(await read_view(bootstrap)).all()]))
+                view = await read_view(bootstrap)
+                checks.append(check_reference([*view.all()]))
+                checks.extend(check_feeds(view.feeds().values(), now_ms=time.time_ns() // 1_000_000))
     except CannotDo as problem:
         checks.append(Check(name="Kafka", ok=False, found=f"no answer at {bootstrap}", to_do=str(problem)))
     healthy = all(check.ok for check in checks)
@@ -197,6 +202,26 @@ def check_reference(found: list[Behind]) -> Check:
         to_do="run `holdfast reference resend`; it changes nothing where they are in force" if behind else "",
         data={"behind": {it.key: it.partitions for it in behind}},
     )
+
+
+def check_feeds(feeds: Iterable[FeedState], *, now_ms: int) -> Iterator[Check]:
+    """Check that no feed of counts is late: its last counts are no older than its interval.
+
+    Args:
+        feeds: the feeds; without any there is no check.
+        now_ms: the time, in ms since 1970.
+    """
+    for feed in feeds:
+        age_ms = max(now_ms - feed.as_of_at, 0)
+        late = age_ms > feed.interval_ms
+        yield Check(
+            name=f"feed {feed.id}",
+            ok=not late,
+            found=f"last counted {duration_text(age_ms)} ago, comes every {duration_text(feed.interval_ms)}; "
+            f"{feed.rows:,} rows, {feed.refused:,} of them refused",
+            to_do=f"find out why no counts came since {time_text(feed.as_of_at)} (docs/runbook.md)" if late else "",
+            data={"as_of_at": feed.as_of_at, "interval_ms": feed.interval_ms, "age_ms": age_ms},
+        )
 
 
 def _told(it: OpenTransaction, now_ms: int) -> str:

@@ -1,6 +1,8 @@
 """The routes, over a fake ledger: what is sent, and how each answer looks."""
 
 import json
+import re
+import time
 
 import msgspec
 import pytest
@@ -346,6 +348,18 @@ async def test_metrics_count_requests_by_route_and_status(client, ledger):
     assert 'holdfast_gateway_request_seconds_count{route="/v1/reservations/{id}/commit"} 1.0' in text
     assert "holdfast_gateway_in_flight 3.0" in text
     assert "holdfast_gateway_kafka_connected 1.0" in text
+
+
+async def test_metrics_tell_how_old_the_counts_of_each_feed_are_in_the_partition_that_is_furthest(client, gateway):
+    now_ms = time.time_ns() // 1_000_000
+    for partition, hours in ((0, 30), (1, 6)):
+        feed = {"kind": "feed", "id": "wms", "version": 30 - hours, "command_id": "c", "at": now_ms, "rows": 1}
+        state = feed | {"as_of_at": now_ms - hours * 3_600_000, "interval_ms": 86_400_000, "refused": 0}
+        gateway.rules.apply(partition, b"feed/wms", json.dumps(state).encode())
+    text = (await client.get("/metrics")).text
+    (age,) = re.findall(r'^holdfast_feed_age_seconds{feed="wms"} (.+)$', text, re.MULTILINE)
+    assert 6 * 3600 <= float(age) < 6 * 3600 + 60
+    assert 'holdfast_feed_interval_seconds{feed="wms"} 86400.0' in text
 
 
 async def test_what_is_no_route_is_a_problem_too(client):

@@ -85,4 +85,6 @@ class ModelWorker:
                 )
         for change in expected.stock_changes:
             key = f"{change['sku']}/{change['warehouse']}".encode()
-            await producer.send(STOCK_CHANGES, orjson.dumps(change), key=key, partition=record.partition)
+            await producer.send(
+                STOCK_CHANGES, orjson.dumps(change), key=key, partition=record.partition, timestamp_ms=change["at"]
+            )

@@ -62,6 +62,6 @@ def test_for_people_promises_are_a_table_and_a_sentence_and_stock_shows_what_is_
 def test_a_sku_or_a_time_that_is_none_is_said(holdfast, answering):
     unknown = holdfast("promise", uuid.uuid4().hex, 1, "--channel", "web", "--bootstrap", answering)
     assert (unknown.exit_code, "is unknown" in unknown.stderr) == (1, True)
-    for by, text in (("soon", "is no moment"), ("2:17", "is no time")):
+    for by in ("soon", "2:17"):
         wrong = holdfast("promise", "S", 1, "--channel", "web", "--by", by, "--bootstrap", answering)
-        assert (wrong.exit_code, text in wrong.stderr) == (2, True)
+        assert (wrong.exit_code, "is no time" in wrong.stderr) == (2, True)

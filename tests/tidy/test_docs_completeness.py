@@ -11,6 +11,7 @@ from gateway.metrics import Metrics
 from gateway.problems import REFUSALS
 from ops.cli import app
 from schemas.codes import Code
+from schemas.reference import FeedState
 
 COMMANDS = sorted(typer.main.get_command(app).commands)
 
@@ -62,11 +63,12 @@ def test_every_warning_is_explained_in_the_runbook():
 
 
 def test_every_metric_that_a_document_names_is_exposed_under_that_name():
-    metrics = Metrics(in_flight=float, view_size=float, view_lag=float, connected=float)
+    feed = FeedState("wms", 1, "c", 1, as_of_at=1, interval_ms=1, rows=1, refused=0)
+    metrics = Metrics(in_flight=float, view_size=float, view_lag=float, connected=float, feeds=lambda: [feed])
     metrics.observer("GET /v1/stock")(0.0, 200)
     exposed = set(re.findall(r"^(holdfast_\w+)", metrics.exposition().decode(), re.MULTILINE))
-    named = {name for path in text_files() for name in re.findall(r"`(holdfast_gateway_\w+)", text_of(path))}
-    assert len(named) > 5
+    named = {name for path in text_files() for name in re.findall(r"`(holdfast_(?:gateway|feed)_\w+)", text_of(path))}
+    assert len(named) > 7
     assert named <= exposed
 
 

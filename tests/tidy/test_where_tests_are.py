@@ -74,6 +74,7 @@ COVERS = {
     "ops/importing/test_order_lines.py": ["ops/importing/order_files.py"],
     "ops/importing/test_stock_command.py": ["ops/importing/stock_file.py"],
     "ops/importing/test_stock_lines.py": ["ops/importing/stock_cells.py"],
+    "ops/reconciling/test_feed.py": ["ops/reconciling/command.py"],
     "ops/kafka/test_broker.py": ["ops/kafka/foreground.py", "ops/kafka/runtime.py"],
     "ops/kafka/test_doctor.py": ["ops/kafka/cluster.py"],
     "ops/kafka/test_topics.py": ["ops/kafka/topic_list.py", "schemas/topics.py"],

@@ -139,7 +139,7 @@ def test_a_file_that_does_not_exist_is_named(holdfast, bootstrap, tmp_path):
 def test_without_a_worker_nothing_is_imported(holdfast, bootstrap, sample):
     result = holdfast("import", sample, "--timeout", 1, "--bootstrap", bootstrap)
     assert result.exit_code == 2
-    assert "nothing was imported. Start one with `holdfast worker`" in result.stderr
+    assert "nothing was sent. Start one with `holdfast worker`" in result.stderr
 
 
 @pytest.mark.parametrize(("copies", "field"), [(0, "missing"), (2, "doubled")])

@@ -9,7 +9,16 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from ops.kafka.cluster import GroupState, TopicState
-from ops.kafka.doctor import MAX_LAG, check_data_dir, check_features, check_group, check_runtime, check_topic
+from ops.kafka.doctor import (
+    MAX_LAG,
+    check_data_dir,
+    check_features,
+    check_feeds,
+    check_group,
+    check_runtime,
+    check_topic,
+)
+from schemas.reference import FeedState
 from schemas.topics import CHANGELOG, COMMANDS, TOPICS
 
 
@@ -111,6 +120,21 @@ def test_a_partition_far_behind_is_found():
     group = GroupState(state="Stable", members={"w": [0]}, positions={0: 1})
     _, lag = check_group(group, {0: MAX_LAG + 2})
     assert not lag.ok
+
+
+def test_a_feed_is_late_when_its_counts_are_older_than_its_interval():
+    hour, now = 3_600_000, 1_764_000_000_000
+    feeds = [
+        FeedState(name, 1, "c", now, as_of_at=now - age, interval_ms=24 * hour, rows=1_200, refused=3)
+        for name, age in (("in-time", 24 * hour), ("late", 24 * hour + 1), ("ahead", -hour))
+    ]
+    in_time, late, ahead = check_feeds(feeds, now_ms=now)
+    assert [check.ok for check in (in_time, late, ahead)] == [True, False, True]
+    assert late.name == "feed late"
+    assert late.found == "last counted 24 h ago, comes every 24 h; 1,200 rows, 3 of them refused"
+    assert late.to_do == "find out why no counts came since 2025-11-23 15:59:59 UTC (docs/runbook.md)"
+    assert (in_time.data["age_ms"], ahead.data["age_ms"], in_time.to_do) == (24 * hour, 0, "")
+    assert [*check_feeds([], now_ms=now)] == []
 
 
 def test_the_doctor_knows_that_the_embedded_kafka_is_there(broker):
