@@ -240,6 +240,7 @@ class Ledger:
         stock: dict[str, Stock] = sku.stock  # type: ignore[assignment] # the core's view of it is read-only
         known = len(stock)
         for warehouse, row in decision.stock:
+            self._overlay[stock_key(sku_id, warehouse)] = row
             stock[warehouse] = row
             sku.seq = row.seq
         if len(stock) != known:

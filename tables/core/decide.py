@@ -16,7 +16,7 @@ from tables.core.decision import Beside, Decision, KeyedRow, More, Outcome, Reco
 from tables.core.journal import entries_of
 from tables.core.release import expire
 from tables.core.retention import find_seen
-from tables.core.rows import Seen, SeenWithExtra, book_key, encode_row, seen_key, stock_key
+from tables.core.rows import Seen, SeenWithExtra, book_key, encode_row, seen_key
 from tables.core.rule import Rule
 from tables.core.rules import RULES
 from tables.core.views import book_change, reservation_view, result_of, write_out
@@ -115,7 +115,7 @@ def decide_expiry(rows: Rows, due: tuple[int, str, str], record: Record) -> Deci
         record.partition,
         record.offset,
     )
-    writes = [*((stock_key(sku_id, warehouse), after) for warehouse, after in outcome.stock), *outcome.writes]
+    writes = [*outcome.writes]
     beside = _pending_after(sku_id, sku, beside, writes, record, is_change=True)
     return Decision(sku_id, result, sku, outcome.stock, writes, published, beside)
 
@@ -163,10 +163,7 @@ def _accepted(
         record.partition,
         offset,
     )
-    writes: list[KeyedRow] = []
-    for warehouse, row in changed:
-        writes.append((stock_key(sku_id, warehouse), row))
-    writes += outcome.writes
+    writes = [*outcome.writes]
     if more is not None:
         seen = _show_more(result, seen, more)
     writes.append((key, seen))

@@ -163,8 +163,8 @@ class Decision(msgspec.Struct, gc=False):
     row: Sku | None = None
     """The SKU's stock before the decision."""
     stock: StockRows = ()
-    """The SKU's changed stock rows after the decision, for the ledger's cache of SKUs."""
+    """The SKU's changed stock rows after the decision."""
     writes: Sequence[KeyedRow] = ()
-    """Every row to write, with its key."""
+    """Every other row to write, with its key."""
     stock_changes: list[StockChange] = []
     beside: Beside | None = None

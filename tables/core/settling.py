@@ -18,16 +18,7 @@ from tables.core.draft import Draft
 from tables.core.holds import added, claimed, drop_claims, hold, home_of, shaped
 from tables.core.placing import Demand, Parts, free_of, free_of_inbound, open_inbounds, place, take
 from tables.core.queue import Rank
-from tables.core.rows import (
-    RESERVATION,
-    BookRow,
-    Claims,
-    FullReservation,
-    Inbound,
-    book_key,
-    reservation_key,
-    stock_key,
-)
+from tables.core.rows import RESERVATION, BookRow, Claims, FullReservation, Inbound, book_key, reservation_key
 from tables.core.views import book_change, reservation_view, write_out
 
 BUDGET = 16
@@ -257,7 +248,6 @@ def _decision(step: _Step, sku_id: str, sku: Sku, record: Record) -> Decision:
     type_, outcome = step.type, step.outcome
     cause = Cause(type_, None, outcome.reservation_id, None, step.reference)
     views, published, shortfall = write_out(sku_id, outcome.stock, outcome.deltas, record.now_ms, cause)
-    writes = [*((stock_key(sku_id, warehouse), row) for warehouse, row in outcome.stock), *outcome.writes]
     beside = None if outcome.more is None else outcome.more.beside
     if beside is not None and beside.book is not None and beside.book.seq > sku.seq:
         published.append(book_change(sku_id, sku.book, beside.book, record.now_ms, cause))
@@ -265,4 +255,4 @@ def _decision(step: _Step, sku_id: str, sku: Sku, record: Record) -> Decision:
     shown = reservation_view(outcome.reservation_id, outcome.reservation)
     place_of = (record.now_ms, record.partition, record.offset)
     result = Result(None, type_, sku_id, "accepted", None, False, shown, views, shortfall, seq, *place_of)
-    return Decision(sku_id, result, sku, outcome.stock, writes, published, beside)
+    return Decision(sku_id, result, sku, outcome.stock, outcome.writes, published, beside)
