@@ -58,18 +58,22 @@ class TopicOutput:
 
     Args:
         overhead: bytes that each record has beside its value, at most.
+
+    Attributes:
+        buffer: for the value of the next record; `add` copies it.
     """
 
-    __slots__ = ("_append", "_overhead", "builder", "count", "size")
+    __slots__ = ("_append", "_overhead", "buffer", "builder", "count", "size")
 
     def __init__(self, overhead: int) -> None:
         self.builder = _builder()
         self._append = self.builder.append
         self._overhead = overhead
+        self.buffer = bytearray()
         self.count = 0
         self.size = 0
 
-    def add(self, key: bytes, value: bytes | None, timestamp: int) -> None:
+    def add(self, key: bytes, value: bytes | bytearray | None, timestamp: int) -> None:
         """Append a record."""
         self._append(self.count, timestamp, key, value, _NO_HEADERS)
         self.count += 1

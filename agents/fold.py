@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.batches import TransactionOutput, UnreadBatch
-from schemas.codec import Unreadable, decode_command, encode
+from schemas.codec import Unreadable, decode_command, encode_into
 from schemas.codes import Code
 from schemas.commands import SKU_COMMAND_TYPES, Tick
 from schemas.dead_letters import DeadLetter
@@ -124,9 +124,13 @@ def _refuse(ledger: Ledger, output: TransactionOutput, record: Any, unreadable: 
 def _take(ledger: Ledger, output: TransactionOutput, decision: Decision, now_ms: int) -> None:
     ledger.apply(decision)
     if decision.result is not None:
-        output.results.add(decision.sku.encode(), encode(decision.result), now_ms)
+        results = output.results
+        encode_into(decision.result, results.buffer)
+        results.add(decision.sku.encode(), results.buffer, now_ms)
+    changes = output.stock_changes
     for change in decision.stock_changes:
-        output.stock_changes.add(f"{change.sku}/{change.warehouse}".encode(), encode(change), now_ms)
+        encode_into(change, changes.buffer)
+        changes.add(f"{change.sku}/{change.warehouse}".encode(), changes.buffer, now_ms)
     if decision.beside is not None:
         for key, value in decision.beside.reference:
             output.add_reference(key, value, now_ms)

