@@ -126,7 +126,7 @@ class Partition:
                 with self._rebuilding_if_damaged():
                     while records:
                         folded = await self._commit(records, batch.read_to)
-                        records = [record for record in records if record.offset >= folded.next_offset]
+                        records = records[folded.commands :]
             except BaseException:
                 self._ledger = None  # its overlay may hold uncommitted rows
                 raise

@@ -203,11 +203,11 @@ class TransactionClient:
             TransactionError: any other error in any partition's answer.
             KafkaError: no answer.
         """
-        ready = {}
+        ready: dict[str, bytearray] = {}
         for topic, batch in batches.items():
             # One batch per partition and epoch: the sequence starts at 0 every time.
             batch.set_producer_state(self._producer_id, self._epoch, 0)
-            ready[topic] = bytes(batch.build())
+            ready[topic] = batch.build()
         found: dict[str, int] = {}
         deadline = asyncio.get_running_loop().time() + self._request_timeout_ms / 1000
         places = [TopicPartition(topic, partition) for topic in batches]
@@ -223,8 +223,8 @@ class TransactionClient:
             ready = {topic: ready[topic] for topic in again}
             await asyncio.sleep(_RETRY_S)
 
-    async def _produce_once(self, ready: Mapping[str, bytes], found: dict[str, int]) -> list[str]:
-        by_connection: dict[AIOKafkaConnection, list[tuple[TopicPartition, bytes]]] = {}
+    async def _produce_once(self, ready: Mapping[str, bytearray], found: dict[str, int]) -> list[str]:
+        by_connection: dict[AIOKafkaConnection, list[tuple[TopicPartition, bytearray]]] = {}
         for place, connection in self._connections.items():
             if place.topic in ready:
                 by_connection.setdefault(connection, []).append((place, ready[place.topic]))

@@ -31,7 +31,7 @@ I32 = Annotated[int, Int32]
 I64 = Annotated[int, Int64]
 Text = Annotated[str, _STRING]
 TextOrNone = Annotated[str | None, _STRING]
-Records = Annotated[bytes, CompactBytes]
+Records = Annotated[bytes | bytearray, CompactBytes]
 Tags = Annotated[dict[int, bytes], TaggedFields]
 
 

@@ -45,20 +45,19 @@ def decide(rows: Rows, command: SkuCommand, record: Record) -> Decision:
         return _refused(command_id, rule.type, sku_id, Code.WRONG_PARTITION, 0, record)
     if not rule.remembered:
         return _read(rows, sku, rule, command, record)
-    seq = 0 if sku is None else sku.seq
     content_fields = rule.content
     content = encode_row(content_fields(command))
     key = seen_key(sku_id, command_id)
     seen = find_seen(rows, key, record.now_ms)
     if seen is not None and seen.type != _QUERY:
         if seen.content != content:
-            return _refused(command_id, rule.type, sku_id, Code.IDEMPOTENCY_MISMATCH, seq, record)
+            return _refused(command_id, rule.type, sku_id, Code.IDEMPOTENCY_MISMATCH, _seq_of(sku), record)
         return Decision(sku_id, result_of(seen, command_id, sku_id, record.partition, replayed=True))
 
     apply = rule.decide
     outcome = apply(rows, sku, command, record)
     if type(outcome) is Refusal:
-        seen = _seen_refusal(outcome, content, rule.type, seq, record)
+        seen = _seen_refusal(outcome, content, rule.type, _seq_of(sku), record)
         if outcome.extra is not None:
             seen = _with_extra(seen, outcome.extra)
         result = result_of(seen, command_id, sku_id, record.partition)
@@ -71,7 +70,7 @@ def refuse_unreadable(rows: Rows, unreadable: Unreadable, record: Record) -> Dec
     if unreadable.command_id is None or unreadable.sku is None:
         return None
     here = partition_of(unreadable.sku, record.partitions) == record.partition
-    seq = _seq(rows, unreadable.sku) if here else 0
+    seq = _seq_of(rows.sku(unreadable.sku)) if here else 0
     decision = _refused(unreadable.command_id, unreadable.type, unreadable.sku, unreadable.code, seq, record)
     result = decision.result
     assert result is not None  # noqa: S101 - a refusal has one
@@ -146,7 +145,7 @@ def _accepted(
     if published:
         changed, seq = stock, published[-1].seq
     else:
-        changed, seq = (), 0 if sku is None else sku.seq
+        changed, seq = (), _seq_of(sku)
     seen = Seen(content, type_, None, seq, now_ms, offset, reservation_id, reservation, stock, None, None, None)
     result = Result(
         command_id,
@@ -163,10 +162,9 @@ def _accepted(
         record.partition,
         offset,
     )
-    writes = [*outcome.writes]
     if more is not None:
         seen = _show_more(result, seen, more)
-    writes.append((key, seen))
+    writes = [*outcome.writes, (key, seen)]
     if rows.register.journalled:
         beside = _journalled(rows, sku_id, outcome, beside, writes, now_ms)
     if beside is not None or (sku is not None and sku.book is not None):
@@ -207,9 +205,8 @@ def _publish_book(
     published: list[StockChange], sku_id: str, sku: Sku | None, beside: Beside | None, now_ms: int, cause: Cause
 ) -> None:
     """Add the change of a SKU's book to what is published, if what is shown of it changed."""
-    before, seq = (None, 0) if sku is None else (sku.book, sku.seq)
-    if beside is not None and beside.book is not None and beside.book.seq > seq:
-        published.append(book_change(sku_id, before, beside.book, now_ms, cause))
+    if beside is not None and beside.book is not None and beside.book.seq > _seq_of(sku):
+        published.append(book_change(sku_id, None if sku is None else sku.book, beside.book, now_ms, cause))
 
 
 def _pending_after(
@@ -232,7 +229,7 @@ def _pending_after(
 
 def _read(rows: Rows, sku: Sku | None, rule: Rule[Any], command: SkuCommand, record: Record) -> Decision:
     """Return the decision of a command that only reads; nothing is remembered of it."""
-    sku_id, seq = command.sku, 0 if sku is None else sku.seq
+    sku_id, seq = command.sku, _seq_of(sku)
     outcome = rule.decide(rows, sku, command, record)
     if type(outcome) is Refusal:
         decision = _refused(command.command_id, rule.type, sku_id, outcome.code, seq, record)
@@ -258,9 +255,8 @@ def _is_shown(seen: Seen, channels: Sequence[str] | None) -> bool:
     return channels is None or seen.reservation is None or seen.reservation.channel in channels
 
 
-def _seq(rows: Rows, sku_id: str) -> int:
-    sku = rows.sku(sku_id)
-    return sku.seq if sku else 0
+def _seq_of(sku: Sku | None) -> int:
+    return 0 if sku is None else sku.seq
 
 
 def _seen_refusal(refusal: Refusal, content: bytes, type_: str, seq: int, record: Record) -> Seen:

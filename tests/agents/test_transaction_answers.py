@@ -105,7 +105,7 @@ class Broker:
     def produce(self, request):
         answers = []
         for topic, [(partition, records)] in request.topics:
-            batch = MemoryRecords(records).next_batch()
+            batch = MemoryRecords(bytes(records)).next_batch()
             code = self.produce_codes.get(topic, 0) if batch.producer_epoch == self.epoch else 47
             if topic not in self.silent_about:
                 answers.append(ProducedTopic(topic, [ProducedPartition(partition, code, 100)]))
