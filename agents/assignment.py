@@ -94,6 +94,11 @@ class Partitions:
                 ticks[number] = count
         return ticks
 
+    @property
+    def are_settling(self) -> bool:
+        """Whether a queue is unfinished in any partition."""
+        return any(it.partition.ticks_to_settle for it in self._assigned.values())
+
     def add(self, number: int, is_ours: Callable[[], bool]) -> None:
         """Add a partition and its reader, unless it is there; call `start_recoveries` next.
 

@@ -98,7 +98,7 @@ class Partition:
 
     @property
     def ticks_to_settle(self) -> int:
-        """Return how many ticks would settle what waits, 256 at most; 0 when nothing is pending."""
+        """Return how many ticks would settle what waits, a few at a time; 0 when nothing is pending."""
         return self._ledger.ticks_to_settle if self._ledger and not self._revoked else 0
 
     # COMMIT

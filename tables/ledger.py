@@ -1,9 +1,10 @@
 """Owns the ledger of one partition: committed rows in a store, a bounded cache, and the overlay of one transaction."""
 
 import time
-from collections import deque
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -31,15 +32,17 @@ from tables.core.rows import (
     reference_key,
     stock_key,
 )
+from tables.core.shelf import free_of
 from tables.due import Expiries, Forgetting
 from tables.journal import Fresh, StoredJournal, note
+from tables.queues import Queues
 from tables.store import Item, Store
-from tables.waiting import pending_in, pending_key, queue_prefix, waiting_key, waiting_of, waiting_value
+from tables.waiting import pending_in, pending_key, waiting_key, waiting_value
 
 # A row takes about 400 bytes, so two full generations of SKUs and two of reservations take about 160 MB a partition.
 CACHED_ROWS = 100_000
-# So many reservations may be in the queues that are kept in memory, about 100 bytes each; then all are read anew.
-_QUEUED = 200_000
+# Ticks at a time: 256 steps of about 60 us, so a command that comes meanwhile waits 15 ms for them.
+_TICKS = 32
 _CHECKPOINT_KEY = b"L"
 # Kinds by the first byte of their keys, by how the ledger holds their rows in memory.
 _DECODED = {letter: kind for letter, kind in KINDS.items() if kind.kept == "decoded"}
@@ -84,11 +87,12 @@ class Ledger:
         self._rows: _Cache[bytes, Row] = _Cache(cached_rows, lambda _: 1)
         self._changed_skus: dict[str, Sku] = {}
         self._overlay: dict[bytes, Row | None] = {}
+        self._by_prefix: dict[bytes, list[bytes]] = {}  # sorted keys of the overlay, of the first so many of it
+        self._noted = 0
         self._encoded: dict[int, dict[bytes, bytes]] = {letter: {} for letter in _ENCODED}
         self._ended: dict[int, list[bytes]] = {letter: [] for letter in _DECODED}
         self._kept_otherwise: list[tuple[int, bytes]] = []  # ended rows with a retention of their own
-        self._queues: dict[str, Queue] = {}
-        self._waiting: dict[bytes, bytes | None] = {}  # of the open transaction; None for who waits no longer
+        self._queues = Queues(store)
         self._journalled: Fresh = {}  # of the open transaction
         self._books_noted: set[str] = set()  # SKUs whose `since` changed in the open transaction
         self.pending_since = dict(pending_in(store))
@@ -162,34 +166,34 @@ class Ledger:
 
     def scan(self, kind: RowKind[R], sku: str, after: str) -> Iterator[tuple[str, R]]:
         """Yield (id, row) of a SKU's rows of a kind whose ids come after one. Only for kinds that are kept decoded."""
-        prefix = len(kind.key(sku, ""))
-        start, stop = kind.key(sku, after) + b"\0", kind.key(sku, "")[:-1] + b"\x01"
-        changed = {key: row for key, row in self._overlay.items() if start <= key < stop}
-        fresh = deque(sorted(changed))
-        for key, value in self._store.scan(start, stop):
-            while fresh and fresh[0] < key:
-                yield from _named(prefix, fresh[0], changed[fresh.popleft()])
-            if key in changed:
-                yield from _named(prefix, key, changed[fresh.popleft()])
+        prefix = kind.key(sku, "")
+        start = kind.key(sku, after) + b"\0"
+        fresh = self._changed_keys(prefix)
+        at, overlay, length = bisect_left(fresh, start), self._overlay, len(prefix)
+        for key, value in self._store.scan(start, prefix[:-1] + b"\x01"):
+            while at < len(fresh) and fresh[at] < key:
+                yield from _named(length, fresh[at], overlay[fresh[at]])
+                at += 1
+            if at < len(fresh) and fresh[at] == key:
+                yield from _named(length, key, overlay[key])
+                at += 1
             else:
-                yield key[prefix:].decode(), kind.decode(value)
-        for key in fresh:
-            yield from _named(prefix, key, changed[key])
+                yield key[length:].decode(), kind.decode(value)
+        for key in fresh[at:]:
+            yield from _named(length, key, overlay[key])
+
+    def _changed_keys(self, prefix: bytes) -> list[bytes]:
+        """Return the keys of the open transaction's rows of one kind and SKU, in order."""
+        # Keys stay where they were put first, so those that came since the last time are the last ones.
+        overlay, found = self._overlay, self._by_prefix
+        for key in islice(reversed(overlay), len(overlay) - self._noted):
+            insort(found.setdefault(key[: key.find(b"\0") + 1], []), key)
+        self._noted = len(overlay)
+        return found.get(prefix, [])
 
     def queue(self, sku: str) -> Queue:
         """Return the SKU's queue."""
-        found = self._queues.get(sku)
-        if found is None:
-            if sum(queue.size for queue in self._queues.values()) > _QUEUED:
-                self._queues.clear()
-            found = self._queues[sku] = Queue()
-            prefix = queue_prefix(sku)
-            stored: dict[bytes, bytes | None] = dict(self._store.scan(prefix, prefix[:-1] + b"\x01"))
-            changed = {key: value for key, value in self._waiting.items() if key.startswith(prefix)}
-            for key, value in (stored | changed).items():
-                if value is not None:
-                    found.put(*waiting_of(key[len(prefix) :], value))
-        return found
+        return self._queues.get(sku)
 
     def first_pending(self) -> str | None:
         """Return the pending SKU with the least (since, SKU); None when none is."""
@@ -203,9 +207,9 @@ class Ledger:
 
     @property
     def ticks_to_settle(self) -> int:
-        """Return how many ticks would settle the SKU that is pending longest, 256 at most; 0 when none is pending."""
+        """Return how many ticks would settle the SKU that is pending longest, 32 at most; 0 when none is pending."""
         sku = self.first_pending()
-        return 0 if sku is None else min(256, 1 + self.queue(sku).size // 4)
+        return 0 if sku is None else min(_TICKS, 1 + self.queue(sku).size // 4)
 
     # What a transaction does.
 
@@ -214,7 +218,7 @@ class Ledger:
         if decision.stock:
             self._update_sku(decision)
         if decision.beside is not None:
-            self._apply_beside(decision.sku, decision.beside)
+            self._apply_beside(decision.sku, decision.row, decision.beside)
         overlay, all_encoded = self._overlay, self._encoded
         for key, row in decision.writes:
             letter = key[0]
@@ -243,37 +247,29 @@ class Ledger:
             self._overlay[stock_key(sku_id, warehouse)] = row
             stock[warehouse] = row
             sku.seq = row.seq
+        if sku.shelves is not None:
+            for shelf in sku.shelves.values():
+                for warehouse, row in decision.stock:
+                    shelf.put(warehouse, free_of(row))
         if len(stock) != known:
+            sku.shelves = None
             sku.stock = {warehouse: stock[warehouse] for warehouse in sorted(stock)}
             self._skus.discard(sku_id)  # its weight in the cache has changed
             self._skus.put(sku_id, sku)
         self._changed_skus[sku_id] = sku
 
-    def _note_waiting(self, sku_id: str, reservation_id: str, row: FullReservation) -> None:
-        ranked = rank_of(reservation_id, row)
-        if ranked is None:
-            return
-        of, rank = ranked
-        waiting = WaitsFor(of, waiting_for(row.claims))
-        self._waiting[waiting_key(sku_id, of, rank)] = waiting_value(waiting) if row.claims else None
-        queue = self._queues.get(sku_id)
-        if queue is None:
-            return
-        if row.claims:
-            queue.put(rank, waiting)
-        else:
-            queue.remove(rank)
-
-    def _apply_beside(self, sku_id: str, beside: Beside) -> None:
+    def _apply_beside(self, sku_id: str, sku: Sku | None, beside: Beside) -> None:
         if beside.in_force is not None:
             self.register.put(*beside.in_force)
         if beside.waiting is not None:
-            self._note_waiting(sku_id, *beside.waiting)
+            self._queues.note(sku_id, *beside.waiting)
         for key, entry in beside.journal:
             note(self._journalled, key, entry)
         if beside.book is None:
             return
-        sku = self._changed_skus[sku_id] = self.sku_or_book(sku_id) or Sku(0, {})
+        if sku is None or not sku.stock:
+            sku = self.sku_or_book(sku_id) or Sku(0, {})
+        self._changed_skus[sku_id] = sku
         self._note_pending(sku_id, sku.book, beside.book)
         sku.book = beside.book
         sku.seq = max(sku.seq, beside.book.seq)
@@ -330,7 +326,7 @@ class Ledger:
                 self._forgetting.add(position.now_ms + retention_ms, list(keys))
         for kept_ms, key in self._kept_otherwise:
             self._forgetting.add_one(position.now_ms + kept_ms, key)
-        items += self._waiting.items()
+        items += self._queues.writes()
         items += [item for sku in sorted(self._books_noted) for item in self._pending_items(sku)]
         items += self.expiries.writes(position_offset, position.now_ms)
         items += self._forgetting.writes(position_offset)
@@ -339,10 +335,11 @@ class Ledger:
         self._store.write(items)
         self._forgetting.written()
         self._overlay = {}
+        self._by_prefix, self._noted = {}, 0
         self._encoded = {letter: {} for letter in _ENCODED}
         self._ended = {letter: [] for letter in _DECODED}
         self._kept_otherwise = []
-        self._waiting = {}
+        self._queues.written()
         self._journalled = {}
         self._books_noted = set()
         self._changed_skus = {}

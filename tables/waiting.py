@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from tables.core.queue import Class, Rank, WaitsFor
+from tables.core.queue import Rank, WaitsFor
+from tables.core.rows import Class
 from tables.store import Store
 
 _WAITING, _PENDING = b"DQ", b"DP"

@@ -51,7 +51,7 @@ def _grow(rows: Rows, sku: Sku, command: Amend, held: FullReservation, record: R
         more = room
     if room is not None and not has_place_for(sku.book, held.channel):
         return Refusal(Code.LIMIT_EXCEEDED)
-    placing = place(_demand(rows, sku, command, held, more, record.now_ms), policy, sku.stock, rows.register)
+    placing = place(_demand(rows, sku, command, held, more, record.now_ms), policy, sku, rows.register)
     if placing.waits and opens_too_many(rows, command.sku, held.channel, held.only):
         return Refusal(Code.LIMIT_EXCEEDED)
     if not placing.is_given:

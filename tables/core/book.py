@@ -11,6 +11,7 @@ from tables.core.rows import BookRow, Inbound
 NO_BOOK = BookRow()
 # As many as channels may be set. Each takes about 72 bytes of every change of the book, so a change stays under 80 kB.
 MAX_CHANNELS = 1_000
+_MANY_CHANNELS = 16
 
 
 def held_of(book: BookRow | None, channel: str) -> int:
@@ -87,13 +88,33 @@ def waits(book: BookRow | None) -> bool:
 def published_book(book: BookRow) -> BookView:
     """Return the book as stock changes and queries show it."""
     inbounds = [BookInbound(*shown[:5], UNSET if shown[5] is None else shown[5]) for shown in _shown_inbounds(book)]
-    channels = [ChannelUnits(name, held, backordered) for name, held, backordered in book.channels]
+    if len(book.channels) > _MANY_CHANNELS:
+        # Few of them change at a time, so most were shown before.
+        if len(_shown) > 8 * MAX_CHANNELS:
+            _shown.clear()
+        channels = [_shown.get(entry) or _show(entry) for entry in book.channels]
+    else:
+        channels = [ChannelUnits(*entry) for entry in book.channels]
     return BookView(book.backordered, book.promised, True if book.settling else UNSET, inbounds, channels)
 
 
-def shown_of(book: BookRow) -> tuple[object, ...]:
-    """Return what is published of a book, to tell whether it changed."""
-    return book.backordered, book.promised, book.settling, _shown_inbounds(book), book.channels
+_shown: dict[tuple[str, int, int], ChannelUnits] = {}
+
+
+def _show(entry: tuple[str, int, int]) -> ChannelUnits:
+    shown = _shown[entry] = ChannelUnits(*entry)
+    return shown
+
+
+def shows_the_same(one: BookRow, other: BookRow) -> bool:
+    """Return whether the same is published of two books."""
+    return (
+        one.backordered == other.backordered
+        and one.promised == other.promised
+        and one.settling == other.settling
+        and one.channels == other.channels
+        and (one.inbounds is other.inbounds or _shown_inbounds(one) == _shown_inbounds(other))
+    )
 
 
 def _shown_inbounds(book: BookRow) -> list[tuple[str, str, int, int, int, str | None]]:

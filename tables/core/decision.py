@@ -16,20 +16,23 @@ from tables.core.queue import Queue
 from tables.core.register import NO_POLICIES, OwnPolicies, Register
 from tables.core.row_kind import R, RowKind
 from tables.core.rows import BookRow, FullReservation, JournalRow, PolicyRow, ReferenceRow, Reservation, Row, Stock
+from tables.core.shelf import Shelf
 
 
 class Sku(msgspec.Struct, gc=False):
     """One SKU's stock rows by warehouse id, in the order of the ids, its sequence number, and what it has beside them.
 
-    `book` is None for a SKU that has none; `policies` are its channels' own.
+    `book` is None for a SKU that has none; `policies` are its channels' own. `shelves` are what the core made of its
+    rows, by the warehouses of a policy (None: all); there are none before it needs one, and after a new row.
 
-    The core only reads it. The ledger changes it when it applies a decision.
+    The core only reads it. The ledger changes it when it applies a decision, the units on its shelves included.
     """
 
     seq: int
     stock: Mapping[str, Stock]
     book: BookRow | None = None
     policies: OwnPolicies = NO_POLICIES
+    shelves: dict[tuple[str, ...] | None, Shelf] | None = None
 
 
 class JournalEntry(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from tables.core.book import NO_BOOK, counted_in, shown_of
+from tables.core.book import NO_BOOK, counted_in, shows_the_same
 from tables.core.decision import Beside, KeyedRow, More, Outcome, Sku
 from tables.core.rows import (
     BookRow,
@@ -119,7 +119,7 @@ class Draft:
             after = msgspec.structs.replace(after, promised=before.promised + self._promised, inbounds=tuple(left))
         if after == before:
             return None
-        return after if shown_of(after) == shown_of(before) else msgspec.structs.replace(after, seq=seq)
+        return after if shows_the_same(after, before) else msgspec.structs.replace(after, seq=seq)
 
 
 def _moved(row: Stock, seq: int, moved: Mapping[str, int]) -> Stock:

@@ -106,8 +106,8 @@ def hold(draft: Draft, row: FullReservation, placing: Placing) -> FullReservatio
     draft.count(row.channel, backordered=placing.backordered)
     return msgspec.structs.replace(
         row,
-        allocations=added(row.allocations, placing.parts),
-        claims=claimed(draft, row.claims, placing.claims, placing.backordered),
+        allocations=added(row.allocations, placing.parts) if placing.parts else row.allocations,
+        claims=claimed(draft, row.claims, placing.claims, placing.backordered) if placing.waits else row.claims,
     )
 
 

@@ -3,14 +3,21 @@
 What a channel may have is decided in `schemas/availability.py`; here it is only divided.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from schemas.availability import may_sell, open_warehouses, shelf_of
 from schemas.policies import Policy
-from tables.core.book import NO_BOOK
+from tables.core.book import waits
+from tables.core.decision import Sku
 from tables.core.register import Register
-from tables.core.rows import BookRow, Inbound, Stock
+from tables.core.rows import BookRow, Class, FullReservation, Inbound
+from tables.core.shelf import Hurdle, Shelf, free_of
+
+# Shelves of so few rows are made anew, unless somebody waits: each takes about 700 bytes, and 150 for each row.
+FEW_ROWS = 8
+# Of so many lists of warehouses a SKU's shelves are kept.
+_KEPT_SHELVES = 32
 
 Parts = tuple[tuple[str, int], ...]
 
@@ -63,11 +70,6 @@ class Placing(NamedTuple):
         return bool(self.parts or self.waits)
 
 
-def free_of(row: Stock, owed: int = 0) -> int:
-    """Return the units of a row that are neither held, kept back nor due to the SKU's queue."""
-    return max(0, row.on_hand - row.reserved - row.safety_stock - owed)
-
-
 def free_of_inbound(inbound: Inbound, owed: int = 0) -> int:
     """Return the units of announced goods that nobody waits for and that are not due to the SKU's queue."""
     return max(0, inbound.remaining - inbound.claimed - owed)
@@ -86,41 +88,70 @@ def open_inbounds(
         until: the last date that counts (ms); None: any.
         only: the one warehouse that counts; None: all that are open.
     """
+    if book is None or not book.inbounds:
+        return ()
     return tuple(
         inbound
-        for inbound in (book or NO_BOOK).inbounds
+        for inbound in book.inbounds
         if (only is None or inbound.warehouse == only) and may_sell(inbound, policy, register.warehouses, now_ms, until)
     )
 
 
-def free_by_warehouse(policy: Policy, stock: Mapping[str, Stock], register: Register, owed: int = 0) -> dict[str, int]:
-    """Return the free units of each warehouse that is open to a channel, in its base order."""
-    return {name: free_of(stock[name], owed) for name in open_warehouses(policy, stock, register.warehouses)}
+def shelf_for(sku: Sku, policy: Policy, register: Register) -> Shelf:
+    """Return the shelf of a SKU's rows that are open to a channel.
+
+    Args:
+        sku: the SKU's rows.
+        policy: the channel's for the SKU.
+        register: the warehouses in force.
+    """
+    shelves = sku.shelves
+    found = None if shelves is None else shelves.get(policy.warehouses)
+    if found is None or found.edition is not register.edition:
+        names = open_warehouses(policy, sku.stock, register.warehouses)
+        found = Shelf(names, [free_of(sku.stock[name]) for name in names], register.edition)
+        if len(sku.stock) <= FEW_ROWS and not waits(sku.book):
+            return found
+        if shelves is None or len(shelves) >= _KEPT_SHELVES:
+            shelves = sku.shelves = {}
+        shelves[policy.warehouses] = found
+    return found
 
 
-def place(demand: Demand, policy: Policy, stock: Mapping[str, Stock], register: Register) -> Placing:
+def classes_with_goods(sku: Sku) -> list[Class]:
+    """Return the classes that waited for a hurdle of the SKU's shelves to be passed, each time it was, once."""
+    found: list[Class] = []
+    for shelf in (sku.shelves or {}).values():
+        if shelf.passed:
+            found += shelf.passed
+            shelf.passed = []
+    return found
+
+
+def place(demand: Demand, policy: Policy, sku: Sku, register: Register) -> Placing:
     """Divide a quantity among the warehouses that are open to a channel.
 
     Args:
         demand: what is to be placed.
         policy: the channel's for the SKU.
-        stock: the SKU's rows.
+        sku: the SKU's rows.
         register: the warehouses in force.
     """
-    free = free_by_warehouse(policy, stock, register, demand.owed)
-    shelf = shelf_of(policy, list(free.values()))
-    if demand.only is not None:
-        free = {name: units for name, units in free.items() if name == demand.only}
-    limit = min(shelf, sum(free.values()))
-    region = demand.region if policy.strategy == "region" else None
+    shelf = shelf_for(sku, policy, register)
+    open_, only = shelf.less(demand.owed), demand.only
+    limit = min(shelf_of(policy, (open_.total,)), open_.total if only is None else open_.of(only))
+    regional = None
+    if policy.strategy == "region" and demand.region is not None:
+        regional = shelf.in_region(demand.region, register).less(demand.owed)
     supply = {it.inbound_id: free_of_inbound(it, demand.owed) for it in demand.supplies}
     if not policy.split:
+        named = only if demand.home is None else demand.home
+        if named is not None:
+            open_, regional = open_.alone(named), None
         if demand.home is not None:
-            free = {name: units for name, units in free.items() if name == demand.home}
             at_home = (it.inbound_id for it in demand.supplies if it.warehouse == demand.home)
             supply = {name: supply[name] for name in at_home}
-        whole = _first(demand.first, _whole(policy, free, _in_region(free, region, register)))
-        return _place_whole(demand, whole, free, limit, supply)
+        return _place_whole(demand, _Order(policy, demand.first, open_, regional), limit, supply)
     units = min(demand.quantity, limit)
     promised = min(demand.quantity - units, sum(supply.values()))
     backordered = min(demand.quantity - units - promised, demand.backorders)
@@ -130,42 +161,83 @@ def place(demand: Demand, policy: Policy, stock: Mapping[str, Stock], register: 
     claims = take(promised, tuple(supply), tuple(supply), supply) if promised else ()
     if not units:
         return Placing((), given, claims, backordered)
-    regional = _first(demand.first, _in_region(free, region, register))
-    if regional and sum(free[name] for name in regional) >= units:
-        return Placing(take(units, regional, regional, free), given, claims, backordered)
-    whole = _whole(policy, free, regional)
-    parts = _by_free(free) if policy.strategy == "fewest_splits" else whole  # with `most_stock` both are that
-    taken = take(units, _first(demand.first, whole), _first(demand.first, parts), free)
-    return Placing(taken, given, claims, backordered)
+    if only is not None:
+        return Placing(((only, units),), given, claims, backordered)
+    if regional is not None and regional.total >= units:
+        return Placing(_Order(policy, demand.first, regional).take(units), given, claims, backordered)
+    return Placing(_Order(policy, demand.first, open_, regional).take(units), given, claims, backordered)
 
 
-def _first(first: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Return the names with some of them before all others."""
-    if not first:
-        return list(names)
-    known, before = {*names}, {*first}
-    return [*(name for name in first if name in known), *(name for name in names if name not in before)]
+def hurdle_of(row: FullReservation, home: str | None, policy: Policy, shelf: Shelf) -> Hurdle:
+    """Return what has to be there before a reservation that waits can have anything; if it is there, it can.
+
+    Args:
+        row: the reservation.
+        home: where it grows if it may not be split; None: anywhere.
+        policy: the channel's for the SKU.
+        shelf: what is open to it.
+    """
+    if not policy.enabled:
+        return None
+    if policy.split:
+        return shelf.hurdle(row.only, 1, policy.buffer)
+    return shelf.hurdle(home, row.waiting, policy.buffer)
 
 
-def _in_region(free: Mapping[str, int], region: str | None, register: Register) -> list[str]:
-    """Return the warehouses of a region, in base order; none without a region."""
-    if region is None:
-        return []
-    found = ((name, register.warehouses.get(name)) for name in free)
-    return [name for name, warehouse in found if warehouse is not None and warehouse.region == region]
+class _Order:
+    """The order in which warehouses are asked for units.
 
+    Args:
+        policy: of the channel; its strategy says the order.
+        first: those that come before all others, as far as they are on the shelf.
+        shelf: all that are asked.
+        regional: those of the reservation's region, which come next.
+    """
 
-def _whole(policy: Policy, free: Mapping[str, int], regional: Sequence[str]) -> list[str]:
-    """Return the order in which warehouses are asked for all of it."""
-    if policy.strategy == "most_stock":
-        return _by_free(free)
-    first = {*regional}
-    return [*regional, *(name for name in free if name not in first)]
+    def __init__(self, policy: Policy, first: Sequence[str], shelf: Shelf, regional: Shelf | None = None) -> None:
+        self._strategy = policy.strategy
+        self._first = [name for name in first if shelf.has(name)]
+        self._shelf = shelf
+        self._regional = regional
 
+    @property
+    def most(self) -> int:
+        """The most that one of them has."""
+        return self._shelf.most
 
-def _by_free(free: Mapping[str, int]) -> list[str]:
-    # `sorted` keeps the base order of equals.
-    return sorted(free, key=lambda name: -free[name])
+    def first_with(self, units: int) -> str | None:
+        """Return the first that has so many units, 1 or more; None when none has."""
+        for name in self._first:
+            if self._shelf.of(name) >= units:
+                return name
+        if self._strategy == "most_stock" and self._shelf.most >= units:
+            return self._shelf.first_with(self._shelf.most)
+        found = None if self._regional is None else self._regional.first_with(units)
+        return self._shelf.first_with(units) if found is None else found
+
+    def take(self, units: int) -> Parts:
+        """Return who gives how much of units that are there: the first that has all, else several in order."""
+        whole = self.first_with(units)
+        if whole is not None:
+            return ((whole, units),)
+        taken: dict[str, int] = {}
+        for name, has in self._parts():
+            if name not in taken:
+                taken[name] = min(has, units)
+                units -= taken[name]
+                if not units:
+                    break
+        return tuple(taken.items())
+
+    def _parts(self) -> Iterator[tuple[str, int]]:
+        """Yield who has anything in the order in which they give a part; some of them more than once."""
+        yield from ((name, units) for name in self._first if (units := self._shelf.of(name)))
+        if self._strategy in {"most_stock", "fewest_splits"}:
+            yield from self._shelf.richest_first()
+            return
+        if self._regional is not None:
+            yield from self._regional.in_order()
+        yield from self._shelf.in_order()
 
 
 def take(quantity: int, whole: Sequence[str], parts: Sequence[str], free: Mapping[str, int]) -> Parts:
@@ -184,26 +256,23 @@ def take(quantity: int, whole: Sequence[str], parts: Sequence[str], free: Mappin
     return tuple(taken)
 
 
-def _place_whole(
-    demand: Demand, whole: Sequence[str], free: Mapping[str, int], limit: int, supply: Mapping[str, int]
-) -> Placing:
+def _place_whole(demand: Demand, order: _Order, limit: int, supply: Mapping[str, int]) -> Placing:
     """Place all of it in one warehouse, in one delivery or in the queue; else, if that will do, the most of one."""
     quantity = demand.quantity
-    here = {name: min(free[name], limit) for name in whole}
-    for name, units in here.items():
+    name = order.first_with(quantity) if quantity <= limit else None
+    if name is not None:
+        return Placing(((name, quantity),), quantity)
+    for inbound_id, units in supply.items():
         if units >= quantity:
-            return Placing(((name, quantity),), quantity)
-    for name, units in supply.items():
-        if units >= quantity:
-            return Placing((), quantity, ((name, quantity),))
+            return Placing((), quantity, ((inbound_id, quantity),))
     if quantity <= demand.backorders:
         return Placing((), quantity, (), quantity)
-    most = _most_of(here)
-    if most is not None:
-        return Placing((most,) if demand.partial else (), most[1])
-    most = _most_of(supply)
-    if most is not None:
-        return Placing((), most[1], (most,) if demand.partial else ())
+    most = min(order.most, limit)
+    if most and (name := order.first_with(most)) is not None:
+        return Placing(((name, most),) if demand.partial else (), most)
+    best = _most_of(supply)
+    if best is not None:
+        return Placing((), best[1], (best,) if demand.partial else ())
     return Placing((), demand.backorders, (), demand.backorders if demand.partial else 0)
 
 

@@ -10,7 +10,7 @@ from schemas.commands import Query
 from schemas.results import ReservationView, Waiting
 from tables.core.book import backordered_of, held_of, owed_to_queue, published_book, shows_anything, waits
 from tables.core.decision import More, Outcome, Record, Refusal, Rows, Sku
-from tables.core.placing import free_by_warehouse, free_of_inbound, open_inbounds
+from tables.core.placing import free_of_inbound, open_inbounds, shelf_for
 from tables.core.retention import find_reservation, is_forgotten
 from tables.core.rows import RESERVATION, FullReservation, reservation_key
 from tables.core.rule import Rule
@@ -48,11 +48,11 @@ def _availability(rows: Rows, sku: Sku, channel: str, now_ms: int) -> ChannelAva
     """Return what a channel may have, by the function that its reserves are decided by."""
     policy = rows.register.policy(channel, sku.policies)
     owed, until = owed_to_queue(sku.book), now_ms + policy.presell_horizon_ms
-    free = free_by_warehouse(policy, sku.stock, rows.register, owed)
+    free = shelf_for(sku, policy, rows.register).less(owed).units
     near = open_inbounds(sku.book, policy, rows.register, now_ms, until=until)
     supplies = [Supply(inbound.eta_at, free_of_inbound(inbound, owed)) for inbound in near]
     held, backordered = held_of(sku.book, channel), backordered_of(sku.book, channel)
-    return availability(channel, policy, list(free.values()), held=held, backordered=backordered, supplies=supplies)
+    return availability(channel, policy, free, held=held, backordered=backordered, supplies=supplies)
 
 
 def _list_waiting(rows: Rows, sku_id: str, wanted: int) -> list[Waiting]:

@@ -8,10 +8,10 @@ from tables.core.book import owed_to_queue
 from tables.core.decision import Outcome, Record, Refusal, Rows, Sku
 from tables.core.draft import Draft
 from tables.core.holds import added, find_hold, shaped, without
-from tables.core.placing import free_of
 from tables.core.register import Register
 from tables.core.rows import FullReservation, full
 from tables.core.rule import Rule
+from tables.core.shelf import free_of
 
 
 def reallocate(rows: Rows, sku: Sku | None, command: Reallocate, record: Record) -> Outcome | Refusal:

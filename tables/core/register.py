@@ -46,6 +46,7 @@ class Register:
         warehouses: the warehouses that somebody set, by id.
         journalled: the warehouses whose movements are kept, by id.
         has_rules: whether a channel is set, or a warehouse so that it matters where no channel is.
+        edition: another object after each change of a warehouse or channel.
     """
 
     def __init__(self, rows: Iterable[tuple[str, bytes]] = ()) -> None:
@@ -56,6 +57,7 @@ class Register:
         self._has_channels = False
         self._unlike_others: set[str] = set()  # warehouses that are disabled or have a priority of their own
         self.has_rules = False
+        self.edition = object()
         for name, value in rows:
             self.put(name, _DECODERS[name.partition("/")[0]].decode(value))
 
@@ -77,6 +79,8 @@ class Register:
         elif isinstance(row, ChannelRow):
             self._has_channels = True
             self._policies = {}
+        if not isinstance(row, FeedRow):
+            self.edition = object()
         self.has_rules = self._has_channels or bool(self._unlike_others)
 
     def has_rules_for(self, channel: str) -> bool:

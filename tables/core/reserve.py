@@ -21,6 +21,9 @@ from tables.core.retention import find_reservation
 from tables.core.rows import FullReservation, FullStock, Inbound, Reservation, Stock, reservation_key, with_quarantine
 from tables.core.rule import Rule
 
+# So many rows are looked at one after the other in less time than a shelf takes.
+_MANY_ROWS = 100
+
 
 def reserve(rows: Rows, sku: Sku | None, command: Reserve, record: Record) -> Outcome | Refusal:
     """Hold the quantity in the first warehouse that has it all; otherwise split it over several.
@@ -43,6 +46,7 @@ def reserve(rows: Rows, sku: Sku | None, command: Reserve, record: Record) -> Ou
         or command.partial
         or command.region is not None
         or command.wait is not None
+        or len(candidates) > _MANY_ROWS
     ):
         return _reserve_by_policy(rows, sku, command, record)
     allocations = allocate(candidates, command.quantity)
@@ -93,7 +97,7 @@ def _reserve_by_policy(rows: Rows, sku: Sku, command: Reserve, record: Record) -
     supplies, backorders = waits_for(rows, sku, policy, channel, command, command.warehouse, record.now_ms)
     partial, owed = bool(command.partial), owed_to_queue(sku.book)
     demand = Demand(quantity, command.warehouse, command.region, partial, supplies, backorders, owed)
-    placing = place(demand, policy, sku.stock, register)
+    placing = place(demand, policy, sku, register)
     if placing.waits and opens_too_many(rows, command.sku, channel, command.warehouse):
         return Refusal(Code.LIMIT_EXCEEDED)
     if not placing.is_given:

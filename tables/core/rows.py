@@ -97,6 +97,8 @@ class Reservation(msgspec.Struct, array_like=True, tag_field="layout", tag=1, fr
 
 
 Claims = tuple[tuple[str | None, int, int | None], ...]
+# Reservations of one channel that may wait for the same goods: (channel, the warehouse that they named or None).
+Class = tuple[str, str | None]
 
 
 class FullReservation(Reservation, tag=2, frozen=True, gc=False):

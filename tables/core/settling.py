@@ -10,13 +10,23 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from schemas.policies import Policy
+from schemas.policies import DEFAULT_POLICY, Policy
 from schemas.results import Result
 from schemas.stock_changes import Cause
 from tables.core.decision import Beside, Decision, Outcome, Record, Rows, Sku
 from tables.core.draft import Draft
 from tables.core.holds import added, claimed, drop_claims, hold, home_of, shaped
-from tables.core.placing import Demand, Parts, free_of, free_of_inbound, open_inbounds, place, take
+from tables.core.placing import (
+    Demand,
+    Parts,
+    classes_with_goods,
+    free_of_inbound,
+    hurdle_of,
+    open_inbounds,
+    place,
+    shelf_for,
+    take,
+)
 from tables.core.queue import Rank
 from tables.core.rows import RESERVATION, BookRow, Claims, FullReservation, Inbound, book_key, reservation_key
 from tables.core.views import book_change, reservation_view, write_out
@@ -165,40 +175,51 @@ def _cut(look: _Look) -> _Step | None:
 
 def _fill(look: _Look) -> _Step | None:
     """Give what is there to the first of the classes' heads that can have any of it."""
-    if not any(map(free_of, look.sku.stock.values())):
+    sku, register, queue = look.sku, look.rows.register, look.queue
+    if not shelf_for(sku, DEFAULT_POLICY, register).total:
         return None
-    for rank in look.queue.heads():
+    asking = queue.unfilled.resting_on(sku, sku.shelves, sku.policies, register.edition)
+    asking.ask_again(classes_with_goods(sku))
+    for rank, of in asking.heads():
         row = look.row(rank)
         policy = look.policy(row)
-        if not policy.enabled:
+        home = home_of(row, look.book)
+        shelf = shelf_for(sku, policy, register)
+        hurdle = hurdle_of(row, home, policy, shelf)
+        if not shelf.is_passed(hurdle):
+            shelf.wait_for(hurdle, of)
+            asking.note_in_vain(of)
             continue
+        # All or nothing where it may not be split; there is enough for it.
         holding = tuple(warehouse for warehouse, _ in row.allocations)
-        # All or nothing where it may not be split.
-        demand = Demand(row.waiting, row.only, row.region, policy.split, first=holding, home=home_of(row, look.book))
-        placing = place(demand, policy, look.sku.stock, look.rows.register)
-        if placing.parts:
-            draft = look.draft()
-            after = msgspec.structs.replace(hold(draft, row, placing), claims=drop_claims(draft, row, placing.possible))
-            return _Step("fill", draft.outcome(rank.reservation_id, shaped(after)))
+        demand = Demand(row.waiting, row.only, row.region, policy.split, first=holding, home=home)
+        placing = place(demand, policy, sku, register)
+        draft = look.draft()
+        after = msgspec.structs.replace(hold(draft, row, placing), claims=drop_claims(draft, row, placing.possible))
+        return _Step("fill", draft.outcome(rank.reservation_id, shaped(after)))
     return None
 
 
 def _peg(look: _Look) -> _Step | None:
     """Give a date to the first of the classes' undated heads for which announced goods are free."""
-    if not any(map(free_of_inbound, look.book.inbounds)):
+    coming = {it.warehouse for it in look.book.inbounds if free_of_inbound(it)}
+    if not coming:
         return None
-    for rank in look.queue.heads(undated=True):
+    asking = look.queue.undated.resting_on(look.book.inbounds, look.sku.policies, look.rows.register.edition)
+    for rank, of in asking.heads():
+        if of[1] is not None and of[1] not in coming:
+            asking.note_in_vain(of)
+            continue
         row = look.row(rank)
         policy = look.policy(row)
-        if not policy.enabled:
-            continue
-        parts = _dated(look, row, policy)
+        parts = _dated(look, row, policy) if policy.enabled else ()
         if parts:
             draft = look.draft()
             units = sum(part for _, part in parts)
             draft.count(row.channel, backordered=-units)
             after = msgspec.structs.replace(row, claims=claimed(draft, row.claims, parts, -units))
             return _Step("promise", draft.outcome(rank.reservation_id, shaped(after)))
+        asking.note_in_vain(of)
     return None
 
 

@@ -40,7 +40,10 @@ LOW = {
     "tables.core.": {
         "MAX_WAREHOUSES": 2, "MAX_BUCKET": 12, "MAX_INBOUNDS": 2, "MAX_CLASSES": 1, "MAX_LOOKED_AT": 2,
         "MAX_SHOWN_ALLOCATIONS": 2,
+        # What is kept for SKUs with many warehouses, channels or who wait is kept for all.
+        "BLOCK": 1, "FEW_ROWS": 0, "_MANY_ROWS": 1, "_MANY_CHANNELS": 1, "_PIECE": 2, "_FEW": 0,
     },
+    "tables.queues": {"KEPT": 11},
     "audit.model.": {
         "MAX_WAREHOUSES": 2, "MAX_UNITS": 12, "MAX_INBOUNDS": 2, "MAX_CLASSES": 1, "LOOKED_AT": 2, "ALLOCATIONS": 2,
     },

@@ -5,13 +5,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from agents import app as agents_app
 from agents import assignment
-from agents.app import write_due_ticks
+from agents.app import keep_settling, write_due_ticks
 from agents.assignment import Partitions
 from agents.partition import Partition
 from schemas.codec import decode_command
 from schemas.commands import Tick
 from schemas.topics import COMMANDS, RESULTS
+from tables import ledger
 from tests.tables.partition import T0
 from tests.tables.partition import Partition as Ledger
 
@@ -123,3 +125,19 @@ async def test_a_reservation_that_is_due_gets_one_tick(app, log):
     assert app.partitions.due(T0 + 60_000) == {3: 1}
     await write_due_ticks(app)
     assert log.written == 1
+
+
+async def test_a_long_queue_is_settled_a_few_ticks_at_a_time_until_nothing_is_left(app, log, monkeypatch):
+    at_a_time = []
+
+    async def pause(_seconds):
+        at_a_time.append(len(log.unread))
+        log.read_on()
+
+    monkeypatch.setattr(ledger, "_TICKS", 2)
+    monkeypatch.setattr(agents_app.asyncio, "sleep", pause)
+    log.ledger.tell(stocked("in-2", 119))
+    await keep_settling(app)
+    assert filled(log) == 60
+    assert max(at_a_time) == 2
+    assert not app.partitions.are_settling

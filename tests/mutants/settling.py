@@ -6,6 +6,7 @@ SETTLING = "tables/core/settling.py"
 QUEUE = "tables/core/queue.py"
 LEDGER = "tables/ledger.py"
 RULES_OF_SETTLING = "tests/tables/core/test_settling.py"
+IN_VAIN = "tests/tables/core/test_settling_in_vain.py"
 
 OF_SETTLING = (
     one(
@@ -63,5 +64,37 @@ OF_SETTLING = (
         "                yield waiting_key(sku, *ranked), waiting_value(waiting) if row.claims else None\n",
         "                yield waiting_key(sku, *ranked), None\n",
         RULES_OF_SETTLING,
+    ),
+    one(
+        "asked-in-vain-for-ever",
+        "a class that got nothing is asked again when one of it changes",
+        QUEUE,
+        "        self.unfilled.ask_again((of,))\n",
+        "",
+        IN_VAIN,
+    ),
+    one(
+        "old-rules-in-vain",
+        "a class that got nothing is asked again when the rules change",
+        QUEUE,
+        "            self._asking.update(self._ranked.groups)\n",
+        "",
+        IN_VAIN,
+    ),
+    one(
+        "shelf-stays",
+        "what a row has free is known after each change",
+        LEDGER,
+        "                    shelf.put(warehouse, free_of(row))\n",
+        "                    pass\n",
+        IN_VAIN,
+    ),
+    one(
+        "queue-of-the-last-transaction",
+        "who waits since the open transaction is in a queue that is read anew",
+        "tables/queues.py",
+        "            if after is not None:\n",
+        "            if after is None:\n",
+        "tests/tables/test_queues.py",
     ),
 )

@@ -3,6 +3,7 @@
 import pytest
 
 from schemas.policies import Policy
+from tables.core.decision import Sku
 from tables.core.placing import Demand, place
 from tables.core.register import Register
 from tables.core.rows import Stock, WarehouseRow
@@ -36,6 +37,7 @@ def test_the_strategy_region_compares_each_warehouse_a_few_times(names, split):
         register.put(f"warehouse/{name}", WarehouseRow(1, "c", 0, True, 100, "north", 0, None, None))
     stock = {name: Stock(on_hand=1) for name in names}
     policy = Policy(warehouses=tuple(names), strategy="region", split=split)
-    placing = place(Demand(WAREHOUSES // 2 + 1, region="north", partial=True), policy, stock, register)
+    demand = Demand(WAREHOUSES // 2 + 1, region="north", partial=True)
+    placing = place(demand, policy, Sku(0, stock), register)
     assert [*dict(placing.parts)] == ([*names[::2], names[1]] if split else [names[0]])
     assert Name.compared < 10 * WAREHOUSES

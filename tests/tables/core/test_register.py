@@ -95,7 +95,7 @@ def test_of_a_sku_with_many_channels_some_policies_are_kept():
 
 def test_a_warehouse_like_all_others_leaves_the_reserves_as_they_were(shop):
     shop.tell("set_warehouse", warehouse="york", region="north", name="York")
-    with patch.object(placing, "free_by_warehouse", side_effect=AssertionError):
+    with patch.object(placing, "shelf_for", side_effect=AssertionError):
         assert shop.reserve(10) == {"leeds": 9, "york": 1}
     assert not shop.partition.ledger.register.has_rules
 
@@ -115,7 +115,7 @@ def test_a_warehouse_unlike_the_others_counts_until_it_is_like_them_again(shop, 
 
 def test_a_channel_leaves_the_others_as_they_were(shop):
     shop.tell("set_channel", channel="web", max_per_reservation=3)
-    with patch.object(placing, "free_by_warehouse", side_effect=AssertionError):
+    with patch.object(placing, "shelf_for", side_effect=AssertionError):
         assert shop.reserve(4) == {"leeds": 4}
         assert shop.reserve(4, channel="web") == "quantity_above_limit"
     shop.tell("set_channel", channel="*", max_per_reservation=2)
