@@ -76,7 +76,7 @@ simulate: $(STAMP) ## Seeds of the deterministic simulation, from a random one, 
 mutants: $(STAMP) ## Take one rule at a time out of a copy of the source; a test has to notice.
 	@$(BIN)/python -m tests.mutants
 
-bench: $(STAMP) ## Measure throughput, latency and recovery; JSON goes to bench/results.
+bench: $(STAMP) ## Measure throughput, latency, recovery and large SKUs; JSON goes to bench/results.
 	@$(BIN)/python -m bench
 
 fmt: $(STAMP) ## Format the code and mend what ruff can mend.

@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from bench import audit, availability, latency, memory, recovery, report, throughput
+from bench import audit, availability, curves, latency, memory, recovery, report, throughput
 from bench.harness import Stage
 from ops.screen import print_table, say
 
-_BENCHMARKS = {module.NAME: module for module in (throughput, latency, recovery, memory, availability, audit)}
+_BENCHMARKS = {module.NAME: module for module in (throughput, latency, recovery, memory, availability, audit, curves)}
 
 
 class Benchmark(StrEnum):
@@ -27,6 +27,7 @@ class Benchmark(StrEnum):
     MEMORY = "memory"
     AVAILABILITY = "availability"
     AUDIT = "audit"
+    CURVES = "curves"
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:

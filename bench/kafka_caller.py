@@ -8,7 +8,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from bench.load import Request
-from bench.open_loop import Pace, Trial
+from bench.open_loop import Pace, Trial, clock
 from bench.topics import PARTITIONS
 from schemas.partitioner import partition_of
 
@@ -27,12 +27,18 @@ class KafkaCaller:
         producer: sends commands.
         consumer: reads results.
         commands: the topic of commands.
+
+    Attributes:
+        unsolicited: how many results were read that answer no command.
+        unsolicited_at: when the last of them was read, by `clock` (seconds).
     """
 
     def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, commands: str) -> None:
         self._producer = producer
         self._consumer = consumer
         self._commands = commands
+        self.unsolicited = 0
+        self.unsolicited_at = 0.0
         self._trial: Trial | None = None
         self._numbers: dict[str, int] = {}
         self._sends: set[asyncio.Task[object]] = set()
@@ -59,7 +65,12 @@ class KafkaCaller:
         while True:
             for records in (await self._consumer.getmany(timeout_ms=1_000)).values():
                 for record in records:
-                    number = self._numbers.get(_head(record.value).command_id or "")
+                    command_id = _head(record.value).command_id
+                    if command_id is None:
+                        self.unsolicited += 1
+                        self.unsolicited_at = clock()
+                        continue
+                    number = self._numbers.get(command_id)
                     if number is not None and self._trial is not None:
                         self._trial.answered(number)
 

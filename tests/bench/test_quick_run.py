@@ -49,7 +49,7 @@ def test_a_quick_run_measures_everything_and_leaves_nothing_behind(tmp_path):
     assert processes_of(tmp_path) == []
     assert list((tmp_path / "temporary").glob("holdfast-bench-*")) == []
     found = {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
-    assert sorted(found) == ["audit", "availability", "latency", "memory", "recovery", "throughput"]
+    assert sorted(found) == ["audit", "availability", "curves", "latency", "memory", "recovery", "throughput"]
     for document in found.values():
         assert document["quick"] is True
         assert {"cpu", "cores", "memory_gb", "python", "kafka", "date"} <= document["machine"].keys()
@@ -65,6 +65,12 @@ def test_a_quick_run_measures_everything_and_leaves_nothing_behind(tmp_path):
     assert found["recovery"]["ratio_to_bare_read"].keys() == {"stock", "mixed"}
     assert found["audit"]["ratio_to_bare_read"] > 0
     assert found["memory"]["under_limit"] is True
+    for curve in found["curves"]["curves"].values():
+        first, last = map(str, curve["sizes"])
+        assert all(kind["us"][last] > 0 for kind in curve["kinds"].values())
+        assert sum(first in kind["times_plain"] for kind in curve["kinds"].values()) >= len(curve["kinds"]) - 2
+    assert found["curves"]["receipt"]["settled_after_s"] > 0
+    assert found["curves"]["receipt"]["runs"][0]["others_meanwhile"]["unanswered"] == 0
     for runs in found["availability"]["runs"].values():
         assert all(run["recovered"] for run in runs)
         assert all(len(run["partitions"]) == 4 for run in runs)

@@ -110,8 +110,8 @@ OF_THE_RULES = (
         "list-of-what-is-stored",
         "a list of reservations holds those of the open transaction",
         LEDGER,
-        "        changed = {key: row for key, row in self._overlay.items() if start <= key < stop}\n",
-        "        changed: dict[bytes, Any] = {}\n",
+        "        fresh = self._changed_keys(prefix)\n",
+        "        fresh: list[bytes] = []\n",
         RULES_OF_DECISIONS,
     ),
     one(
