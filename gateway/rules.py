@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from schemas.policies import Policy, resolve
+from schemas.policies import Policy, resolve, shared_id
 from schemas.reference import Channel, FeedState, Reference, SkuPolicy, Warehouse
 
 Document = TypeVar("Document", Warehouse, Channel, FeedState)
@@ -45,7 +45,9 @@ class PartitionRules:
         return [policy for _, policy in sorted(self._policies.get(sku, {}).items())]
 
     def put(self, document: Reference) -> None:
-        """Put a document in force."""
+        """Put a document in force. Warehouse ids in policies become strings that all documents share."""
+        if isinstance(document, Channel | SkuPolicy) and document.warehouses:
+            document.warehouses = [*map(shared_id, document.warehouses)]
         match document:
             case Warehouse():
                 self.warehouses[document.id] = document

@@ -1,5 +1,6 @@
 """Owns the policy of a channel: the fields that may be given, their defaults, and how layers of them are resolved."""
 
+import sys
 from collections.abc import Iterable
 from typing import Annotated, Literal, NamedTuple
 
@@ -103,6 +104,11 @@ class Policy(NamedTuple):
 
 
 DEFAULT_POLICY = Policy()
+
+
+def shared_id(id_: str) -> str:
+    """Return an id as the one string that all who keep it share: a decoder makes a new one each time."""
+    return sys.intern(id_)
 
 
 def resolve(layers: Iterable[object]) -> Policy:

@@ -11,7 +11,7 @@ import msgspec
 
 from tables.core.decision import Beside, Decision, Sku
 from tables.core.queue import Queue, WaitsFor, rank_of, waiting_for
-from tables.core.register import NO_POLICIES, OwnPolicies, Register
+from tables.core.register import NO_POLICIES, OwnPolicies, Register, with_shared_ids
 from tables.core.row_kind import R, RowKind
 from tables.core.rows import (
     KINDS,
@@ -21,6 +21,7 @@ from tables.core.rows import (
     STOCK,
     BookRow,
     FullReservation,
+    PolicyRow,
     Position,
     Row,
     Stock,
@@ -39,7 +40,8 @@ from tables.queues import Queues
 from tables.store import Item, Store
 from tables.waiting import pending_in, pending_key, waiting_key, waiting_value
 
-# A row takes about 400 bytes, so two full generations of SKUs and two of reservations take about 160 MB a partition.
+# A row takes 300 to 550 bytes, so two generations of SKUs and two of reservations typically take 160 MB a partition,
+# and 200 MB with long ids and large numbers.
 CACHED_ROWS = 100_000
 # Ticks at a time: 256 steps of about 60 us, so a command that comes meanwhile waits 15 ms for them.
 _TICKS = 32
@@ -73,7 +75,8 @@ class Ledger:
 
     Args:
         store: holds the committed rows.
-        cached_rows: how many decoded rows each generation of each of the two caches may hold.
+        cached_rows: how many decoded rows each generation of each of the two caches may hold. Of a SKU its policies,
+            the warehouses that they list, and the channels and announced goods in its book count as rows too.
 
     Attributes:
         position: the position after the last transaction; None before the first.
@@ -83,7 +86,7 @@ class Ledger:
 
     def __init__(self, store: Store, *, cached_rows: int = CACHED_ROWS) -> None:
         self._store = store
-        self._skus: _Cache[str, Sku] = _Cache(cached_rows, lambda sku: len(sku.stock))
+        self._skus: _Cache[str, Sku] = _Cache(cached_rows, _weight_of)
         self._rows: _Cache[bytes, Row] = _Cache(cached_rows, lambda _: 1)
         self._changed_skus: dict[str, Sku] = {}
         self._overlay: dict[bytes, Row | None] = {}
@@ -143,7 +146,7 @@ class Ledger:
     def _load_policies(self, sku: str) -> OwnPolicies:
         prefix = policy_key(sku, "")
         found = self._store.scan(prefix, prefix[:-1] + b"\x01")
-        return OwnPolicies((key[len(prefix) :].decode(), POLICY.decode(value)) for key, value in found)
+        return OwnPolicies((key[len(prefix) :].decode(), with_shared_ids(POLICY.decode(value))) for key, value in found)
 
     def row(self, kind: RowKind[R], key: bytes) -> R | None:
         """Return a row by its kind and key, also after its time is over. Not for kinds that are kept with their SKU."""
@@ -271,12 +274,16 @@ class Ledger:
             sku = self.sku_or_book(sku_id) or Sku(0, {})
         self._changed_skus[sku_id] = sku
         self._note_pending(sku_id, sku.book, beside.book)
+        grown_by = _weight_of_book(beside.book) - _weight_of_book(sku.book)
         sku.book = beside.book
         sku.seq = max(sku.seq, beside.book.seq)
         if beside.policy is not None:
             channel, row = beside.policy
+            grown_by += _weight_of_policy(row) - _weight_of_policy(sku.policies.get(channel))
             others = [(name, policy) for name, policy in sku.policies.items() if name != channel]
-            sku.policies = OwnPolicies(others if row is None else [*others, (channel, row)])
+            sku.policies = OwnPolicies(others if row is None else [*others, (channel, with_shared_ids(row))])
+        if sku.stock and grown_by:
+            self._skus.reweigh(sku_id, sku, grown_by)
 
     def _note_pending(self, sku_id: str, before: BookRow | None, after: BookRow) -> None:
         if after.since is None:
@@ -421,6 +428,21 @@ def _named(prefix: int, key: bytes, row: Any) -> Iterator[tuple[str, Any]]:
         yield key[prefix:].decode(), row
 
 
+def _weight_of(sku: Sku) -> int:
+    weight = len(sku.stock)
+    if sku.book is not None:
+        weight += _weight_of_book(sku.book) + sum(map(_weight_of_policy, sku.policies.values()))
+    return weight
+
+
+def _weight_of_book(book: BookRow | None) -> int:
+    return 0 if book is None else len(book.channels) + len(book.inbounds)
+
+
+def _weight_of_policy(policy: PolicyRow | None) -> int:
+    return 0 if policy is None else 1 + len(policy.warehouses or ())
+
+
 class _Cache(Generic[Key, Value]):
     """Keeps the last used values in two generations: when the young one is full it becomes the old one.
 
@@ -444,11 +466,19 @@ class _Cache(Generic[Key, Value]):
     def put(self, key: Key, value: Value) -> None:
         """Keep a value; it replaces an earlier one of its key."""
         if key not in self.young:
-            self._weight += self._weigh(value)
-            if self._weight > self._capacity:
-                self._old, self.young = self.young, {}
-                self._weight = self._weigh(value)
+            self._grow(value, self._weigh(value))
         self.young[key] = value
+
+    def reweigh(self, key: Key, value: Value, grown_by: int) -> None:
+        """Count what a value of the young generation weighs more, or less, than before it was changed."""
+        self._grow(value, grown_by)
+        self.young[key] = value
+
+    def _grow(self, value: Value, grown_by: int) -> None:
+        self._weight += grown_by
+        if self._weight > self._capacity:
+            self._old, self.young = self.young, {}
+            self._weight = self._weigh(value)
 
     def discard(self, key: Key) -> None:
         """Forget a key."""

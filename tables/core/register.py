@@ -1,14 +1,15 @@
 """Owns the register: which warehouses, channels and feeds are in force in one partition.
 
-It is in memory as a whole: 10,000 warehouses, 1,000 channels and 100 feeds take less than 20 MB.
+It is in memory as a whole: 10,000 warehouses, 1,000 channels that list 1,000 of them each and 100 feeds took 17 MB.
 """
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 import msgspec
 
 from schemas.availability import DEFAULT_PRIORITY
-from schemas.policies import DEFAULT_POLICY, Policy, resolve
+from schemas.policies import DEFAULT_POLICY, Policy, resolve, shared_id
 from tables.core.rows import ChannelRow, FeedRow, PolicyRow, ReferenceRow, WarehouseRow
 
 _ROW_TYPES: dict[str, type[ReferenceRow]] = {"warehouse": WarehouseRow, "channel": ChannelRow, "feed": FeedRow}
@@ -34,6 +35,15 @@ class OwnPolicies(dict[str, PolicyRow]):
 
 
 NO_POLICIES = OwnPolicies()
+
+Listing = TypeVar("Listing", ChannelRow, PolicyRow)
+
+
+def with_shared_ids(row: Listing) -> Listing:
+    """Return the row with its warehouse ids as the strings that all rows share."""
+    if not row.warehouses:
+        return row
+    return msgspec.structs.replace(row, warehouses=tuple(map(shared_id, row.warehouses)))
 
 
 class Register:
@@ -67,9 +77,8 @@ class Register:
 
     def put(self, name: str, row: ReferenceRow) -> None:
         """Put a row in force."""
-        self._rows[name] = row
         if isinstance(row, WarehouseRow):
-            warehouse = name.partition("/")[2]
+            warehouse = shared_id(name.partition("/")[2])
             self.warehouses[warehouse] = row
             self.journalled.pop(warehouse, None)
             if row.journal_ms:
@@ -77,8 +86,10 @@ class Register:
             is_like_others = row.enabled and row.priority == DEFAULT_PRIORITY
             (self._unlike_others.discard if is_like_others else self._unlike_others.add)(name)
         elif isinstance(row, ChannelRow):
+            row = with_shared_ids(row)
             self._has_channels = True
             self._policies = {}
+        self._rows[name] = row
         if not isinstance(row, FeedRow):
             self.edition = object()
         self.has_rules = self._has_channels or bool(self._unlike_others)

@@ -166,3 +166,13 @@ async def test_what_a_channel_holds_comes_from_the_book(client, known, gateway):
     (item,) = (await client.get("/v1/availability?sku=S&channel=web")).json()["items"]
     assert (item["available"], item["seq"]) == (1, 2)
     assert [row["warehouse"] for row in item["stock"]] == ["leeds"]
+
+
+async def test_a_warehouse_id_is_in_memory_once_however_many_policies_list_it(known, gateway):
+    for channel in ("web", "shop"):
+        known(document("channel", channel, warehouses=["far-away", "further-away"]))
+        known(policy(channel, "S", warehouses=["far-away", "further-away"]))
+    listed = [name for rules in gateway.rules.of for it in rules.channels.values() for name in it.warehouses]
+    listed += [name for rules in gateway.rules.of for it in rules.own_policies("S") for name in it.warehouses]
+    assert len(listed) == PARTITIONS * 2 * 2 * 2
+    assert len({id(name) for name in listed}) == 2
