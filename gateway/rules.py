@@ -1,7 +1,7 @@
 """Owns the view of reference data: what is in force in each partition, from `inventory.reference`.
 
 A partition's own records say exactly what its decisions rest on. For one answer over all partitions, the greatest
-(version, command_id) counts; partitions differ only by their lag.
+(version, command_id, content) counts, as in each ledger; partitions differ only by their lag.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from schemas.policies import Policy, resolve, shared_id
-from schemas.reference import Channel, FeedState, Reference, SkuPolicy, Warehouse
+from schemas.reference import Channel, FeedState, OfEverySku, Reference, SkuPolicy, Warehouse, rank_of
 
 Document = TypeVar("Document", Warehouse, Channel, FeedState)
 
@@ -72,7 +72,7 @@ class Behind(NamedTuple):
     """A key of reference data: the greatest document of any partition, and the partitions that lack it."""
 
     key: str
-    document: Warehouse | Channel | FeedState
+    document: OfEverySku
     partitions: list[int]
 
 
@@ -104,35 +104,32 @@ class ReferenceView:
             rules.put(_decode(value))
 
     def all(self) -> Iterator[Behind]:
-        """Yield every warehouse, channel and feed, with the partitions that lack it or have an older one."""
+        """Yield every warehouse, channel and feed, with the partitions that lack it or have a smaller one."""
         for kind, known in (("warehouse", self.warehouses()), ("channel", self.channels()), ("feed", self.feeds())):
             for name, document in known.items():
-                held = (getattr(rules, f"{kind}s").get(name) for rules in self.of)
-                behind = [number for number, it in enumerate(held) if it is None or _rank(it) < _rank(document)]
-                yield Behind(f"{kind}/{name}", document, behind)
+                key = f"{kind}/{name}"
+                held, rank = (getattr(rules, f"{kind}s").get(name) for rules in self.of), rank_of(key, document)
+                behind = [number for number, it in enumerate(held) if it is None or rank_of(key, it) < rank]
+                yield Behind(key, document, behind)
 
     def warehouses(self) -> Mapping[str, Warehouse]:
         """Return each warehouse as it is in force, or will be once every partition has it; by id."""
-        return _greatest(rules.warehouses for rules in self.of)
+        return _greatest("warehouse", (rules.warehouses for rules in self.of))
 
     def channels(self) -> Mapping[str, Channel]:
         """Return each channel as it is in force, or will be once every partition has it; by id."""
-        return _greatest(rules.channels for rules in self.of)
+        return _greatest("channel", (rules.channels for rules in self.of))
 
     def feeds(self) -> Mapping[str, FeedState]:
         """Return the last known state of each feed, by id."""
-        return _greatest(rules.feeds for rules in self.of)
+        return _greatest("feed", (rules.feeds for rules in self.of))
 
 
-def _greatest(found: Iterable[Mapping[str, Document]]) -> dict[str, Document]:
+def _greatest(kind: str, found: Iterable[Mapping[str, Document]]) -> dict[str, Document]:
     best: dict[str, Document] = {}
     for documents in found:
         for name, document in documents.items():
             known = best.get(name)
-            if known is None or _rank(document) > _rank(known):
+            if known is None or rank_of(f"{kind}/", document) > rank_of(f"{kind}/", known):
                 best[name] = document
     return dict(sorted(best.items()))
-
-
-def _rank(document: Warehouse | Channel | FeedState) -> tuple[int, str]:
-    return document.version, document.command_id

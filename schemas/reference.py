@@ -147,9 +147,30 @@ class SkuPolicy(PolicyDocument, tag="policy"):
 
 
 Reference = Warehouse | Channel | FeedState | SkuPolicy
+OfEverySku = Warehouse | Channel | FeedState
+
+_CONTENT = {
+    "warehouse": ("enabled", "priority", "region", "journal_ms", "name"),
+    "channel": ("name", *POLICY_FIELDS),
+    "feed": ("as_of_at", "interval_ms", "rows", "refused"),
+}
+_encode = msgspec.msgpack.Encoder().encode
 
 
-def command_of(document: Warehouse | Channel | FeedState) -> ReferenceCommand:
+def rank_of(name: str, it: Any) -> tuple[int, str, bytes]:
+    """Return what decides which of two documents, or rows, of one name is in force: the greater one is.
+
+    It has all that a command gives, so two of one rank differ at most by the clocks of their partitions.
+
+    Args:
+        name: `warehouse/ID`, `channel/ID` or `feed/ID`.
+        it: the document, or the ledger's row.
+    """
+    given = (getattr(it, field) for field in _CONTENT[name.partition("/")[0]])
+    return it.version, it.command_id, _encode([None if value is UNSET else value for value in given])
+
+
+def command_of(document: OfEverySku) -> ReferenceCommand:
     """Return the command that a document is of. Sent again it changes nothing where it is in force."""
     version, command_id = document.version, document.command_id
     if isinstance(document, FeedState):

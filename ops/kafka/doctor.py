@@ -192,13 +192,14 @@ def check_open_transactions(found: list[OpenTransaction], *, now_ms: int) -> Che
 
 
 def check_reference(found: list[Behind]) -> Check:
-    """Check that every partition has the reference data that any partition has."""
+    """Check that every partition has the reference data that any partition has, with the same content."""
     behind = [it for it in found if it.partitions]
     shown = "; ".join(f"{it.key} in partitions {', '.join(map(str, it.partitions))}" for it in behind)
+    found_wrong = f"missing, older or of other content: {shown}"
     return Check(
         name="reference data",
         ok=not behind,
-        found=f"missing or older: {shown}" if behind else f"{len(found)} keys, the same in every partition",
+        found=found_wrong if behind else f"{len(found)} keys, the same in every partition",
         to_do="run `holdfast reference resend`; it changes nothing where they are in force" if behind else "",
         data={"behind": {it.key: it.partitions for it in behind}},
     )

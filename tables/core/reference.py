@@ -16,11 +16,12 @@ from schemas.reference import (
     SetWarehouse,
     Warehouse,
     name_of,
+    rank_of,
 )
 from schemas.results import Result
 from tables.core.decision import Beside, Decision, Record
 from tables.core.register import Register
-from tables.core.rows import ChannelRow, FeedRow, ReferenceRow, WarehouseRow, encode_row, reference_key
+from tables.core.rows import ChannelRow, FeedRow, ReferenceRow, WarehouseRow, reference_key
 from tables.core.views import given_fields
 
 
@@ -36,10 +37,10 @@ def decide_reference(register: Register, command: ReferenceCommand, record: Reco
     """
     name, row = name_of(command), _proposed(command, record.now_ms)
     held = register.find(name)
-    rank = _rank(row)
-    if held is not None and _rank(held) > rank:
+    rank = rank_of(name, row)
+    if held is not None and rank_of(name, held) > rank:
         return Decision("", _result(command, record, name, held, Code.STALE_VERSION))
-    if held is not None and _rank(held) == rank:
+    if held is not None and rank_of(name, held) == rank:
         return Decision("", _result(command, record, name, held))
     if isinstance(row, WarehouseRow):
         row = _with_journal(row, held, record.now_ms)
@@ -66,17 +67,6 @@ def given_policy(command: Any) -> tuple[Any, ...]:
     """Return the policy fields of a command in their order, None where it does not give one."""
     given = [getattr(command, name) for name in POLICY_FIELDS]
     return tuple(tuple(value) if isinstance(value, list) else value for value in given)
-
-
-def _rank(row: ReferenceRow) -> tuple[int, str, bytes]:
-    """Return what two rows of one name are compared by. Type, id and version come first in both contents."""
-    if isinstance(row, WarehouseRow):
-        content: tuple[Any, ...] = (row.enabled, row.priority, row.region, row.journal_ms, row.name)
-    elif isinstance(row, ChannelRow):
-        content = (row.name, *(getattr(row, name) for name in POLICY_FIELDS))
-    else:
-        content = (row.as_of_at, row.interval_ms, row.rows, row.refused)
-    return row.version, row.command_id, encode_row(content)
 
 
 def _with_journal(row: WarehouseRow, held: ReferenceRow | None, now_ms: int) -> WarehouseRow:
