@@ -3,6 +3,7 @@
 from typing import Any, Literal, NamedTuple
 
 from gateway.backorders import MOST_WAITING
+from gateway.rules import MOST_LISTED
 from schemas.fields import CHANNEL_OR_ALL_PATTERN, IDENTIFIER_PATTERN, MAX_QUANTITY, MAX_TIME_MS, PLACE_PATTERN
 from schemas.stock_changes import MAX_SEQ
 
@@ -77,6 +78,13 @@ WAITING_LIMIT = Parameter(
 )
 WAREHOUSE_ID = Parameter("id", "path", _PLACE, "The warehouse.", required=True, field="warehouse")
 CHANNEL_ID = Parameter("id", "path", _CHANNEL, "The channel; `*` (as `%2A`): all.", required=True, field="channel")
+PAGE_LIMIT = Parameter(
+    "limit",
+    "query",
+    {"type": "integer", "minimum": 1, "maximum": MOST_LISTED, "default": MOST_LISTED},
+    f"How many to list at most; {MOST_LISTED} when absent.",
+)
+CURSOR = Parameter("cursor", "query", STRING, "`next` of the last answer: list those that come after it.")
 MIN_SEQ = Parameter(
     "min_seq",
     "query",

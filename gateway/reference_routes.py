@@ -1,10 +1,10 @@
 """Owns the routes of reference data: warehouses and channels are set in every partition, and read from the view."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from gateway.compose import compose, idempotency_key
 from gateway.config import GatewayConfig
@@ -12,7 +12,7 @@ from gateway.incoming import HttpRequest, Query, header, read_body
 from gateway.problems import REFUSALS, GatewayCode, RequestRefused, ViewNotReady, problem_body
 from gateway.replies import JSON, Reply, document, problem
 from gateway.requests import LedgerClient
-from gateway.rules import ReferenceView
+from gateway.rules import MOST_LISTED, Kind, ReferenceView
 from gateway.view_reader import ViewReader
 from schemas.codec import encode
 from schemas.codes import Code
@@ -21,6 +21,7 @@ from schemas.policies import POLICY_FIELDS, Policy
 from schemas.reference import MAX_CHANNELS, MAX_WAREHOUSES, Channel, FeedState, SkuPolicy, Warehouse
 
 Act = Callable[[HttpRequest], Awaitable[Reply]]
+Next = Annotated[str | None, Meta(description="`cursor` of the request that goes on; null at the end.")]
 
 
 class Everywhere(msgspec.Struct):
@@ -33,6 +34,7 @@ class Warehouses(msgspec.Struct):
     """All warehouses that somebody set; any other one is enabled, with priority 100."""
 
     items: list[Warehouse]
+    next: Next
     lag: int
     lag_ms: int
 
@@ -41,6 +43,7 @@ class Channels(msgspec.Struct):
     """All channels that somebody set."""
 
     items: list[Channel]
+    next: Next
     lag: int
     lag_ms: int
 
@@ -49,6 +52,7 @@ class Feeds(msgspec.Struct):
     """All feeds of counts."""
 
     items: list[FeedState]
+    next: Next
     lag: int
     lag_ms: int
 
@@ -87,34 +91,34 @@ class ReferenceRoutes:
         self._view = view
         self._reader = reader
 
-    def setter(self, type_: str, id_field: str) -> Act:
+    def setter(self, type_: str, kind: Kind) -> Act:
         """Return a function that sends a reference command to every partition and answers with all results.
 
         Args:
             type_: the command's type.
-            id_field: the command's field that is in the path.
+            kind: what it sets, and the command's field that is in the path.
         """
-        return lambda request: self._set(request, type_, id_field)
+        return lambda request: self._set(request, type_, kind)
 
     async def warehouse(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for reads
         """Read a warehouse."""
-        return self._one(self._known().warehouses(), request.path_params["id"], "warehouse")
+        return self._one("warehouse", request.path_params["id"])
 
     async def channel(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for all reads
         """Read a channel."""
-        return self._one(self._known().channels(), request.path_params["id"], "channel")
+        return self._one("channel", request.path_params["id"])
 
     async def warehouses(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for reads
         """List the warehouses."""
-        return _answer(Warehouses([*self._known().warehouses().values()], self._reader.lag, self._reader.lag_ms))
+        return self._page("warehouse", Warehouses, query)
 
     async def channels(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for all reads
         """List the channels."""
-        return _answer(Channels([*self._known().channels().values()], self._reader.lag, self._reader.lag_ms))
+        return self._page("channel", Channels, query)
 
     async def feeds(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for all reads
         """List the feeds."""
-        return _answer(Feeds([*self._known().feeds().values()], self._reader.lag, self._reader.lag_ms))
+        return self._page("feed", Feeds, query)
 
     async def policies(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for reads
         """Read the policies of a SKU."""
@@ -131,16 +135,22 @@ class ReferenceRoutes:
             raise ViewNotReady
         return self._view
 
-    def _one(self, known: Mapping[str, Warehouse] | Mapping[str, Channel], name: str, what: str) -> Reply:
-        if name not in known:
-            raise RequestRefused(GatewayCode.NOT_FOUND, detail=f"Nobody set this {what}: it has all defaults.")
-        return _answer(known[name])
+    def _one(self, kind: Kind, id_: str) -> Reply:
+        found = self._known().find(kind, id_)
+        if found is None:
+            raise RequestRefused(GatewayCode.NOT_FOUND, detail=f"Nobody set this {kind}: it has all defaults.")
+        return _answer(found)
 
-    async def _set(self, request: HttpRequest, type_: str, id_field: str) -> Reply:
+    def _page(self, kind: Kind, answer: type[Warehouses | Channels | Feeds], query: Query) -> Reply:
+        limit = query.integer("limit", least=1, most=MOST_LISTED) or MOST_LISTED
+        items, goes_on = self._known().page(kind, query.one("cursor") or "", limit)
+        return _answer(answer(items, goes_on, self._reader.lag, self._reader.lag_ms))  # type: ignore[arg-type] # its kind
+
+    async def _set(self, request: HttpRequest, type_: str, kind: Kind) -> Reply:
         key = idempotency_key(header(request, b"idempotency-key"))
         body = await read_body(request, self._config.max_availability_bytes)
-        command = compose(type_, body, key=key, in_path={id_field: request.path_params["id"]})
-        self._check_limit(id_field, request.path_params["id"], command.command_id)
+        command = compose(type_, body, key=key, in_path={kind: request.path_params["id"]})
+        self._check_limit(kind, request.path_params["id"], command.command_id)
         answers = await self._ledger.ask_everywhere(command)
         for answer in answers:
             if (code := answer.head.code) is not None:
@@ -149,10 +159,10 @@ class ReferenceRoutes:
         everywhere = Everywhere([Raw(answer.document) for answer in answers])
         return document(200, encode(everywhere), command.command_id)
 
-    def _check_limit(self, what: str, name: str, command_id: str) -> None:
+    def _check_limit(self, kind: Kind, name: str, command_id: str) -> None:
         view = self._known()
-        known, most = (view.warehouses(), MAX_WAREHOUSES) if what == "warehouse" else (view.channels(), MAX_CHANNELS)
-        if name not in known and len(known) >= most:
+        most = MAX_WAREHOUSES if kind == "warehouse" else MAX_CHANNELS
+        if view.count(kind) >= most and view.find(kind, name) is None:
             detail = f"There are {most:,} of them, which is the most."
             raise RequestRefused(Code.LIMIT_EXCEEDED, detail=detail, command_id=command_id)
 

@@ -20,6 +20,7 @@ from gateway.parameters import Parameter
 from gateway.problems import AnyCode, GatewayCode
 from gateway.reference_routes import Channels, Everywhere, Feeds, Policies, ReferenceRoutes, Warehouses
 from gateway.replies import Reply
+from gateway.rules import Kind
 from gateway.stock_change_stream import StockChangeStreams
 from schemas.codes import Code
 from schemas.commands import Adjust, Amend, Commit, Extend, Reallocate, Release, Reserve, SetPolicy, SkuCommand, tag_of
@@ -331,16 +332,14 @@ _READ_ROUTES = (
 )
 
 
-def _setter(command: type[ReferenceCommand], path: str, summary: str, in_path: Parameter) -> Route:
+def _setter(command: type[ReferenceCommand], kind: Kind, path: str, summary: str, in_path: Parameter) -> Route:
     """Declare the route of a reference command."""
-    assert in_path.field is not None  # noqa: S101 - it names the command's field
-    field = in_path.field
     return Route(
         "PUT",
         path,
         summary,
         Everywhere,
-        act=lambda parts: parts.reference.setter(tag_of(command), field),
+        act=lambda parts: parts.reference.setter(tag_of(command), kind),
         codes=(
             *_LEDGER,
             GatewayCode.BODY_TOO_LARGE,
@@ -367,12 +366,17 @@ def _rules(
     return Route("GET", path, summary, answer, read=read, codes=codes, parameters=known, tag="rules")
 
 
+_PAGED = (parameters.PAGE_LIMIT, parameters.CURSOR)
 _RULE_ROUTES = (
-    _setter(SetWarehouse, "/v1/warehouses/{id}", "Set a warehouse in every partition", parameters.WAREHOUSE_ID),
-    _setter(SetChannel, "/v1/channels/{id}", "Set a channel's policy in every partition", parameters.CHANNEL_ID),
-    _rules("/v1/warehouses", "List the warehouses", Warehouses, lambda parts: parts.reference.warehouses),
-    _rules("/v1/channels", "List the channels", Channels, lambda parts: parts.reference.channels),
-    _rules("/v1/feeds", "List the feeds of counts", Feeds, lambda parts: parts.reference.feeds),
+    _setter(
+        SetWarehouse, "warehouse", "/v1/warehouses/{id}", "Set a warehouse in every partition", parameters.WAREHOUSE_ID
+    ),
+    _setter(
+        SetChannel, "channel", "/v1/channels/{id}", "Set a channel's policy in every partition", parameters.CHANNEL_ID
+    ),
+    _rules("/v1/warehouses", "List the warehouses", Warehouses, lambda parts: parts.reference.warehouses, _PAGED),
+    _rules("/v1/channels", "List the channels", Channels, lambda parts: parts.reference.channels, _PAGED),
+    _rules("/v1/feeds", "List the feeds of counts", Feeds, lambda parts: parts.reference.feeds, _PAGED),
     _rules(
         "/v1/warehouses/{id}",
         "Read a warehouse",

@@ -4,15 +4,20 @@ A partition's own records say exactly what its decisions rest on. For one answer
 (version, command_id, content) counts, as in each ledger; partitions differ only by their lag.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, TypeVar
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from schemas.policies import Policy, resolve, shared_id
 from schemas.reference import Channel, FeedState, OfEverySku, Reference, SkuPolicy, Warehouse, rank_of
 
-Document = TypeVar("Document", Warehouse, Channel, FeedState)
+# Documents in one answer: 100 channels that list 1,000 warehouses each make 3.5 MB.
+MOST_LISTED = 100
+
+Kind = Literal["warehouse", "channel", "feed"]
 
 _decode = msgspec.json.Decoder(Reference).decode
 
@@ -25,6 +30,12 @@ class PartitionRules:
         self.channels: dict[str, Channel] = {}
         self.feeds: dict[str, FeedState] = {}
         self._policies: dict[str, dict[str, SkuPolicy]] = {}  # by SKU, then by channel
+
+    def of_kind(self, kind: Kind) -> Mapping[str, OfEverySku]:
+        """Return the documents of a kind, by id."""
+        if kind == "warehouse":
+            return self.warehouses
+        return self.channels if kind == "channel" else self.feeds
 
     def policy(self, channel: str, sku: str) -> Policy:
         """Return the resolved policy of a channel for a SKU."""
@@ -90,6 +101,7 @@ class ReferenceView:
     def clear(self) -> None:
         """Forget everything, before the topic is read again from its beginning."""
         self.of = [PartitionRules() for _ in range(self._partitions)]
+        self._ids: dict[Kind, list[str]] = {"warehouse": [], "channel": [], "feed": []}  # sorted; none ever goes
 
     def apply(self, partition: int, key: bytes | None, value: bytes | None) -> None:
         """Apply a record of `inventory.reference`.
@@ -100,36 +112,60 @@ class ReferenceView:
         rules = self.of[partition]
         if value is None:
             rules.remove((key or b"").decode())
-        else:
-            rules.put(_decode(value))
+            return
+        document = _decode(value)
+        rules.put(document)
+        match document:
+            case Warehouse():
+                self._note("warehouse", document.id)
+            case Channel():
+                self._note("channel", document.id)
+            case FeedState():
+                self._note("feed", document.id)
+
+    def _note(self, kind: Kind, id_: str) -> None:
+        ids = self._ids[kind]
+        place = bisect_left(ids, id_)
+        if place == len(ids) or ids[place] != id_:
+            ids.insert(place, id_)
 
     def all(self) -> Iterator[Behind]:
         """Yield every warehouse, channel and feed, with the partitions that lack it or have a smaller one."""
-        for kind, known in (("warehouse", self.warehouses()), ("channel", self.channels()), ("feed", self.feeds())):
-            for name, document in known.items():
+        for kind, names in self._ids.items():
+            for name in names:
                 key = f"{kind}/{name}"
-                held, rank = (getattr(rules, f"{kind}s").get(name) for rules in self.of), rank_of(key, document)
-                behind = [number for number, it in enumerate(held) if it is None or rank_of(key, it) < rank]
+                held = [rules.of_kind(kind).get(name) for rules in self.of]
+                ranks = [None if it is None else rank_of(key, it) for it in held]
+                most = max(filter(None, ranks))
+                behind = [number for number, rank in enumerate(ranks) if rank != most]
+                document = held[ranks.index(most)]
+                assert document is not None  # noqa: S101 - it has a rank
                 yield Behind(key, document, behind)
 
-    def warehouses(self) -> Mapping[str, Warehouse]:
-        """Return each warehouse as it is in force, or will be once every partition has it; by id."""
-        return _greatest("warehouse", (rules.warehouses for rules in self.of))
+    def find(self, kind: Kind, id_: str) -> OfEverySku | None:
+        """Return a document as it is in force, or will be once every partition has it; None when nobody set it."""
+        held = [it for rules in self.of if (it := rules.of_kind(kind).get(id_)) is not None]
+        return max(held, key=partial(rank_of, f"{kind}/{id_}"), default=None)
 
-    def channels(self) -> Mapping[str, Channel]:
-        """Return each channel as it is in force, or will be once every partition has it; by id."""
-        return _greatest("channel", (rules.channels for rules in self.of))
-
-    def feeds(self) -> Mapping[str, FeedState]:
+    def feeds(self) -> dict[str, FeedState]:
         """Return the last known state of each feed, by id."""
-        return _greatest("feed", (rules.feeds for rules in self.of))
+        found = {id_: self.find("feed", id_) for id_ in self._ids["feed"]}
+        return {id_: it for id_, it in found.items() if isinstance(it, FeedState)}
 
+    def count(self, kind: Kind) -> int:
+        """Return how many there are of a kind."""
+        return len(self._ids[kind])
 
-def _greatest(kind: str, found: Iterable[Mapping[str, Document]]) -> dict[str, Document]:
-    best: dict[str, Document] = {}
-    for documents in found:
-        for name, document in documents.items():
-            known = best.get(name)
-            if known is None or rank_of(f"{kind}/", document) > rank_of(f"{kind}/", known):
-                best[name] = document
-    return dict(sorted(best.items()))
+    def page(self, kind: Kind, after: str, limit: int) -> tuple[list[OfEverySku], str | None]:
+        """Return the documents of a kind whose ids come after one, and the last one's id if more follow.
+
+        Args:
+            kind: which.
+            after: an id, or any other string.
+            limit: how many at most, 1 or more.
+        """
+        ids = self._ids[kind]
+        start = bisect_right(ids, after)
+        listed = ids[start : start + limit]
+        found = [it for id_ in listed if (it := self.find(kind, id_)) is not None]
+        return found, listed[-1] if start + limit < len(ids) else None

@@ -6,6 +6,7 @@ import pytest
 
 from gateway import reference_routes
 from schemas.partitioner import partition_of
+from schemas.reference import rank_of
 from tests.gateway.conftest import PARTITIONS, change_of
 
 
@@ -105,6 +106,51 @@ async def test_channels_and_feeds_are_listed_with_what_was_given(client, known):
     assert (await client.get("/v1/channels")).json()["items"] == [document("channel", "*", cap=5)]
     assert (await client.get("/v1/channels/%2A")).json() == document("channel", "*", cap=5)
     assert (await client.get("/v1/feeds")).json()["items"] == [document("feed", "wms")]
+
+
+async def test_lists_come_in_pages_that_lose_and_double_nothing_when_one_more_is_set_meanwhile(client, known):
+    for name in ("york", "bath", "leeds", "bonn", "hull"):
+        known(document("warehouse", name))
+    seen, pages = [], 0
+    address = "/v1/warehouses?limit=2"
+    while address:
+        page = (await client.get(address)).json()
+        seen += [it["id"] for it in page["items"]]
+        known(document("warehouse", "aachen"))
+        address = f"/v1/warehouses?limit=2&cursor={page['next']}" if page["next"] is not None else None
+        pages += 1
+    assert (seen, pages) == (["bath", "bonn", "hull", "leeds", "york"], 3)
+    shown = (await client.get("/v1/warehouses?limit=6")).json()
+    assert ([it["id"] for it in shown["items"]], shown["next"]) == (["aachen", *seen], None)
+    assert (await client.get("/v1/warehouses?cursor=zzz")).json()["items"] == []
+
+
+@pytest.mark.parametrize("path", ["/v1/warehouses", "/v1/channels", "/v1/feeds"])
+async def test_a_page_has_100_at_most_and_says_where_the_list_goes_on(client, known, path):
+    for number in range(101):
+        known(
+            document(path.removeprefix("/v1/").removesuffix("s"), f"it-{number:03}"), partitions=[number % PARTITIONS]
+        )
+    first = (await client.get(path)).json()
+    assert ([it["id"] for it in first["items"]], first["next"]) == ([f"it-{n:03}" for n in range(100)], "it-099")
+    last = (await client.get(f"{path}?cursor=it-099")).json()
+    assert ([it["id"] for it in last["items"]], last["next"]) == (["it-100"], None)
+    for limit, problem in (("101", "too_large"), ("0", "too_small"), ("-1", "too_small"), ("x", "wrong_type")):
+        refused = (await client.get(f"{path}?limit={limit}")).json()
+        assert (refused["code"], refused["field"], refused["problem"]) == ("invalid_field", "limit", problem)
+
+
+async def test_one_document_is_read_without_a_look_at_any_other(client, known, gateway, monkeypatch):
+    for number in range(50):
+        known(document("warehouse", f"w{number:02}"))
+        known(document("channel", f"c{number:02}"))
+    ranked = []
+    monkeypatch.setattr("gateway.rules.rank_of", lambda key, it: ranked.append(it.id) or rank_of(key, it))
+    await client.get("/v1/warehouses/w07")
+    await client.get("/v1/channels/c09")
+    await client.put("/v1/channels/c11", json={"version": 2})
+    assert {*ranked} == {"w07", "c09"}
+    assert gateway.rules.count("warehouse") == 50
 
 
 def policy(channel, sku, **fields):
