@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from schemas.policies import Policy, resolve, shared_id
-from schemas.reference import Channel, FeedState, OfEverySku, Reference, SkuPolicy, Warehouse, rank_of
+from schemas.reference import Channel, FeedState, OfEverySku, Reference, SkuPolicy, Warehouse, version_of
 
 # Documents in one answer: 100 channels that list 1,000 warehouses each make 3.5 MB.
 MOST_LISTED = 100
@@ -135,7 +135,7 @@ class ReferenceView:
             for name in names:
                 key = f"{kind}/{name}"
                 held = [rules.of_kind(kind).get(name) for rules in self.of]
-                ranks = [None if it is None else rank_of(key, it) for it in held]
+                ranks = [None if it is None else version_of(key, it) for it in held]
                 most = max(filter(None, ranks))
                 behind = [number for number, rank in enumerate(ranks) if rank != most]
                 document = held[ranks.index(most)]
@@ -145,7 +145,7 @@ class ReferenceView:
     def find(self, kind: Kind, id_: str) -> OfEverySku | None:
         """Return a document as it is in force, or will be once every partition has it; None when nobody set it."""
         held = [it for rules in self.of if (it := rules.of_kind(kind).get(id_)) is not None]
-        return max(held, key=partial(rank_of, f"{kind}/{id_}"), default=None)
+        return max(held, key=partial(version_of, f"{kind}/{id_}"), default=None)
 
     def feeds(self) -> dict[str, FeedState]:
         """Return the last known state of each feed, by id."""

@@ -157,7 +157,7 @@ _CONTENT = {
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def rank_of(name: str, it: Any) -> tuple[int, str, bytes]:
+def version_of(name: str, it: Any) -> tuple[int, str, bytes]:
     """Return what decides which of two documents, or rows, of one name is in force: the greater one is.
 
     It has all that a command gives, so two of one rank differ at most by the clocks of their partitions.

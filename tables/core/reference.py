@@ -16,7 +16,7 @@ from schemas.reference import (
     SetWarehouse,
     Warehouse,
     name_of,
-    rank_of,
+    version_of,
 )
 from schemas.results import Result
 from tables.core.decision import Beside, Decision, Record
@@ -37,10 +37,10 @@ def decide_reference(register: Register, command: ReferenceCommand, record: Reco
     """
     name, row = name_of(command), _proposed(command, record.now_ms)
     held = register.find(name)
-    rank = rank_of(name, row)
-    if held is not None and rank_of(name, held) > rank:
+    rank = version_of(name, row)
+    if held is not None and version_of(name, held) > rank:
         return Decision("", _result(command, record, name, held, Code.STALE_VERSION))
-    if held is not None and rank_of(name, held) == rank:
+    if held is not None and version_of(name, held) == rank:
         return Decision("", _result(command, record, name, held))
     if isinstance(row, WarehouseRow):
         row = _with_journal(row, held, record.now_ms)

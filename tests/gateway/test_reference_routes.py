@@ -6,7 +6,7 @@ import pytest
 
 from gateway import reference_routes
 from schemas.partitioner import partition_of
-from schemas.reference import rank_of
+from schemas.reference import version_of
 from tests.gateway.conftest import PARTITIONS, change_of
 
 
@@ -145,7 +145,7 @@ async def test_one_document_is_read_without_a_look_at_any_other(client, known, g
         known(document("warehouse", f"w{number:02}"))
         known(document("channel", f"c{number:02}"))
     ranked = []
-    monkeypatch.setattr("gateway.rules.rank_of", lambda key, it: ranked.append(it.id) or rank_of(key, it))
+    monkeypatch.setattr("gateway.rules.version_of", lambda key, it: ranked.append(it.id) or version_of(key, it))
     await client.get("/v1/warehouses/w07")
     await client.get("/v1/channels/c09")
     await client.put("/v1/channels/c11", json={"version": 2})

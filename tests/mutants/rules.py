@@ -22,7 +22,7 @@ OF_THE_RULES = (
         "old-is-better",
         "an old version that comes late changes nothing",
         "tables/core/reference.py",
-        "    if held is not None and rank_of(name, held) > rank:\n",
+        "    if held is not None and version_of(name, held) > rank:\n",
         "    if False:\n",
         RULES_OF_REFERENCE,
     ),
