@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 AS_IT_IS = "now"
 _SHOWN = 20
+_HINTS = {
+    "drift_above_tolerance": "to apply what is above the tolerance, send the same file with a wider one",
+    "as_of_too_old": "as_of_too_old: the warehouse has no journal, or none that reaches back to the count: "
+    "set its `journal_ms`, and send counts sooner",
+    "stale_count": "stale_count: a count as late is known; what the rows found was not applied",
+}
 
 
 def reconcile_file(
@@ -125,7 +131,11 @@ def _print(made: "FeedReport", *, as_json: bool) -> None:
         say(f"line {it.line}: {it.sku} in {it.warehouse} differs: {drift_text(it.drift)} ({applied})")
     if len(made.drifts) > _SHOWN:
         say(f"... and {len(made.drifts) - _SHOWN:,} more; `--report FILE` has all of them")
+    for code in made.refused.keys() & _HINTS.keys():
+        say(_HINTS[code])
     if made.feed_is_known_later:
         say(f"a later count of {made.feed} was known already: this one was late")
+    if made.missing:
+        say(f"{made.missing:,} rows have no result: see `holdfast doctor`, then run the same command again")
     if not made.sent:
         say("no row could be used: how far the feed has come stays as it was")

@@ -86,8 +86,9 @@ async def reconcile_feed(plan: FeedPlan, *, bootstrap: str) -> FeedReport:
         run = await run_job(job, file, steps_of, bootstrap=bootstrap, tally=tally)
     as_of_at, history, known_later = planner.as_of_at, None, False
     if as_of_at is not None:
-        state = _state(plan.feed, tally, as_of_at, interval_ms)
-        known_later = await _set_feed(state, bootstrap, plan.timeout_s)
+        if not tally.unanswered:
+            state = _state(plan.feed, tally, as_of_at, interval_ms)
+            known_later = await _set_feed(state, bootstrap, plan.timeout_s)
         history = await read_history(bootstrap, planner.rows, tally.found, as_of_at)
     return make_report(
         run,

@@ -5,6 +5,7 @@ import time
 import uuid
 
 import pytest
+from model_worker import ModelWorker
 
 HOUR_MS = 3_600_000
 
@@ -131,6 +132,38 @@ def test_lines_that_cannot_be_used_are_named_and_a_row_twice_in_the_feed_counts_
     assert on_hand(tag) == 9
 
 
+def test_a_run_that_was_broken_off_is_finished_by_starting_it_again(reconcile, receive, on_hand, warehouse, tag):
+    for number in range(4):
+        receive(f"{tag}/{number}", 10)
+    at = moment()
+    lines = [f"{tag}/{number},{warehouse},{9 - number}" for number in range(4)]
+    reconcile(*lines[:2], options=("--as-of", at))
+    receive(f"{tag}/0", 5)
+    code, report, _ = reconcile(*lines, options=("--as-of", at))
+    assert (code, report["accepted"], report["replayed"], report["adjusted"]) == (0, 4, 2, 4)
+    assert [on_hand(f"{tag}/{number}") for number in range(4)] == [14, 8, 7, 6]
+
+
+@pytest.mark.parametrize(("copies", "counted"), [(0, {"missing": 1, "doubled": 0}), (2, {"missing": 0, "doubled": 1})])
+def test_a_row_that_is_not_answered_once_is_told_and_without_its_result_the_feed_has_not_come(
+    holdfast, cluster, tag, tmp_path, copies, counted
+):
+    file = tmp_path / "feed.csv"
+    file.write_text(f"sku,warehouse,on_hand\n{tag},leeds,5\n{tag}/other,leeds,5\n")
+    told = []
+
+    def how_often(result):
+        told.append(result)
+        return copies if (result["type"], result["sku"]) == ("reconcile", tag) else 1
+
+    with ModelWorker(*cluster, how_often):
+        result = holdfast("reconcile", file, "--feed", tag, "--as-of", "now", "--json", "--bootstrap", cluster[0])
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["ok"], counted.items() <= report.items()) == (1, False, True)
+    states = [it["reference"]["rows"] for it in told if it["type"] == "set_feed"]
+    assert states == ([] if copies == 0 else [2] * cluster[1])
+
+
 def test_a_count_of_what_is_there_now_needs_no_journal(reconcile, tell, on_hand, tag):
     tell({"type": "adjust", "sku": tag, "warehouse": "leeds", "delta": 5, "reason": "receipt"})
     now = time.time_ns() // 1_000_000
@@ -151,6 +184,10 @@ def test_a_feed_from_standard_input_sets_how_far_it_has_come_in_every_partition(
     assert result.exit_code == 1
     assert "standard input, line 3: warehouse ''" in result.stderr
     assert f"line 2: {tag} in {warehouse} differs: on_hand +1 (applied)" in result.stderr
+    twice = holdfast(
+        "reconcile", "-", *options, "--tolerance", 9, given=f"sku,warehouse,on_hand\n{tag},{warehouse},6\n"
+    )
+    assert (twice.exit_code, "stale_count: a count as late is known" in twice.stderr) == (0, True)
     assert [warehouse, "1", "1", "1", "0"] in [line.split() for line in result.stdout.splitlines()]
     assert f"<h1>Reconciliation of {tag}</h1>" in page.read_text()
     older = {"type": "set_feed", "feed": tag, "version": 1, "as_of_at": 1, "interval_ms": 1}
