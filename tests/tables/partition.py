@@ -18,8 +18,8 @@ T0 = 1_764_000_000_000
 class Partition:
     """One partition's ledger and everything it published, a transaction for each call."""
 
-    def __init__(self, partition=0, partitions=1):
-        self.store = MemoryStore()
+    def __init__(self, partition=0, partitions=1, store=None):
+        self.store = MemoryStore() if store is None else store
         self.ledger = Ledger(self.store)
         self.ledger.position = Position(0, 0, "one life")
         self.partition, self.partitions = partition, partitions
@@ -31,25 +31,39 @@ class Partition:
         """Fold the commands in one transaction and return the results."""
         first = self.ledger.position.next_offset
         values = [each if isinstance(each, bytes) else json.dumps(each).encode() for each in documents]
-        records = [
-            SimpleNamespace(offset=first + number, timestamp=self.now, key=b"k", value=value)
-            for number, value in enumerate(values)
-        ]
-        folded = fold(self.ledger, records, partition=self.partition, partitions=self.partitions, limit=len(records))
+        before = len(self.published[RESULTS])
+        self.take([(first + number, self.now, value) for number, value in enumerate(values)], len(values))
+        return [json.loads(value) for _, value in self.published[RESULTS][before:]]
+
+    def take(self, log, limit):
+        """Fold the first records of a log of (offset, time, value) in one transaction; return those that are left."""
+        records = [SimpleNamespace(offset=offset, timestamp=at, key=b"k", value=value) for offset, at, value in log]
+        folded = fold(self.ledger, records, partition=self.partition, partitions=self.partitions, limit=limit)
         position = Position(folded.next_offset, folded.now_ms, "one life")
         rows = [*self.ledger.pending(), (POSITION_KEY, encode_row(position))]
-        before = len(self.published[RESULTS])
         for topic, batch in folded.output.batches(rows, folded.now_ms).items():
             if topic != CHANGELOG:
                 self.published[topic] += read(batch)
         self.changelog += rows
         self.ledger.checkpoint(position, len(self.changelog) - 1)
-        return [json.loads(value) for _, value in self.published[RESULTS][before:]]
+        return [record for record in log if record[0] >= folded.next_offset]
 
     def forget(self):
         """Drop what is over, in a transaction of its own."""
         self.ledger.forget(1_000)
         self.tell({"type": "tick"})
+
+    def reopen(self):
+        """Open the ledger anew from its store."""
+        self.ledger = Ledger(self.store)
+
+    def fork(self):
+        """Return another partition with the same rows: what is told to it, this one does not know."""
+        other = Partition(self.partition, self.partitions)
+        other.store.write(self.store.scan(b"", b"\xff"))
+        other.reopen()
+        other.now = self.now
+        return other
 
     def rebuild(self):
         """Build the ledger anew from the changelog, as a recovery does."""
