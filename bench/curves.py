@@ -185,6 +185,7 @@ def measure(stage: Stage, options: Options, watcher: Watcher) -> Document:
         "quick": options.quick,
         "unit": "processor microseconds per result, its share of the transaction included; medians of the rounds",
         "aim": AIM,
+        "growth": "times plain at the most costly of the larger sizes, over times plain at the smallest",
         "curves": curves,
         "receipt": receipt.measure(stage, options, watcher),
     }
@@ -199,7 +200,18 @@ def _curve(stage: Stage, name: str, sizes: Sequence[int], options: Options, watc
             found.setdefault(kind, {"plain_us": {}, "us": {}, "results": {}, "times_plain": {}})
             for figure, value in figures.items():
                 found[kind][figure][str(size)] = value
+    for of_sizes in found.values():
+        of_sizes["growth"] = _growth(list(of_sizes["times_plain"].values()))
     return {"sizes": list(sizes), "kinds": found}
+
+
+def _growth(times: Sequence[float]) -> float:
+    """Return how many times as much a command costs at most on the larger SKUs as on the smallest.
+
+    Args:
+        times: what it costs in plain ones of the same round, so the machine's ups and downs are not in it.
+    """
+    return round(max(times[1:], default=times[0]) / times[0], 2)
 
 
 def _at_size(folder: Path, name: str, size: int, options: Options) -> dict[str, dict[str, float]]:
@@ -248,9 +260,16 @@ def tables(document: Document) -> list[Table]:
                 median(list(figures["plain_us"].values()), 1),
                 *(f"{figures['us'][it]} ({figures['times_plain'][it]})" if it in figures["us"] else "" for it in sizes),
                 max(figures["results"].values()),
+                figures["growth"],
             )
             for kind, figures in curve["kinds"].items()
         ]
-        columns = ("command", "plain, us", *(f"{int(it):,}, us (times plain)" for it in sizes), "results each")
+        columns = (
+            "command",
+            "plain, us",
+            *(f"{int(it):,}, us (times plain)" for it in sizes),
+            "results each",
+            "growth",
+        )
         found.append(Table(title=f"Cost of a command per result by {name} (median)", columns=columns, rows=rows))
     return [*found, receipt.table(document["receipt"])]

@@ -21,7 +21,7 @@ AIM_S = 20.0
 _SKU = "launch"
 _WAITING, _QUICK_WAITING = 50_000, 60
 _OTHERS, _RATE = 200, 100
-_BEFORE_S, _QUICK_BEFORE_S = 10.0, 0.3
+_BEFORE_S, _QUICK_BEFORE_S = 8.0, 0.3
 _ROUND_S, _QUICK_ROUND_S = 1.0, 0.2
 # As long as nothing is settled any more, which must not be for so many rounds.
 _MAX_ROUNDS = 120

@@ -200,6 +200,8 @@ class Ledger:
 
     def first_pending(self) -> str | None:
         """Return the pending SKU with the least (since, SKU); None when none is."""
+        if not self.pending_since:
+            return None
         order = self._pending_order
         while order:
             since, sku = order[0]

@@ -1,7 +1,7 @@
 """Owns the queue of a SKU: its reservations that wait, in classes and by rank. It follows from their rows."""
 
 from bisect import bisect_left, insort
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from heapq import heappop, heappush
 from itertools import chain
 from operator import is_not
@@ -165,34 +165,29 @@ class Asking:
 
     Args:
         ranked: who waits, by class.
+
+    Attributes:
+        classes: those to ask.
     """
 
     def __init__(self, ranked: _Ranked[Class]) -> None:
         self._ranked = ranked
-        self._asking: set[Class] = set()
+        self.classes: set[Class] = set()
         self._rests_on: tuple[object, ...] = ()
 
     def resting_on(self, *objects: object) -> Self:
         """Return it; all are to be asked if any of these objects is another one than before."""
         if len(objects) != len(self._rests_on) or any(map(is_not, objects, self._rests_on)):
             self._rests_on = objects
-            self._asking.update(self._ranked.groups)
+            self.classes.update(self._ranked.groups)
         return self
 
-    def ask_again(self, classes: Iterable[Class]) -> None:
-        """Note that something changed for classes."""
-        self._asking.update(classes)
-
-    def note_in_vain(self, of: Class) -> None:
-        """Note that the head of a class was asked in vain."""
-        self._asking.discard(of)
-
     def heads(self) -> Iterator[tuple[Rank, Class]]:
-        """Yield the heads to ask, by rank; those that are noted meanwhile make no difference to the others."""
-        asking, groups = self._asking, self._ranked.groups
-        if len(asking) > _FEW:
-            return (head for head in self._ranked.heads if head[1] in asking)
-        return iter(sorted([(groups[of].best, of) for of in asking if of in groups]))
+        """Return the heads to ask, by rank; a class may be taken out when it has been asked."""
+        classes, groups = self.classes, self._ranked.groups
+        if len(classes) > _FEW:
+            return (head for head in self._ranked.heads if head[1] in classes)
+        return iter(sorted([(groups[of].best, of) for of in classes if of in groups]))
 
 
 class Queue:
@@ -249,8 +244,8 @@ class Queue:
                     del self._claimants[inbound_id]
 
     def _ask_again(self, of: Class) -> None:
-        self.unfilled.ask_again((of,))
-        self.undated.ask_again((of,))
+        self.unfilled.classes.add(of)
+        self.undated.classes.add(of)
 
     def best_claimant(self, inbound_id: str) -> Rank:
         """Return the best rank that waits for announced goods; there has to be one."""

@@ -49,9 +49,10 @@ def settle_pending(rows: Rows, record: Record) -> Iterator[Decision]:
         if pending is None:
             break
         sku_id = pending
-        step = _step(rows, sku_id, record)
+        look = _Look(rows, sku_id, record.now_ms)
+        step = _step(look, record)
         if step is None:
-            yield _settled(rows, sku_id, record)
+            yield _settled(look, record)
             left -= 1
             worked = False
             continue
@@ -72,10 +73,10 @@ def _book(rows: Rows, sku_id: str) -> tuple[Sku, BookRow]:
     return sku, sku.book
 
 
-def _settled(rows: Rows, sku_id: str, record: Record) -> Decision:
+def _settled(look: "_Look", record: Record) -> Decision:
     """Return the decision after a look that found no step: the SKU is not pending any more."""
-    sku, book = _book(rows, sku_id)
-    return _said(sku_id, sku, msgspec.structs.replace(book, since=None, settling=False), book, record)
+    book = look.book
+    return _said(look.sku_id, look.sku, msgspec.structs.replace(book, since=None, settling=False), book, record)
 
 
 def _unfinished(rows: Rows, sku_id: str, record: Record) -> Decision | None:
@@ -94,17 +95,15 @@ def _said(sku_id: str, sku: Sku, after: BookRow, before: BookRow, record: Record
     return Decision(sku_id, None, sku, (), ((book_key(sku_id), after),), changes, Beside(after))
 
 
-def _step(rows: Rows, sku_id: str, record: Record) -> tuple[Decision, int] | None:
+def _step(look: "_Look", record: Record) -> tuple[Decision, int] | None:
     """Return the first possible step of a SKU and its work; None when none is possible."""
-    sku, book = _book(rows, sku_id)
-    look = _Look(rows, sku_id, sku, book, record.now_ms)
     for step in (_land, _cut, _fill, _peg, _tell):
         found = step(look)
         if found is not None:
             after = found.outcome.reservation
             assert after is not None  # noqa: S101 - a step has one
             work = 1 + len(after.allocations) + (len(after.claims) if isinstance(after, FullReservation) else 0)
-            return _decision(found, sku_id, sku, record), work
+            return _decision(found, look.sku_id, look.sku, record), work
     return None
 
 
@@ -119,11 +118,10 @@ class _Step(NamedTuple):
 class _Look:
     """What the steps of one SKU look at."""
 
-    def __init__(self, rows: Rows, sku_id: str, sku: Sku, book: BookRow, now_ms: int) -> None:
+    def __init__(self, rows: Rows, sku_id: str, now_ms: int) -> None:
         self.rows = rows
         self.sku_id = sku_id
-        self.sku = sku
-        self.book = book
+        self.sku, self.book = _book(rows, sku_id)
         self.now_ms = now_ms
         self.queue = rows.queue(sku_id)
 
@@ -179,7 +177,7 @@ def _fill(look: _Look) -> _Step | None:
     if not shelf_for(sku, DEFAULT_POLICY, register).total:
         return None
     asking = queue.unfilled.resting_on(sku, sku.shelves, sku.policies, register.edition)
-    asking.ask_again(classes_with_goods(sku))
+    asking.classes.update(classes_with_goods(sku))
     for rank, of in asking.heads():
         row = look.row(rank)
         policy = look.policy(row)
@@ -188,7 +186,7 @@ def _fill(look: _Look) -> _Step | None:
         hurdle = hurdle_of(row, home, policy, shelf)
         if not shelf.is_passed(hurdle):
             shelf.wait_for(hurdle, of)
-            asking.note_in_vain(of)
+            asking.classes.discard(of)
             continue
         # All or nothing where it may not be split; there is enough for it.
         holding = tuple(warehouse for warehouse, _ in row.allocations)
@@ -208,7 +206,7 @@ def _peg(look: _Look) -> _Step | None:
     asking = look.queue.undated.resting_on(look.book.inbounds, look.sku.policies, look.rows.register.edition)
     for rank, of in asking.heads():
         if of[1] is not None and of[1] not in coming:
-            asking.note_in_vain(of)
+            asking.classes.discard(of)
             continue
         row = look.row(rank)
         policy = look.policy(row)
@@ -219,7 +217,7 @@ def _peg(look: _Look) -> _Step | None:
             draft.count(row.channel, backordered=-units)
             after = msgspec.structs.replace(row, claims=claimed(draft, row.claims, parts, -units))
             return _Step("promise", draft.outcome(rank.reservation_id, shaped(after)))
-        asking.note_in_vain(of)
+        asking.classes.discard(of)
     return None
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.curve_kinds import PLAIN, QUERY, Target
-from bench.curves import _figures
+from bench.curves import _figures, _growth
 from bench.in_process import Cost, InProcess
 
 
@@ -46,5 +46,6 @@ def test_every_plain_kind_is_accepted_by_a_sku_with_stock(ledger, kind):
 def test_the_figures_are_medians_per_result_beside_the_plain_kind_of_the_same_round():
     costs = [(Cost(us / 1e6, 10, 10), Cost(4 * us / 1e6, 10, 20)) for us in (100, 200, 900)]
     assert _figures(PLAIN[0], 50, costs) == {"plain_us": 20.0, "us": 40.0, "results": 2.0, "times_plain": 2.0}
+    assert _growth([2.0, 3.0, 2.5]) == 1.5
     # What grows with the size of what is shown is given for one of these.
     assert _figures(QUERY, 4, costs) == {"plain_us": 20.0, "us": 10.0, "results": 2.0, "times_plain": 0.5}

@@ -91,12 +91,12 @@ def asked(asking):
 def test_a_class_that_was_asked_in_vain_is_asked_again_when_one_of_it_changes(two):
     for change in (lambda: two.put(rank_of(1), WaitsFor(WEB, ((None, None),))), lambda: two.remove(rank_of(1))):
         for asking in (two.unfilled, two.undated):
-            asking.note_in_vain(WEB)
-            asking.note_in_vain(SHOP)
+            asking.classes.discard(WEB)
+            asking.classes.discard(SHOP)
             assert asked(asking) == set()
         two.put(rank_of(3), WaitsFor(WEB, ((None, None),)))
-        two.unfilled.note_in_vain(WEB)
-        two.undated.note_in_vain(WEB)
+        two.unfilled.classes.discard(WEB)
+        two.undated.classes.discard(WEB)
         change()
         assert asked(two.unfilled) == asked(two.undated) == {WEB}
 
@@ -104,9 +104,9 @@ def test_a_class_that_was_asked_in_vain_is_asked_again_when_one_of_it_changes(tw
 def test_what_was_asked_in_vain_is_asked_again_when_what_it_rests_on_is_another_object(two):
     stock, policies = [1], [2]
     asking = two.unfilled.resting_on(stock, policies)
-    asking.note_in_vain(WEB)
-    asking.note_in_vain(SHOP)
+    asking.classes.discard(WEB)
+    asking.classes.discard(SHOP)
     assert asked(two.unfilled.resting_on(stock, policies)) == set()
-    asking.ask_again([SHOP])
+    asking.classes.add(SHOP)
     assert asked(asking) == {SHOP}
     assert asked(two.unfilled.resting_on(stock, [2])) == {WEB, SHOP}
