@@ -23,6 +23,7 @@ from gateway.reference_routes import ReferenceRoutes
 from gateway.requests import KafkaLedger, LedgerClient
 from gateway.routes import ROUTES, Parts
 from gateway.rules import ReferenceView
+from gateway.shortfalls import ShortfallRoutes
 from gateway.stock_change_stream import StockChangeStreams
 from gateway.view_reader import ViewReader
 from schemas.codes import Code
@@ -68,6 +69,7 @@ class Gateway:
                 self.config, self.view, self.reader, rules=self.rules, rules_reader=self.rules_reader
             ),
             announced=AnnouncedRoutes(self.view, self.reader, self.rules, self.rules_reader),
+            shortfalls=ShortfallRoutes(self.view, self.reader),
             reference=ReferenceRoutes(self.config, self.ledger, self.rules, self.rules_reader),
             streams=StockChangeStreams(self.config, self.ledger, self.stopping),
             operations=Operations(self.reasons, self.metrics, openapi_document()),

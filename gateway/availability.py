@@ -1,11 +1,12 @@
 """Owns the availability view: each SKU's available quantity after the last stock change that was read.
 
 The view is a fold of `inventory.stock-changes`. The topic keeps the latest record per SKU and warehouse for ever, so
-reading it from its beginning gives every row. A SKU in one warehouse takes about 300 bytes.
+reading it from its beginning gives every row. A SKU in one warehouse takes about 310 bytes.
 """
 
 import asyncio
 from array import array
+from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
 import msgspec
@@ -25,8 +26,10 @@ from schemas.policies import Policy
 from schemas.results import StockView
 from schemas.stock_changes import BookInbound
 
+RowKey = tuple[str, str]  # SKU and warehouse, in the order of the view's lists
+
 _HEAD = 2  # cells before the rows: seq, at
-_ROW = 6  # cells of a row: on_hand, reserved, damaged, safety_stock, inbound, available
+_ROW = 7  # cells of a row: on_hand, reserved, damaged, safety_stock, inbound, available, quarantine
 
 
 class _After(msgspec.Struct, gc=False):
@@ -36,6 +39,7 @@ class _After(msgspec.Struct, gc=False):
     safety_stock: int
     inbound: int
     available: int
+    quarantine: int = 0
 
 
 class _ChannelUnits(msgspec.Struct, gc=False):
@@ -111,6 +115,9 @@ class AvailabilityView:
         # Most SKUs are in one of a few sets of warehouses, so each set is stored once.
         self._sets: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._waiting: dict[str, list[tuple[int, asyncio.Future[None]]]] = {}
+        # Few rows are short, so these are kept in order as well, to be listed.
+        self._short: set[RowKey] = set()
+        self._short_in_order: list[RowKey] = []
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -118,6 +125,8 @@ class AvailabilityView:
     def clear(self) -> None:
         """Remove all rows, before the topic is read again from its beginning."""
         self._entries.clear()
+        self._short.clear()
+        self._short_in_order.clear()
 
     def apply_record(self, _partition: int, _key: bytes | None, value: bytes | None) -> None:
         """Apply a record of `inventory.stock-changes`.
@@ -146,7 +155,18 @@ class AvailabilityView:
             entry.owed = book.backordered + book.promised if book.settling else 0
             self._note(change, cells)
             return
-        row = (after.on_hand, after.reserved, after.damaged, after.safety_stock, after.inbound, after.available)
+        row = (
+            after.on_hand,
+            after.reserved,
+            after.damaged,
+            after.safety_stock,
+            after.inbound,
+            after.available,
+            after.quarantine,
+        )
+        is_short = after.reserved > after.on_hand
+        if is_short or self._short:  # most of the time no row is
+            self._list_or_strike((change.sku, change.warehouse), is_short)
         if change.warehouse in entry.warehouses:
             start = _HEAD + _ROW * entry.warehouses.index(change.warehouse)
             cells[start : start + _ROW] = array("q", row)
@@ -155,6 +175,37 @@ class AvailabilityView:
             entry.warehouses = self._sets.setdefault(warehouses, warehouses)
             cells.extend(row)
         self._note(change, cells)
+
+    def _list_or_strike(self, key: RowKey, is_short: bool) -> None:
+        if is_short == (key in self._short):
+            return
+        index = bisect_left(self._short_in_order, key)
+        if is_short:
+            self._short.add(key)
+            self._short_in_order.insert(index, key)
+        else:
+            self._short.discard(key)
+            del self._short_in_order[index]
+
+    def short_rows(self, after: RowKey = ("", ""), limit: int | None = None) -> tuple[list[RowKey], bool]:
+        """Return the rows with more reserved than on hand that come after a key, and whether more follow.
+
+        Args:
+            after: a key, also of a row that is not short or not known.
+            limit: how many at most; None: all.
+        """
+        found = self._short_in_order[bisect_right(self._short_in_order, after) :]
+        return found[:limit], limit is not None and limit < len(found)
+
+    def last_change(self, sku: str) -> tuple[int, int]:
+        """Return the sequence number and the time (ms) of the last change of a SKU that the view knows."""
+        cells = self._entries[sku].cells
+        return cells[0], cells[1]
+
+    def row(self, key: RowKey) -> StockView:
+        """Return a stock row that the view knows."""
+        entry = self._entries[key[0]]
+        return _row_of(entry, entry.warehouses.index(key[1]))
 
     def _note(self, change: Change, cells: "array[int]") -> None:
         cells[0] = max(cells[0], change.seq)
@@ -222,10 +273,7 @@ class AvailabilityView:
         if entry is None:
             return Available(sku, 0, [], 0, None)
         cells = entry.cells
-        rows = [
-            StockView(warehouse, *cells[_HEAD + _ROW * i : _HEAD + _ROW * (i + 1)])
-            for i, warehouse in enumerate(entry.warehouses)
-        ]
+        rows = [_row_of(entry, index) for index in range(len(entry.warehouses))]
         # Warehouse ids are ASCII: this is the byte order of the ledger.
         rows.sort(key=lambda row: row.warehouse)
         return Available(sku, sum(max(row.available, 0) for row in rows), rows, cells[0], cells[1])
@@ -248,3 +296,12 @@ class AvailabilityView:
         for wanted, reached in self._waiting.get(sku, ()):
             if wanted <= seq and not reached.done():
                 reached.set_result(None)
+
+
+def _row_of(entry: _Entry, index: int) -> StockView:
+    start = _HEAD + _ROW * index
+    *units, quarantine = entry.cells[start : start + _ROW]
+    row = StockView(entry.warehouses[index], *units)
+    if quarantine:
+        row.quarantine = quarantine
+    return row

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.command_routes import Sent
 from gateway.compose import made_fields
-from gateway.parameters import IDENTIFIER, PREFER, Schema
+from gateway.parameters import CURSOR, IDENTIFIER, PREFER, STRING, Schema
 from gateway.problems import REFUSALS, AnyCode, ProblemDocument
 from gateway.routes import ROUTES, Route
 from schemas.codec import encode
@@ -74,6 +74,9 @@ def _answer(route: Route) -> Schema:
     answer = _content("Accepted." if route.tag == "commands" else "The answer.", route.answer)
     if route.answer is Result:
         answer["headers"] = {"Idempotency-Key": {"schema": IDENTIFIER, "description": "The command's id."}}
+    if CURSOR in route.parameters:
+        what = '`<...>; rel="next"`: the request that goes on; absent at the end.'
+        answer["headers"] = {"Link": {"schema": STRING, "description": what}}
     return answer
 
 

@@ -21,10 +21,12 @@ from gateway.problems import AnyCode, GatewayCode
 from gateway.reference_routes import Channels, Everywhere, Feeds, Policies, ReferenceRoutes, Warehouses
 from gateway.replies import Reply
 from gateway.rules import Kind
+from gateway.shortfalls import ShortfallRoutes, Shortfalls
 from gateway.stock_change_stream import StockChangeStreams
 from schemas.codes import Code
 from schemas.commands import Adjust, Amend, Commit, Extend, Reallocate, Release, Reserve, SetPolicy, SkuCommand, tag_of
 from schemas.inbound import AmendInbound, CancelInbound, ExpectInbound, ReceiveInbound
+from schemas.movements import Move, Reconcile, Return, Transfer
 from schemas.reference import Channel, ReferenceCommand, SetChannel, SetWarehouse, Warehouse
 from schemas.results import Result
 from schemas.stock_changes import StockChange
@@ -39,6 +41,7 @@ class Parts(NamedTuple):
     commands: CommandRoutes
     availability: AvailabilityRoutes
     announced: AnnouncedRoutes
+    shortfalls: ShortfallRoutes
     reference: ReferenceRoutes
     streams: StockChangeStreams
     operations: Operations
@@ -229,6 +232,43 @@ _COMMAND_ROUTES = (
         in_path=(parameters.INBOUND_ID,),
     ),
     _command(
+        Return,
+        "/v1/returns",
+        "Take goods back",
+        (Code.UNKNOWN_WAREHOUSE, Code.UNKNOWN_RESERVATION, Code.QUANTITY_EXCEEDS_RESERVATION, Code.LIMIT_EXCEEDED),
+    ),
+    _command(
+        Move,
+        "/v1/moves",
+        "Move goods of a warehouse from one bucket to another",
+        (Code.UNKNOWN_SKU, Code.UNKNOWN_WAREHOUSE, Code.LIMIT_EXCEEDED, Code.NEGATIVE_STOCK),
+    ),
+    _command(
+        Transfer,
+        "/v1/transfers",
+        "Move goods to another warehouse, at once or as a shipment",
+        (
+            Code.UNKNOWN_SKU,
+            Code.UNKNOWN_WAREHOUSE,
+            Code.INBOUND_EXISTS,
+            Code.LIMIT_EXCEEDED,
+            Code.INSUFFICIENT_STOCK,
+        ),
+    ),
+    _command(
+        Reconcile,
+        "/v1/reconciliations",
+        "Bring a count into the ledger",
+        (
+            Code.UNKNOWN_WAREHOUSE,
+            Code.LIMIT_EXCEEDED,
+            Code.STALE_COUNT,
+            Code.AS_OF_TOO_OLD,
+            Code.DRIFT_ABOVE_TOLERANCE,
+            Code.NEGATIVE_STOCK,
+        ),
+    ),
+    _command(
         SetPolicy,
         "/v1/policies",
         "Set the policy of a channel for a SKU, as a whole; without any field it is removed",
@@ -316,6 +356,16 @@ _READ_ROUTES = (
         read=lambda parts: parts.announced.promises,
         codes=(*_READ, GatewayCode.VIEW_NOT_READY),
         parameters=(parameters.SKU, parameters.SELLING_CHANNEL, parameters.WANTED, parameters.BY),
+        tag="reads",
+    ),
+    Route(
+        "GET",
+        "/v1/shortfalls",
+        "List the stock rows where more is reserved than on hand, from the local view",
+        Shortfalls,
+        read=lambda parts: parts.shortfalls.shortfalls,
+        codes=(*_READ, GatewayCode.VIEW_NOT_READY),
+        parameters=(parameters.PAGE_LIMIT, parameters.CURSOR),
         tag="reads",
     ),
     Route(

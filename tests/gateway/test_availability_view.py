@@ -11,7 +11,8 @@ from gateway.availability import AvailabilityView, Change
 
 QUANTITY = st.integers(min_value=-(10**12), max_value=10**12)
 ROW = st.fixed_dictionaries(
-    dict.fromkeys(("on_hand", "reserved", "damaged", "safety_stock", "inbound", "available"), QUANTITY)
+    dict.fromkeys(("on_hand", "reserved", "damaged", "safety_stock", "inbound", "available"), QUANTITY),
+    optional={"quarantine": st.integers(min_value=1, max_value=10**12)},
 )
 STEP = st.tuples(st.sampled_from("abc"), st.sampled_from(["leeds", "york", "bath"]), ROW)
 
@@ -34,6 +35,24 @@ def test_the_view_holds_the_last_row_of_every_warehouse(steps):
         assert found["stock"] == [{"warehouse": name, **row} for name, row in sorted(by_warehouse.items())]
         assert found["available"] == sum(max(row["available"], 0) for row in by_warehouse.values())
         assert (found["seq"], found["at"]) == (seqs[sku], 1000 + seqs[sku])
+
+
+@given(st.lists(STEP, max_size=30), st.tuples(st.sampled_from(["", "a", "b/x", "c"]), st.sampled_from(["", "leeds"])))
+def test_the_view_lists_the_rows_with_more_reserved_than_on_hand_in_order_a_page_at_a_time(steps, after):
+    view, rows = AvailabilityView(), {}
+    for seq, (sku, warehouse, row) in enumerate(steps, start=1):
+        rows[sku, warehouse] = row
+        view.apply(change(sku, warehouse, seq, row))
+    short = sorted(key for key, row in rows.items() if row["reserved"] > row["on_hand"] and key > after)
+    found, goes_on = [], True
+    while goes_on:
+        page, goes_on = view.short_rows(found[-1] if found else after, 2)
+        assert len(page) == 2 or not goes_on
+        found += page
+    assert found == short
+    assert [view.row(key).reserved for key in found] == [rows[key]["reserved"] for key in short]
+    view.clear()
+    assert view.short_rows(("", ""), 2) == ([], False)
 
 
 def test_a_sku_that_nothing_is_known_of_has_nothing():

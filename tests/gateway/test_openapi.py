@@ -48,6 +48,15 @@ async def test_every_operation_has_an_id_of_its_own(document):
     assert len(ids) == len(set(ids))
 
 
+async def test_every_list_that_is_paged_says_where_its_link_leads(document):
+    for methods in document["paths"].values():
+        for spec in methods.values():
+            is_paged = "cursor" in {parameter["name"] for parameter in spec["parameters"]}
+            assert (
+                "Link" in spec["responses"]["200" if is_paged else min(spec["responses"])].get("headers", {})
+            ) == is_paged
+
+
 async def test_every_path_parameter_is_described(document):
     for path, methods in document["paths"].items():
         for spec in methods.values():

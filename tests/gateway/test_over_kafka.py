@@ -120,14 +120,17 @@ async def test_the_view_is_read_from_the_beginning_and_followed(broker, scripted
     partition = partition_of(sku, 4)
     await scripted.change(partition, helpers.change_of(sku, "york", 1, on_hand=5))
     await scripted.change(partition, helpers.change_of(sku, "bath", 2, on_hand=3, reserved=1))
+    await scripted.change(partition, helpers.change_of(sku, "hull", 3, on_hand=2, reserved=6))
     async with serving(broker.bootstrap) as (_, client):
         item = (await client.get("/v1/availability", params={"sku": sku})).json()["items"][0]
-        assert (item["available"], item["seq"], len(item["stock"])) == (7, 2, 2)
-        asked = asyncio.ensure_future(client.get("/v1/availability", params={"sku": sku, "min_seq": 3}))
+        assert (item["available"], item["seq"], len(item["stock"])) == (7, 3, 3)
+        short = [it for it in (await client.get("/v1/shortfalls")).json()["items"] if it["sku"] == sku]
+        assert [(it["warehouse"], it["short"]) for it in short] == [("hull", 4)]
+        asked = asyncio.ensure_future(client.get("/v1/availability", params={"sku": sku, "min_seq": 4}))
         await asyncio.sleep(0)
-        await scripted.change(partition, helpers.change_of(sku, "york", 3, on_hand=1))
+        await scripted.change(partition, helpers.change_of(sku, "york", 4, on_hand=1))
         answer = (await asked).json()
-        assert (answer["items"][0]["available"], answer["items"][0]["seq"]) == (3, 3)
+        assert (answer["items"][0]["available"], answer["items"][0]["seq"]) == (3, 4)
 
 
 async def test_a_topic_of_another_partition_count_is_refused(broker, scripted, sku):

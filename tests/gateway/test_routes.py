@@ -13,12 +13,17 @@ from gateway.problems import KafkaUnavailable, ResultTimeout, TooManyRequests
 from schemas.codes import Code
 
 ADJUST = {"sku": "85123A", "warehouse": "leeds", "delta": 5, "reason": "receipt"}
+GOODS = {"sku": "85123A", "warehouse": "leeds", "quantity": 2}
 COMMANDS = [
     ("/v1/adjustments", ADJUST, "adjust", 200),
     ("/v1/reservations", {"sku": "85123A", "quantity": 3}, "reserve", 201),
     ("/v1/reservations/cart-77/commit", {"sku": "85123A"}, "commit", 200),
     ("/v1/reservations/cart-77/release", {"sku": "85123A"}, "release", 200),
     ("/v1/reservations/cart-77/extend", {"sku": "85123A", "ttl_ms": 1}, "extend", 200),
+    ("/v1/returns", {**GOODS, "disposition": "inspect", "reservation_id": "cart-77"}, "return", 200),
+    ("/v1/moves", {**GOODS, "from": "quarantine", "to": "on_hand"}, "move", 200),
+    ("/v1/transfers", {"sku": "85123A", "quantity": 2, "from": "leeds", "to": "york"}, "transfer", 200),
+    ("/v1/reconciliations", {"sku": "85123A", "warehouse": "leeds", "counted_on_hand": 9}, "reconcile", 200),
 ]
 
 
@@ -31,7 +36,9 @@ async def test_a_command_is_sent_and_its_result_is_the_answer(client, ledger, pa
     assert answer.headers["idempotency-key"] == "k-1"
     assert answer.json() == ledger.answer(sent)
     assert (sent["command_id"], sent["type"], sent["sku"]) == ("k-1", type_, "85123A")
-    assert sent["reservation_id" if type_ != "adjust" else "warehouse"] in ("cart-77", "k-1", "leeds")
+    in_path = {"reservation_id": "cart-77"} if path.startswith("/v1/reservations/") else {}
+    made = {"reservation_id": "k-1"} if path == "/v1/reservations" else {}
+    assert sent == {"command_id": "k-1", "type": type_, **body, **in_path, **made}
 
 
 async def test_a_replayed_result_has_the_originals_status(client, ledger, helpers):
@@ -58,6 +65,13 @@ async def test_a_refusal_is_a_problem_document_that_carries_the_result(client, l
     assert (problem["status"], problem["code"]) == (answer.status_code, code.value)
     assert answer.headers["link"] == '</docs>; rel="help"'
     assert problem["result"] == ledger.answer(ledger.commands[0])
+
+
+async def test_a_return_on_behalf_of_channels_carries_them_as_a_commit_does(client, ledger):
+    mine = {"sku": "85123A", "channels": ["web", "app"]}
+    await client.post("/v1/reservations/cart-77/commit", json=mine)
+    await client.post("/v1/returns", json=GOODS | mine | {"disposition": "restock", "reservation_id": "cart-77"})
+    assert [sent["channels"] for sent in ledger.commands] == [["web", "app"]] * 2
 
 
 async def test_insufficient_stock_says_how_much_there_is(client, ledger, helpers):
