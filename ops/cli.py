@@ -31,6 +31,7 @@ from ops.options import (
 from ops.problems import CannotDo, Commands
 from ops.reconciling.command import reconcile_file
 from ops.reference_commands import policy, reference_app
+from ops.shortfall_command import shortfalls
 
 # A service may be started together with Kafka, so it waits this long for Kafka.
 SERVICE_PATIENCE_S = 30.0
@@ -306,6 +307,7 @@ def tail(
 
 app.add_typer(reference_app, name="reference")
 app.command("policy")(policy)
+app.command("shortfalls")(shortfalls)
 app.command("import")(import_file)
 app.command("import-stock")(import_stock_file)
 app.command("reconcile")(reconcile_file)

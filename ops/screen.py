@@ -26,10 +26,11 @@ def print_json(document: object) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
     """Print a table on standard output, numbers aligned right. Text is printed unchanged, never as markup."""
+    if title is not None:
+        # Not the table's own title, which would be broken at the table's width.
+        print_rich(Text(title, style="table.title"))
     rows = [tuple(row) for row in rows]
     table = Table(
-        title=None if title is None else Text(title, style="table.title"),
-        title_justify="left",
         header_style="bold",
         box=None,
         pad_edge=False,

@@ -3,10 +3,13 @@
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from shlex import quote
+
+from rich.text import Text
 
 from ops.exchange import exchange
 from ops.problems import FOUND_WRONG, CannotDo
-from ops.screen import cell_text, print_json, print_table, say
+from ops.screen import cell_text, print_json, print_rich, print_table, say
 from schemas import codec
 from schemas.codes import Code
 from schemas.commands import Query
@@ -38,14 +41,23 @@ async def ask_about(question: Query, *, bootstrap: str, timeout_s: float) -> Res
     Raises:
         CannotDo: the question is none, Kafka is away, or no worker answered.
     """
+    check_question(question)
+    async with exchange(bootstrap) as link:
+        return await link.ask(question, timeout_s)
+
+
+def check_question(question: Query) -> None:
+    """Check that the ledger can read a question.
+
+    Raises:
+        CannotDo: it cannot.
+    """
     try:
         codec.decode_command(codec.encode(codec.json_object_of(question)))
     except codec.Unreadable as error:
         raise CannotDo(
             f"{error.field} cannot be what was given: see the characters and lengths in the contract"
         ) from None
-    async with exchange(bootstrap) as link:
-        return await link.ask(question, timeout_s)
 
 
 def exit_code_of(result: Result, sku: str, reservation_id: str | None = None) -> int:
@@ -73,28 +85,39 @@ def _print(result: Result) -> None:
 
 def print_rows(sku: str, stock: Sequence[StockView], *, seq: int, at: int) -> None:
     """Print a SKU's rows as a table, with their sum if there are several."""
-    columns = ("warehouse", "on_hand", "reserved", "damaged", "safety_stock", "inbound", "available")
-    rows = [tuple(getattr(row, column) for column in columns) for row in stock]
+    columns = ["warehouse", "on_hand", "reserved", "damaged", "safety_stock", "inbound", "available"]
+    if any(row.quarantine for row in stock):
+        columns.append("quarantine")
+    rows = [tuple(getattr(row, column) or 0 for column in columns) for row in stock]
     if len(rows) > 1:
         rows.append(("total", *(sum(row[index] for row in rows) for index in range(1, len(columns)))))
     print_table(columns, rows, title=f"{sku}  (seq {seq}, {time_text(at)})")
     if any(row.reserved > row.on_hand for row in stock):
-        say("more is reserved than is on hand: count the stock, or release reservations")
+        say(f"more is reserved than is on hand: `holdfast shortfalls {quote(sku)}` shows who holds it")
 
 
 def print_book(book: BookView) -> None:
     """Print what channels hold of a SKU under their caps, what waits, and which goods are announced, as tables."""
     rows = [(it.channel, it.held, it.backordered) for it in book.channels]
-    if rows or waiting_text(book) is not None:
+    if rows:
         print_table(("channel", "held", "backordered"), rows, title=waiting_text(book))
+    elif (waiting := waiting_text(book)) is not None:
+        print_rich(Text(waiting))
     if book.inbounds:
         print_inbounds(book.inbounds)
 
 
 def print_inbounds(inbounds: Sequence[BookInbound]) -> None:
     """Print the announced goods of a SKU as a table, by date."""
-    rows = [(it.inbound_id, it.warehouse, time_text(it.eta_at), it.remaining, it.claimed) for it in inbounds]
-    print_table(("announced", "warehouse", "comes", "remaining", "claimed"), rows)
+    columns = ["announced", "warehouse", "comes", "remaining", "claimed"]
+    rows: list[list[object]] = [
+        [it.inbound_id, it.warehouse, time_text(it.eta_at), it.remaining, it.claimed] for it in inbounds
+    ]
+    if any(it.from_ for it in inbounds):
+        columns.append("from")
+        for row, it in zip(rows, inbounds, strict=True):
+            row.append(it.from_ or None)
+    print_table(columns, rows)
 
 
 def waiting_text(book: BookView) -> str | None:
@@ -117,6 +140,7 @@ def print_reservation(found: ReservationView) -> None:
         "quantity": found.quantity,
         "committed": found.committed,
         "released": found.released,
+        "returned": found.returned or None,
         "holds": held,
         "waits": found.waiting or None,
         "promised": time_text(found.promised_at) if isinstance(found.promised_at, int) else None,

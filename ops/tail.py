@@ -127,7 +127,8 @@ def _book_text(book: BookView) -> str:
 
 
 def _quantities(row: StockView | Quantities) -> str:
-    return f"{row.available:,} available of {row.on_hand:,}"
+    inspected = f", {row.quarantine:,} in quarantine" if row.quarantine else ""
+    return f"{row.available:,} available of {row.on_hand:,}{inspected}"
 
 
 def _clock(at: int) -> str:

@@ -16,7 +16,7 @@ from ops.screen import print_table
 
 COMMANDS = (
     "demo", "broker", "topics", "worker", "gateway",
-    "send", "tail", "import", "import-stock", "stock", "backorders", "promise", "settle", "policy",
+    "send", "tail", "import", "import-stock", "stock", "backorders", "promise", "settle", "shortfalls", "policy",
     "audit", "doctor",
 )  # fmt: skip
 
@@ -54,9 +54,11 @@ def test_help_comes_fast_because_nothing_is_imported_that_it_does_not_need():
         ("backorders", "85123A"),
         ("promise", "85123A", "2", "--channel", "web"),
         ("settle",),
+        ("shortfalls",),
+        ("shortfalls", "85123A"),
         ("audit",),
     ],
-    ids=lambda arguments: arguments[0],
+    ids=" ".join,
 )
 def test_without_kafka_a_command_says_what_to_do(holdfast, nowhere, arguments):
     began = time.monotonic()

@@ -67,7 +67,7 @@ COVERS = {
     "e2e/test_reference_data.py": ["ops/reference.py", "ops/reference_commands.py"],
     "ops/demo/test_http_times.py": ["ops/collector.py"],
     "ops/test_audit_command.py": ["ops/past_stock.py"],
-    "ops/test_cli.py": ["ops/options.py", "ops/problems.py"],
+    "ops/test_cli.py": ["ops/options.py", "ops/problems.py", "ops/shortfall_command.py"],
     "ops/test_processes.py": ["ops/child.py"],
     "ops/test_send_tail_stock.py": ["ops/stock.py", "ops/tail.py"],
     "ops/importing/test_command.py": ["ops/exchange.py", "ops/importing/importer.py", "ops/importing/tally.py"],
