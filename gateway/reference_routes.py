@@ -10,7 +10,7 @@ from gateway.compose import compose, idempotency_key
 from gateway.config import GatewayConfig
 from gateway.incoming import HttpRequest, Query, header, read_body
 from gateway.problems import REFUSALS, GatewayCode, RequestRefused, ViewNotReady, problem_body
-from gateway.replies import JSON, Reply, document, problem
+from gateway.replies import JSON, Reply, document, page, problem
 from gateway.requests import LedgerClient
 from gateway.rules import MOST_LISTED, Kind, ReferenceView
 from gateway.view_reader import ViewReader
@@ -108,17 +108,17 @@ class ReferenceRoutes:
         """Read a channel."""
         return self._one("channel", request.path_params["id"])
 
-    async def warehouses(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for reads
+    async def warehouses(self, request: HttpRequest, query: Query) -> Reply:
         """List the warehouses."""
-        return self._page("warehouse", Warehouses, query)
+        return self._page("warehouse", Warehouses, request, query)
 
-    async def channels(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for all reads
+    async def channels(self, request: HttpRequest, query: Query) -> Reply:
         """List the channels."""
-        return self._page("channel", Channels, query)
+        return self._page("channel", Channels, request, query)
 
-    async def feeds(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for all reads
+    async def feeds(self, request: HttpRequest, query: Query) -> Reply:
         """List the feeds."""
-        return self._page("feed", Feeds, query)
+        return self._page("feed", Feeds, request, query)
 
     async def policies(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for reads
         """Read the policies of a SKU."""
@@ -141,10 +141,13 @@ class ReferenceRoutes:
             raise RequestRefused(GatewayCode.NOT_FOUND, detail=f"Nobody set this {kind}: it has all defaults.")
         return _answer(found)
 
-    def _page(self, kind: Kind, answer: type[Warehouses | Channels | Feeds], query: Query) -> Reply:
+    def _page(
+        self, kind: Kind, answer: type[Warehouses | Channels | Feeds], request: HttpRequest, query: Query
+    ) -> Reply:
         limit = query.integer("limit", least=1, most=MOST_LISTED) or MOST_LISTED
         items, goes_on = self._known().page(kind, query.one("cursor") or "", limit)
-        return _answer(answer(items, goes_on, self._reader.lag, self._reader.lag_ms))  # type: ignore[arg-type] # its kind
+        found = answer(items, goes_on, self._reader.lag, self._reader.lag_ms)  # type: ignore[arg-type] # its kind
+        return page(encode(found), request.scope["path"], limit, goes_on)
 
     async def _set(self, request: HttpRequest, type_: str, kind: Kind) -> Reply:
         key = idempotency_key(header(request, b"idempotency-key"))

@@ -131,9 +131,13 @@ async def test_a_page_has_100_at_most_and_says_where_the_list_goes_on(client, kn
         known(
             document(path.removeprefix("/v1/").removesuffix("s"), f"it-{number:03}"), partitions=[number % PARTITIONS]
         )
-    first = (await client.get(path)).json()
+    answer = await client.get(path)
+    assert answer.headers["link"] == f'<{path}?limit=100&cursor=it-099>; rel="next"'
+    first = answer.json()
     assert ([it["id"] for it in first["items"]], first["next"]) == ([f"it-{n:03}" for n in range(100)], "it-099")
-    last = (await client.get(f"{path}?cursor=it-099")).json()
+    answer = await client.get(f"{path}?cursor=it-099")
+    assert "link" not in answer.headers
+    last = answer.json()
     assert ([it["id"] for it in last["items"]], last["next"]) == (["it-100"], None)
     for limit, problem in (("101", "too_large"), ("0", "too_small"), ("-1", "too_small"), ("x", "wrong_type")):
         refused = (await client.get(f"{path}?limit={limit}")).json()
