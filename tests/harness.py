@@ -1,15 +1,15 @@
-"""Helpers of the end-to-end tests: workers as processes, traffic of every kind, and the audit at the end."""
+"""Helpers of the end-to-end tests: workers as processes, commands on the log, and the audit at the end."""
 
 import asyncio
 import contextlib
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -18,13 +18,10 @@ from agents.failpoints import VARIABLE
 from audit.run import audit
 from schemas.partitioner import partition_of
 from schemas.topics import COMMANDS, RESULTS
-from tests.examples import SKU_EXAMPLES
+from tests.traffic import Traffic
 
 PARTITIONS = 4
 READY_WITHIN_S = 40.0
-# Types that need ids of their own, or that `Traffic` sends often; all others are sent as their examples.
-_SHAPED = {"adjust", "reserve", "commit", "release", "extend", "query", "set_policy"}
-_UNSHAPED = [{"type": "query"}, *(document for document in SKU_EXAMPLES if document["type"] not in _SHAPED)]
 
 
 @contextlib.contextmanager
@@ -124,105 +121,14 @@ class Worker:
         return self.log_path.read_text(errors="replace")[-4000:]
 
 
-class Traffic:
-    """Commands of every kind, good and bad; ids are unique per seed, and a seed makes the same traffic every time."""
-
-    def __init__(self, seed, skus):
-        self.seed = seed
-        self.rng = random.Random(seed)
-        self.names = [f"SKU {seed % 7}-{number}" for number in range(skus)]
-        self.earlier, self.holds = [], []
-
-    def command(self, number):
-        """Return one command as a document."""
-        common = {"command_id": f"{self.seed}-{number}", "sku": self.rng.choice(self.names)}
-        if number < len(self.names):
-            return self.adjust(common | {"sku": self.names[number]}, 50)
-        kind = self.rng.random()
-        if kind < 0.12:
-            return self.adjust(common, self.rng.choice([-3, 5, 9]))
-        if kind < 0.55:
-            return self.reserve(common, f"r{self.seed}-{number}")
-        if kind < 0.85 and self.holds:
-            return self.change_hold(common)
-        if kind < 0.9 and self.earlier:
-            return self.rng.choice(self.earlier)
-        if kind < 0.93 and self.earlier:
-            return self.rng.choice(self.earlier) | {"actor": "again", "reservation_id": "other"}
-        if kind < 0.95:
-            channel = self.rng.choice(["web", "*"])
-            return common | {"type": "set_policy", "channel": channel} | self.policy()
-        return self.rng.choice(_UNSHAPED) | common
-
-    def policy(self):
-        """Return some policy fields, or none."""
-        choose = self.rng.choice
-        fields = {
-            "buffer": choose([0, 3]), "cap": choose([0, 20, 1_000_000]), "split": choose([True, False]),
-            "strategy": choose(["priority", "most_stock", "fewest_splits", "region"]),
-            "warehouses": choose([["york", "leeds"], ["bonn", "leeds", "york"]]), "max_per_reservation": 5,
-            "return_window_ms": 604_800_000 + choose([0, 1]), "enabled": self.rng.random() < 0.9,
-        }  # fmt: skip
-        return {name: value for name, value in fields.items() if self.rng.random() < 0.3}
-
-    def rules(self, number):
-        """Return (partition, value) of reference commands: some reach all partitions, some come twice, late or not."""
-        if self.rng.random() > 0.02:
-            return []
-        version = number - self.rng.choice([0, 0, 0, 50])
-        common = {"command_id": f"rule-{self.seed}-{number % 3}", "version": max(1, version)}
-        if self.rng.random() < 0.5:
-            document = {"type": "set_channel", "channel": self.rng.choice(["web", "*"])} | self.policy()
-        else:
-            document = {
-                "type": "set_warehouse", "warehouse": self.rng.choice(["bonn", "leeds"]), "region": "north",
-                "priority": self.rng.choice([1, 100, 200]), "journal_ms": self.rng.choice([0, 5_000]),
-                "enabled": self.rng.random() < 0.8,
-            }  # fmt: skip
-        value = json.dumps(document | common).encode()
-        reached = self.rng.choice([range(PARTITIONS), self.rng.choices(range(PARTITIONS), k=5)])
-        return [(partition, value) for partition in reached]
-
-    def adjust(self, common, delta):
-        warehouse = self.rng.choice(["bonn", "leeds", "york"])
-        return common | {"type": "adjust", "warehouse": warehouse, "delta": delta, "reason": "correction"}
-
-    def reserve(self, common, hold):
-        self.holds.append((common["sku"], hold))
-        ttl_ms = self.rng.choice([0, 300, 1500, 60_000])
-        quantity = self.rng.randint(1, 8)
-        choose = self.rng.choice
-        special = {
-            "channel": "web",
-            "partial": choose([True, False]),
-            "region": "north",
-            "warehouse": choose(["bonn", "york"]),
-        }
-        special = {name: value for name, value in special.items() if self.rng.random() < 0.15}
-        return common | {"type": "reserve", "reservation_id": hold, "quantity": quantity, "ttl_ms": ttl_ms} | special
-
-    def change_hold(self, common):
-        sku, hold = self.rng.choice(self.holds)
-        type_ = self.rng.choice(["commit", "release", "extend"])
-        command = common | {"sku": sku, "type": type_, "reservation_id": hold}
-        if type_ == "extend":
-            return command | {"ttl_ms": 900}
-        return command | {"quantity": 1} if self.rng.random() < 0.3 else command
-
-    def poison(self, command, partition):
-        """Return (partition, value) of records that a careless client might write beside a command; mostly none."""
-        chance = self.rng.random()
-        if chance < 0.01:
-            yield partition, b"{not json" + b"x" * self.rng.choice([1, 200_000])
-        elif chance < 0.02:
-            yield (partition + 1) % PARTITIONS, json.dumps(command).encode()
-        elif chance < 0.03:
-            yield partition, json.dumps(command | {"unknown": 1}).encode()
+def wall_clock_ms():
+    """Return the time of day."""
+    return time.time_ns() // 1_000_000
 
 
-def commands(seed, count, *, skus=40):
-    """Return (SKU, partition, value bytes) of `count` commands and some poison between them."""
-    traffic = Traffic(seed, skus)
+def commands(seed, count, *, skus=40, now_ms=wall_clock_ms):
+    """Yield (SKU, partition, value bytes) of `count` commands and some poison between them."""
+    traffic = Traffic(seed, skus, partitions=PARTITIONS, now_ms=now_ms)
     for number in range(count):
         command = traffic.command(number)
         traffic.earlier.append(command)

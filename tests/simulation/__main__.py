@@ -37,10 +37,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(seeds: Iterable[int], minutes: float | None, mutant: str | None) -> int:
     started = said = time.monotonic()
-    done = steps = commands = faults = wrong = 0
+    done = steps = commands = faults = wrong = killed = recovered = 0
     for summary in run_many(seeds, mutant=mutant, for_s=None if minutes is None else 60 * minutes):
         done, steps = done + 1, steps + summary.steps
         commands, faults = commands + summary.commands, faults + summary.faults
+        killed, recovered = killed + summary.settling.killed, recovered + summary.settling.recovered
         if summary.wrong is not None:
             wrong += 1
             again = f"python -m tests.simulation --seed {summary.seed}" + (f" --mutant {mutant!r}" if mutant else "")
@@ -52,7 +53,8 @@ def _run(seeds: Iterable[int], minutes: float | None, mutant: str | None) -> int
     seconds = time.monotonic() - started
     _say(
         f"{done} seeds in {seconds:.0f} s, {60 * done / seconds:,.0f} a minute: {commands:,} commands compared, "
-        f"{faults:,} faults, {steps:,} steps; {wrong} wrong"
+        f"{faults:,} faults, {steps:,} steps; a queue was settled in part when {killed:,} workers were killed and "
+        f"when {recovered:,} ledgers were recovered; {wrong} wrong"
     )
     return 1 if wrong else 0
 

@@ -71,6 +71,9 @@ class DiskStore:
         for key in drive.keys[bisect.bisect_left(drive.keys, start) : bisect.bisect_left(drive.keys, stop)]:
             yield key, drive.items[key]
 
+    def last(self, start: bytes, stop: bytes) -> tuple[bytes, bytes] | None:
+        return max(self.scan(start, stop), default=None)
+
     def write(self, items: Iterable[Item]) -> None:
         items = list(items)
         self._disk.on_write(self._path, items)

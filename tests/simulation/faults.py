@@ -37,6 +37,7 @@ class Faults:
             (4, self._lie_in_ambush),
             (3, self._arm_failpoint),
             (2, self._foreign_transaction),
+            (4, self._strike_in_a_queue),
             (1, self._move_clock),
         ]
         # Each seed has its own mixture: some faults show only where others are rare.
@@ -58,7 +59,7 @@ class Faults:
         world.network.down.clear()
         world.network.cut.clear()
         world.cut_from_group.clear()
-        world.armed = world.network.ambush = None
+        world.armed = world.network.ambush = world.when_settling = None
         for machine, worker in list(world.workers.items()):
             worker.process.alarm_at = -1
             if not worker.process.alive:
@@ -101,12 +102,20 @@ class Faults:
 
         self._world.network.ambush = kind, spring
 
+    def _strike_in_a_queue(self) -> None:
+        """Let a crowd come, and strike the owner when a transaction has settled a part of the queue."""
+        strike = self._random.choice((self._kill, self._kill, self._put_to_sleep))
+        steps = self._random.choice((0, self._random.randrange(30)))
+        self._world.send_crowd(self._random.randrange(2))
+        self._world.when_settling = lambda worker: strike(worker, steps=steps)
+
     def _kill(self, worker: Any = None, steps: int | None = None) -> None:
-        worker = worker or self._worker()
+        world, worker = self._world, worker or self._worker()
         down_s = self._random.choice((0.01, 0.5, 4.0))
 
         def die() -> None:
             if worker.process.alive:
+                world.note_kill(worker)
                 worker.kill()
                 self._note(f"{worker.process.name} is killed")
                 self._harm_disk(worker.machine)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tests.simulation.installed import installed
 from tests.simulation.mutants import MUTANTS, mutated
-from tests.simulation.world import simulate
+from tests.simulation.world import Settling, simulate
 
 # So many seeds are handed out before the clock is looked at; each process takes a few at a time.
 _AT_A_TIME = 32
@@ -25,6 +25,7 @@ class Summary(NamedTuple):
     commands: int
     steps: int
     faults: int
+    settling: Settling
 
 
 def run_many(
@@ -64,4 +65,4 @@ def _install(mutant: str | None) -> None:
 def _simulate(seed: int) -> Summary:
     outcome = simulate(seed)
     wrong = None if outcome.wrong is None else f"{type(outcome.wrong).__name__}: {outcome.wrong}"
-    return Summary(seed, wrong, outcome.commands, outcome.steps, outcome.faults)
+    return Summary(seed, wrong, outcome.commands, outcome.steps, outcome.faults, outcome.settling)

@@ -133,6 +133,11 @@ class Worker:
         partition = self.partitions.get(number)
         return partition is not None and partition.is_open
 
+    def ledgers(self) -> list[Any]:
+        """Return the ledgers of the partitions that are recovered."""
+        partitions = [self.partitions.get(number) for number in self.partitions.numbers]
+        return [it._ledger for it in partitions if it is not None and it._ledger is not None]
+
     def drive_of(self, number: int) -> Drive:
         """Return what this worker's disk holds of a partition."""
         return self.disk.drives[self.app.worker_config.store_path(number)]

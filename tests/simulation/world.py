@@ -23,7 +23,7 @@ from tests.simulation.installed import Seams
 from tests.simulation.loop import Process, VirtualLoop
 from tests.simulation.network import Network, Weather, record_batch
 from tests.simulation.oracle import Wrong
-from tests.simulation.traffic import command, skus_of
+from tests.simulation.traffic import Traffic, skus_of
 from tests.simulation.worker import Worker
 
 PARTITIONS = 2
@@ -69,6 +69,14 @@ class _DrawnDelays(Delays):
 
 
 @dataclasses.dataclass
+class Settling:
+    """How often a fault met a SKU whose queue was settled in part: an owner was killed, or a ledger was recovered."""
+
+    killed: int = 0
+    recovered: int = 0
+
+
+@dataclasses.dataclass
 class SeedResult:
     """What came of a seed; `wrong` is None when every promise was kept."""
 
@@ -78,6 +86,7 @@ class SeedResult:
     steps: int
     virtual_s: float
     faults: int
+    settling: "Settling"
     trace: list[str]
 
 
@@ -112,6 +121,11 @@ class World:
             "transaction_timeout_ms": random.choice((1_000, 10_000)),
         }
         self.armed: str | None = None  # the failpoint that raises when it is passed next
+        self.settling = Settling()
+        self.when_settling: Callable[[Worker], Any] | None = None  # is told of the next that leaves a queue unfinished
+        self._recovered: list[Any] = []  # ledgers
+        self._traffic = Traffic(random)
+        self._crowds = random.choice((0.0, 0.04, 0.12))
         self._lives = 0
         self._skus = [skus_of(partition, PARTITIONS) for partition in range(PARTITIONS)]
 
@@ -161,6 +175,23 @@ class World:
         owners = [w for w in self.workers.values() if w.process.alive and w.has_open(number)]
         return owners[0] if len(owners) == 1 else None
 
+    def note_kill(self, worker: Worker) -> None:
+        """Count it when a worker is killed whose last transaction has left a queue settled in part."""
+        self.settling.killed += any(ledger.pending_since for ledger in worker.ledgers())
+
+    def _look_at_queues(self, step: str) -> None:
+        """Count it when a ledger was recovered with a queue settled in part; strike if that is to be done."""
+        process = Process.current.get()
+        worker = next((worker for worker in self.workers.values() if worker.process is process), None)
+        ledgers = [] if worker is None else worker.ledgers()
+        if step == "recover.done":
+            new = [ledger for ledger in ledgers if ledger not in self._recovered]
+            self._recovered += new
+            self.settling.recovered += sum(bool(ledger.pending_since) for ledger in new)
+        elif worker is not None and self.when_settling is not None and any(it.pending_since for it in ledgers):
+            strike, self.when_settling = self.when_settling, None
+            strike(worker)
+
     # Running
 
     def run(self) -> SeedResult:
@@ -193,13 +224,15 @@ class World:
             self.network.down.clear()
             self.network.cut.clear()
             self.loop.close()
-        return SeedResult(self.seed, self.wrong, compared, steps, virtual_s, faults.count, self.trace)
+        return SeedResult(self.seed, self.wrong, compared, steps, virtual_s, faults.count, self.settling, self.trace)
 
     def _log(self, event: str, fields: dict[str, Any]) -> None:
         process = Process.current.get()
         self._note(process.name if process else "nobody", f"log: {event} {fields}")
 
     def _pass_failpoint(self, name: str) -> None:
+        if name in {"recover.done", "commit.done"}:
+            self._look_at_queues(name)
         if self.armed == name:
             self.armed = None
             if self.note:
@@ -228,7 +261,11 @@ class World:
         pause = self.random.choice((0.1, 0.2, 0.4))
         while loop.time() < end and self.wrong is None:
             await asyncio.sleep(self.random.expovariate(1 / pause))
-            self.send(self.random.randrange(PARTITIONS), self.random.choice((1, 1, 2, 6)))
+            number = self.random.randrange(PARTITIONS)
+            if self.random.random() < self._crowds:
+                self.send_crowd(number)
+            else:
+                self.send(number, self.random.choice((1, 1, 2, 6)))
 
     def _rush(self) -> None:
         """Send commands in the moments in which a new owner takes over, when the old one may not know yet."""
@@ -238,12 +275,19 @@ class World:
 
     def send(self, number: int, count: int, producer: tuple[int, int] | None = None) -> None:
         """Append commands to a partition, in a transaction of a caller's own if a producer is given."""
-        records = [command(self.random, self._skus[number]) for _ in range(count)]
+        records = [self._traffic.command(self._skus[number], self.wall_ms()) for _ in range(count)]
+        self._append(number, records, producer)
+
+    def send_crowd(self, number: int) -> None:
+        """Append the commands of a crowd to a partition."""
+        self._append(number, self._traffic.crowd(self._skus[number], self.wall_ms()))
+
+    def _append(self, number: int, records: list[tuple[bytes, bytes]], producer: tuple[int, int] | None = None) -> None:
         timestamp = self.wall_ms() + self.random.choice((0, 0, 0, -700))  # brokers' clocks differ
         code, offset = self.cluster.logs[COMMANDS, number].append(record_batch(records, timestamp, producer))
         assert code == 0
         if self.note:
-            self.note("traffic", f"{count} commands at {number}/{offset}")
+            self.note("traffic", f"{len(records)} commands at {number}/{offset}")
 
     async def _settle(self) -> None:
         """Wait until all is processed.

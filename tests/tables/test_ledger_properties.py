@@ -366,7 +366,11 @@ def log_of_a_partition(count):
     """Return records of partition 0 of 4, with all that careless clients do, and time that jumps and goes back."""
     steps = [0, 0, 0, 3, 250, 20, -70]
     at, found = T0, []
-    for _, partition, value in commands(17, 4 * count, skus=12):
+
+    def now_ms():
+        return at
+
+    for _, partition, value in commands(17, 4 * count, skus=12, now_ms=now_ms):
         if partition == 0:
             at += steps[len(value) % len(steps)] + (HOUR_MS if len(found) % 100 == 99 else 0)
             found.append(record(len(found), at, value))
