@@ -1,12 +1,14 @@
 """Who waits gets what comes, by rank and class, a few steps after each record; newcomers cannot pass the queue."""
 
 import json
+from collections import Counter
 
 import pytest
 from test_policies import Shop, book_of, given_to, told
 
 from schemas.topics import RESULTS, STOCK_CHANGES
-from tests.tables.partition import T0
+from tables.core import reserve
+from tables.ledger import Ledger
 
 
 def unsolicited(shop):
@@ -198,17 +200,170 @@ def test_settle_looks_again_by_the_rules_now_in_force():
 
 
 def test_classes_do_not_block_each_other_and_a_head_that_gets_nothing_blocks_its_own():
-    shop = Shop(leeds=0, york=0, bath=1)
+    shop = Shop(bath=1)
     shop.channel("*", backorder_limit=99)
     shop.channel("whole", split=False)
+    shop.reserve(1)
     shop.reserve(5, reservation_id="big", channel="whole", wait="any")
     shop.reserve(2, reservation_id="small", channel="whole", wait="any")
-    shop.tell("adjust", warehouse="leeds", delta=2, reason="receipt")
     shop.reserve(1, reservation_id="other", channel="web", wait="any")
+    shop.tell("adjust", warehouse="leeds", delta=3, reason="receipt")
+    # Two are left, which would do for the small one, but the big one is before it.
+    assert unsolicited(shop) == [("fill", "other", {"leeds": 1}, 0)]
+    shop.tell("adjust", warehouse="leeds", delta=3, reason="receipt")
+    assert [it[1] for it in unsolicited(shop)] == ["other", "big"]
+    shop.tell("adjust", warehouse="leeds", delta=2, reason="receipt")
+    assert [it[1] for it in unsolicited(shop)] == ["other", "big", "small"]
+
+
+def test_who_waits_for_one_warehouse_does_not_block_those_who_take_any():
+    shop = Shop(leeds=1, york=1)
+    shop.channel("*", backorder_limit=99)
+    shop.reserve(2)
+    shop.reserve(3, reservation_id="york-alone", warehouse="york", wait="any")
+    shop.reserve(2, reservation_id="any", wait="any")
+    shop.tell("adjust", warehouse="leeds", delta=4, reason="receipt")
+    assert unsolicited(shop) == [("fill", "any", {"leeds": 2}, 0)]
+    shop.tell("adjust", warehouse="york", delta=3, reason="receipt")
+    assert unsolicited(shop)[1:] == [("fill", "york-alone", {"york": 3}, 0)]
+
+
+def test_a_channel_that_is_off_gets_nothing_and_stays_in_its_place():
+    shop = Shop(leeds=1)
+    shop.channel("*", backorder_limit=99)
+    shop.reserve(1)
+    shop.reserve(2, reservation_id="first", channel="web", wait="any")
+    shop.reserve(2, reservation_id="second", wait="any")
+    shop.channel("web", enabled=False)
+    shop.tell("adjust", warehouse="leeds", delta=3, reason="receipt")
+    assert unsolicited(shop) == [("fill", "second", {"leeds": 2}, 0)]
+    assert waiting(shop) == ["first"]
+    shop.channel("web", enabled=True)
+    shop.tell("settle")
+    assert unsolicited(shop)[1:] == [("fill", "first", {"leeds": 1}, 1)]
+
+
+def test_what_may_not_be_split_is_filled_where_it_holds_already():
+    shop = Shop(leeds=2, york=0)
+    shop.channel("*", backorder_limit=99, split=False)
+    shop.reserve(2, reservation_id="r", wait="any")
+    grown = shop.tell("amend", reservation_id="r", quantity=5, wait="any")
+    assert (given_to(grown), grown["reservation"]["waiting"]) == ({"leeds": 2}, 3)
+    shop.tell("adjust", warehouse="york", delta=9, reason="receipt")
     assert unsolicited(shop) == []
     shop.tell("adjust", warehouse="leeds", delta=3, reason="receipt")
-    assert [it[1] for it in unsolicited(shop)] == ["big"]
-    assert T0
+    assert unsolicited(shop) == [("fill", "r", {"leeds": 5}, 0)]
+
+
+def test_skus_with_work_left_take_turns():
+    shop = Shop(leeds=1)
+    shop.channel("*", backorder_limit=99)
+    shop.tell("adjust", sku="A", warehouse="leeds", delta=1, reason="receipt")
+    for sku in ("A", "S"):
+        shop.reserve(1, sku=sku, reservation_id="first")
+        for number in range(30):
+            shop.reserve(1, sku=sku, reservation_id=f"r{number:02}", wait="any", ttl_ms=0)
+    shop.tell("adjust", warehouse="leeds", delta=30, reason="receipt")
+    shop.tell("adjust", sku="A", warehouse="leeds", delta=30, reason="receipt")
+    shop.partition.tell(*[{"type": "tick"}] * 6)
+    results = [json.loads(value) for _, value in shop.partition.published[RESULTS]]
+    filled = Counter((result["offset"], result["sku"]) for result in results if result["type"] == "fill")
+    assert [(sku, count) for (_, sku), count in filled.items()] == [
+        ("S", 8), ("S", 8), ("A", 8), ("S", 8), ("A", 8), ("S", 6), ("A", 2), ("A", 8), ("A", 4),
+    ]  # fmt: skip
+
+
+def test_who_waits_no_more_is_not_in_the_queue_of_a_ledger_that_is_opened_anew():
+    shop = Shop(leeds=1)
+    shop.channel("*", backorder_limit=99)
+    shop.reserve(1)
+    for name in ("filled", "released", "waits"):
+        shop.reserve(2, reservation_id=name, wait="any")
+    shop.tell("release", reservation_id="released")
+    shop.tell("adjust", warehouse="leeds", delta=2, reason="receipt")
+    assert [it[1] for it in unsolicited(shop)] == ["filled"]
+    shop.partition.ledger = Ledger(shop.partition.store)
+    assert waiting(shop) == ["waits"]
+
+
+def test_a_settle_that_comes_twice_looks_once():
+    shop = Shop(leeds=5)
+    shop.warehouse("leeds", enabled=False)
+    shop.channel("*", backorder_limit=9)
+    shop.reserve(3, reservation_id="r", wait="any")
+    first = shop.tell("settle", command_id="again")
+    shop.warehouse("leeds", enabled=True)
+    (replayed,) = shop.partition.tell({"type": "settle", "command_id": "again", "sku": "S"})
+    assert replayed == first | {"replayed": True}
+    assert (unsolicited(shop), shop.partition.ledger.pending_since) == ([], {})
+    shop.tell("settle")
+    assert [it[1] for it in unsolicited(shop)] == ["r"]
+
+
+# Classes.
+
+
+@pytest.fixture
+def two_classes(monkeypatch):
+    """Return a SKU with as many classes waiting as there may be."""
+    monkeypatch.setattr(reserve, "MAX_CLASSES", 2)
+    shop = Shop(leeds=2)
+    shop.channel("*", backorder_limit=99)
+    shop.reserve(1, reservation_id="held", channel="c")
+    shop.reserve(1, reservation_id="there")
+    for channel in "ab":
+        shop.reserve(1, reservation_id=f"of-{channel}", channel=channel, wait="any")
+    return shop
+
+
+def test_one_class_more_is_not_let_in_and_one_that_is_known_is(two_classes):
+    shop = two_classes
+    assert told(shop.reserve(1, channel="c", wait="any")) == ("limit_exceeded", None, None)
+    assert shop.reserve(1, channel="a", warehouse="leeds", wait="any")["code"] == "limit_exceeded"
+    assert shop.tell("amend", reservation_id="held", quantity=2, wait="any")["code"] == "limit_exceeded"
+    assert [shop.reserve(1, channel=channel, wait="any")["code"] for channel in "ab"] == [None, None]
+    assert shop.tell("amend", reservation_id="of-a", quantity=2, wait="any")["code"] is None
+    # Only what waits is of a class.
+    shop.tell("release", reservation_id="there")
+    assert [it[1] for it in unsolicited(shop)] == ["of-a"]
+    assert shop.tell("release", reservation_id="of-b")["code"] is None
+
+
+def test_a_class_that_is_empty_makes_place_for_another(two_classes):
+    shop = two_classes
+    shop.tell("release", reservation_id="of-a")
+    assert shop.reserve(1, channel="c", wait="any")["code"] is None
+    assert shop.reserve(1, channel="a", wait="any")["code"] == "limit_exceeded"
+
+
+# What is counted of a channel.
+
+
+def counts(shop, channel="web"):
+    """Return what a channel holds under its cap, and what waits for it without a date."""
+    entries = shop.tell("query").get("book", {"channels": []})["channels"]
+    return next(((it["held"], it["backordered"]) for it in entries if it["channel"] == channel), (0, 0))
+
+
+def test_what_a_channel_holds_and_what_waits_is_counted_through_amend_partial_commit_expiry_and_fill():
+    shop = Shop(leeds=3)
+    shop.channel("web", backorder_limit=5, cap=10)
+    shop.reserve(12, channel="web", reservation_id="r", wait="any", partial=True, ttl_ms=1_000)
+    assert counts(shop) == (8, 5)
+    assert told(shop.tell("amend", reservation_id="r", quantity=9, wait="any")) == ("insufficient_stock", 9, 8)
+    shop.tell("commit", reservation_id="r", quantity=2)
+    assert counts(shop) == (6, 5)
+    shop.tell("amend", reservation_id="r", quantity=6)
+    assert counts(shop) == (4, 3)
+    shop.tell("adjust", warehouse="leeds", delta=1, reason="receipt")
+    assert [it[2:] for it in unsolicited(shop)] == [({"leeds": 2}, 2)]
+    assert counts(shop) == (4, 2)
+    more = shop.tell("amend", reservation_id="r", quantity=99, wait="any", partial=True)
+    assert (more["reservation"]["quantity"], more["requested"], counts(shop)) == (9, 99, (7, 5))
+    shop.partition.now += 1_000
+    shop.partition.tell({"type": "tick"})
+    assert counts(shop) == (0, 0)
+    assert shop.row("S", "")[4:6] + shop.row("S", "")[8:] == [0, 0, []]
 
 
 def test_a_full_book_lets_no_uncounted_reservation_grow_under_a_new_cap(monkeypatch):
