@@ -38,7 +38,7 @@ def query(rows: Rows, sku: Sku | None, command: Query, record: Record) -> Outcom
     if sku.book is not None and shows_anything(sku.book):
         extra["book"] = published_book(msgspec.structs.replace(sku.book, settling=settling))
     if command.waiting:
-        extra["waiting"] = _list_waiting(rows, command.sku, command.waiting)
+        extra["waiting"] = _list_waiting(rows, command, command.waiting)
     if command.reservations is not None:
         extra |= _list_held(rows, command, command.reservations, record.now_ms)
     return Outcome(tuple(sku.stock.items()), (), command.reservation_id, reservation, (), More(extra))
@@ -55,11 +55,11 @@ def _availability(rows: Rows, sku: Sku, channel: str, now_ms: int) -> ChannelAva
     return availability(channel, policy, free, held=held, backordered=backordered, supplies=supplies)
 
 
-def _list_waiting(rows: Rows, sku_id: str, wanted: int) -> list[Waiting]:
-    """Return the first of a SKU's reservations that wait, by rank."""
+def _list_waiting(rows: Rows, command: Query, wanted: int) -> list[Waiting]:
+    """Return the first of a SKU's reservations that wait, by rank; only those of the query's channels."""
     shown = []
-    for rank in rows.queue(sku_id).first(wanted):
-        row = rows.row(RESERVATION, reservation_key(sku_id, rank.reservation_id))
+    for rank in rows.queue(command.sku).first(wanted, command.channels):
+        row = rows.row(RESERVATION, reservation_key(command.sku, rank.reservation_id))
         assert isinstance(row, FullReservation)  # noqa: S101 - it waits
         assert row.priority is not None  # noqa: S101 - as above
         assert row.placed_at is not None  # noqa: S101 - as above

@@ -1,7 +1,7 @@
 """Owns the queue of a SKU: its reservations that wait, in classes and by rank. It follows from their rows."""
 
 from bisect import bisect_left, insort
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from heapq import heappop, heappush
 from itertools import chain
 from operator import is_not
@@ -135,11 +135,17 @@ class _Ranked(Generic[K]):
     def _drop_head(self, rank: Rank) -> None:
         del self.heads[bisect_left(self.heads, rank, key=_rank)]
 
-    def first(self, count: int) -> Iterator[Rank]:
-        """Yield the first so many, by rank."""
+    def first(self, count: int, among: Callable[[K], bool] | None = None) -> Iterator[Rank]:
+        """Yield the first so many, by rank.
+
+        Args:
+            count: how many.
+            among: whether a group counts; None: all do.
+        """
         # A group is looked into only when its head comes first.
         coming: list[tuple[Rank, Iterator[Rank]]] = []
-        heads = iter([*self.heads[:count]])
+        found = self.heads if among is None else [head for head in self.heads if among(head[1])]
+        heads = iter([*found[:count]])
         head = next(heads, None)
         for _ in range(count):
             if head is not None and (not coming or head[0] < coming[0][0]):
@@ -262,6 +268,6 @@ class Queue:
             return None
         return next((rank for rank, date in claimants.heads if date != eta_at), None)
 
-    def first(self, count: int) -> Iterator[Rank]:
-        """Yield the first so many of all classes, by rank."""
-        return self._all.first(count)
+    def first(self, count: int, channels: Collection[str] | None = None) -> Iterator[Rank]:
+        """Yield the first so many of all classes, or of those of some channels, by rank."""
+        return self._all.first(count, None if channels is None else lambda of: of[0] in channels)

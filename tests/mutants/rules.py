@@ -123,6 +123,14 @@ OF_THE_RULES = (
         RULES_OF_QUERIES,
     ),
     one(
+        "every-channel-sees-who-waits",
+        "a query for some channels shows only their reservations that wait",
+        "tables/core/query.py",
+        "rows.queue(command.sku).first(wanted, command.channels)",
+        "rows.queue(command.sku).first(wanted)",
+        RULES_OF_QUERIES,
+    ),
+    one(
         "query-has-an-id",
         "a query is answered anew each time",
         DECIDE,

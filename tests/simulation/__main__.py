@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterable
 
 from tests.simulation.installed import installed
-from tests.simulation.many import run_many
+from tests.simulation.many import run_many, summary_of
 from tests.simulation.mutants import MUTANTS, mutated
 from tests.simulation.world import SeedResult, simulate
 
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(seeds: Iterable[int], minutes: float | None, mutant: str | None) -> int:
     started = said = time.monotonic()
     done = steps = commands = faults = wrong = killed = recovered = 0
-    for summary in run_many(seeds, mutant=mutant, for_s=None if minutes is None else 60 * minutes):
+    for summary in run_many(seeds, summary_of, mutant=mutant, for_s=None if minutes is None else 60 * minutes):
         done, steps = done + 1, steps + summary.steps
         commands, faults = commands + summary.commands, faults + summary.faults
         killed, recovered = killed + summary.settling.killed, recovered + summary.settling.recovered

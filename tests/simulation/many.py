@@ -4,9 +4,9 @@ import itertools
 import multiprocessing
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from tests.simulation.installed import installed
 from tests.simulation.mutants import MUTANTS, mutated
@@ -28,13 +28,22 @@ class Summary(NamedTuple):
     settling: Settling
 
 
+T = TypeVar("T")
+
+
 def run_many(
-    seeds: Iterable[int], *, mutant: str | None = None, for_s: float | None = None, at_least: int = 0
-) -> Iterator[Summary]:
-    """Run seeds, each in a world of its own, until they or the time are over.
+    seeds: Iterable[int],
+    work: Callable[[int], T],
+    *,
+    mutant: str | None = None,
+    for_s: float | None = None,
+    at_least: int = 0,
+) -> Iterator[T]:
+    """Run seeds, each by itself, until they or the time are over; yield what comes of them.
 
     Args:
         seeds: which; they may be endless when there is a time.
+        work: what is done with a seed, such as `summary_of`.
         mutant: break this rule of the protocol first.
         for_s: stop after this time, but not before `at_least` seeds were run.
 
@@ -47,7 +56,7 @@ def run_many(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), context, _install, (mutant,)) as pool:
         while batch := list(itertools.islice(remaining, _AT_A_TIME)):
-            yield from pool.map(_simulate, batch, chunksize=_CHUNK)
+            yield from pool.map(work, batch, chunksize=_CHUNK)
             done += len(batch)
             if until is not None and done >= at_least and time.monotonic() > until:
                 return
@@ -62,7 +71,8 @@ def _install(mutant: str | None) -> None:
         _kept.append(seam)
 
 
-def _simulate(seed: int) -> Summary:
+def summary_of(seed: int) -> Summary:
+    """Simulate the world of a seed."""
     outcome = simulate(seed)
     wrong = None if outcome.wrong is None else f"{type(outcome.wrong).__name__}: {outcome.wrong}"
     return Summary(seed, wrong, outcome.commands, outcome.steps, outcome.faults, outcome.settling)

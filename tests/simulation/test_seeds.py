@@ -15,7 +15,7 @@ from schemas.commands import SKU_COMMAND_TYPES, tag_of
 from schemas.reference import REFERENCE_COMMAND_TYPES
 from schemas.topics import RESULTS, STOCK_CHANGES
 from tests.simulation.installed import installed
-from tests.simulation.many import run_many
+from tests.simulation.many import run_many, summary_of
 from tests.simulation.mutants import MUTANTS, mutated
 from tests.simulation.traffic import Traffic, skus_of
 from tests.simulation.world import World, simulate
@@ -35,7 +35,7 @@ def seams():
 
 def test_nothing_is_lost_doubled_or_out_of_order_in_any_world():
     seeds = faults = commands = killed = recovered = 0
-    for world in run_many(itertools.count(), for_s=_FOR_S, at_least=_AT_LEAST):
+    for world in run_many(itertools.count(), summary_of, for_s=_FOR_S, at_least=_AT_LEAST):
         assert world.wrong is None, f"{world.wrong}; replay it: python -m tests.simulation --seed {world.seed}"
         faults, commands, seeds = faults + world.faults, commands + world.commands, seeds + 1
         killed, recovered = killed + world.settling.killed, recovered + world.settling.recovered

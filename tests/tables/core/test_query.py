@@ -40,3 +40,25 @@ def test_a_result_with_a_reservation_is_shown_to_its_channel_only(results, comma
 def test_a_result_without_a_reservation_is_shown_to_every_channel(results, command_id):
     partition, told = results
     assert of_command(partition, command_id, channels=["shop"]) == told[command_id]
+
+
+def test_who_waits_is_shown_to_its_channels_only(results):
+    partition, _ = results
+    rule = {"type": "set_channel", "command_id": "rule", "channel": "*", "version": 1, "backorder_limit": 99}
+    wait = {"type": "reserve", "sku": "S", "quantity": 9, "wait": "any", "partial": True}
+    partition.tell(
+        rule,
+        *[
+            wait | {"command_id": name, "reservation_id": name, "channel": channel}
+            for name, channel in (("w1", "web"), ("s1", "shop"), ("w2", "web"), ("v1", "vip"), ("s2", "shop"))
+        ],
+    )
+
+    def waiting(count, **fields):
+        (result,) = partition.tell({"type": "query", "sku": "S", "command_id": "q", "waiting": count} | fields)
+        return [shown["reservation_id"] for shown in result["waiting"]]
+
+    assert waiting(9) == ["w1", "s1", "w2", "v1", "s2"]
+    assert waiting(2, channels=["shop"]) == ["s1", "s2"]
+    assert waiting(3, channels=["vip", "web"]) == ["w1", "w2", "v1"]
+    assert waiting(9, channels=["app"]) == []
