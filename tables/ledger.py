@@ -38,7 +38,7 @@ from tables.due import Expiries, Forgetting
 from tables.journal import Fresh, StoredJournal, note
 from tables.queues import Queues
 from tables.store import Item, Store
-from tables.waiting import pending_in, pending_key, waiting_key, waiting_value
+from tables.waiting import has_queues, pending_in, pending_key, waiting_key, waiting_value
 
 # A row takes 300 to 550 bytes, so two generations of SKUs and two of reservations typically take 160 MB a partition,
 # and 200 MB with long ids and large numbers.
@@ -380,13 +380,28 @@ def load(store: Store, records: Sequence[tuple[int, bytes, bytes | None]], *, no
     expiries, forgetting = Expiries(store), Forgetting(store)
     _note_due_times(latest, expiries, forgetting)
     suffix = records[-1][0]
-    items: list[Item] = [*latest.items(), *_settling_items(latest)]
+    items: list[Item] = [*latest.items(), *_no_longer_waiting(store, latest), *_settling_items(latest)]
     items += [*expiries.writes(suffix, 0), *forgetting.writes(suffix)]
     if POSITION_KEY in latest:
         position_offset = next(offset for offset, key, _ in reversed(records) if key == POSITION_KEY)
         written_at = wall_clock_ms() if now_ms is None else now_ms
         items.append((_CHECKPOINT_KEY, encode_row(Checkpoint(position_offset, written_at))))
     store.write(items)
+
+
+def _no_longer_waiting(store: Store, rows: Mapping[bytes, bytes | None]) -> Iterator[Item]:
+    """Yield the items that remove those from the queues of a store who have another row now, or none.
+
+    Their new row does not say what place they had: meanwhile one may have been closed and forgotten, and its id used
+    again.
+    """
+    if not has_queues(store):
+        return
+    for key in rows:
+        if key[:1] == b"R" and (value := store.get(key)) is not None:
+            sku, _, reservation_id = key[1:].decode().partition("\0")
+            if (ranked := rank_of(reservation_id, RESERVATION.decode(value))) is not None:
+                yield waiting_key(sku, *ranked), None
 
 
 def _settling_items(rows: Mapping[bytes, bytes | None]) -> Iterator[Item]:

@@ -21,6 +21,11 @@ def queue_prefix(sku: str) -> bytes:
     return _WAITING + sku.encode() + b"\0"
 
 
+def has_queues(store: Store) -> bool:
+    """Return whether anybody waits for any SKU."""
+    return next(store.scan(_WAITING, _WAITING + b"\xff"), None) is not None
+
+
 def waiting_key(sku: str, of: Class, rank: Rank) -> bytes:
     """Return the key of one that waits; keys of a class sort by rank."""
     channel, only = of
