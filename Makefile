@@ -70,9 +70,10 @@ interrupts: $(STAMP) ## Interrupt 1,000 starting gateways on busy processors; no
 	    HOLDFAST_TEST_INTERRUPTS=200 HOLDFAST_TEST_INTERRUPTS_SEED=$$seed HOLDFAST_TEST_BUSY=2 \
 	        $(BIN)/python -m pytest tests/gateway/test_interrupt.py || exit 1; done
 
-simulate: $(STAMP) ## Seeds of the deterministic simulation, then random histories of all commands, each for MINUTES (5).
+simulate: $(STAMP) ## Simulated clusters; random histories of all commands, alone and beside the model; each for MINUTES (5).
 	@$(BIN)/python -m tests.simulation --seeds $(SEED).. --minutes $(MINUTES)
 	@$(BIN)/python -m tests.tables.proof --seeds $(SEED).. --minutes $(MINUTES)
+	@$(BIN)/python -m tests.simulation.against_model --seeds $(SEED).. --minutes $(MINUTES)
 
 mutants: $(STAMP) ## Take one rule at a time out of a copy of the source; a test has to notice.
 	@$(BIN)/python -m tests.mutants

@@ -99,7 +99,9 @@ class Load:
             self.kinds["poison" if value is None or len(value) < 100_000 else "oversized"] += 1
             return
         command = json.loads(value)
-        if partition != partition_of(sku, PARTITIONS):
+        if "sku" not in command:
+            self.kinds["reference commands"] += 1
+        elif partition != partition_of(sku, PARTITIONS):
             self.kinds["misrouted"] += 1
         elif "unknown" in command:
             self.kinds["unknown field"] += 1

@@ -11,7 +11,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
 from schemas.partitioner import partition_of
-from schemas.topics import COMMANDS, DEAD_LETTERS, MAX_UNPACKED_BYTES, RESULTS
+from schemas.topics import COMMANDS, DEAD_LETTERS, MAX_UNPACKED_BYTES, RESULTS, STOCK_CHANGES
 from tests.harness import PARTITIONS, CommittedReader, assert_audit_equal, commands, send
 
 COMMIT = ["commit.1", "commit.2", "commit.3", "commit.4", "commit.5", "commit.done"]
@@ -24,6 +24,63 @@ _seeds = itertools.count(1)
 def data_dir(tmp_path_factory):
     """One worker's disk over all tests of the module: each finds what the ones before have left."""
     return tmp_path_factory.mktemp("worker")
+
+
+def crowd(sku):
+    """Return commands by which many come to wait for a SKU, and then goods come for all of them."""
+    documents = [
+        {"type": "adjust", "warehouse": "w", "delta": 1, "reason": "receipt"},
+        {"type": "set_policy", "channel": "*", "backorder_limit": 1_000},
+        *(
+            {"type": "reserve", "reservation_id": f"r{number:03}", "quantity": 1, "wait": "any", "ttl_ms": 0}
+            for number in range(WAITING + 1)
+        ),
+        {"type": "adjust", "warehouse": "w", "delta": WAITING, "reason": "receipt"},
+    ]
+    ids = [{"sku": sku, "command_id": f"c{number}"} for number in range(len(documents))]
+    return [
+        (sku, partition_of(sku, PARTITIONS), json.dumps(one | two).encode())
+        for one, two in zip(ids, documents, strict=True)
+    ]
+
+
+WAITING = 240
+
+
+async def last_book(bootstrap, sku):
+    """Return the book of a SKU as the last committed change of it says."""
+    changes = [
+        json.loads(it.value) for it in await published(bootstrap, STOCK_CHANGES, sku) if it.key == f"{sku}/".encode()
+    ]
+    return changes[-1]["book"]
+
+
+@pytest.mark.parametrize(
+    ("failpoint", "in_recovery", "disk"),
+    [("commit.4:kill:2", "recover.9:kill:1", "same disk"), ("commit.done:kill:1", "recover.6:kill:1", "wiped disk")],
+)
+async def test_workers_killed_while_a_queue_is_settled_settle_the_rest(
+    kafka, start_worker, tmp_path, failpoint, in_recovery, disk
+):
+    """The log has nothing else to apply: the first transaction has the goods, the second the ticks for the rest."""
+    sku = f"waited for, {disk}"
+    async with CommittedReader(kafka.bootstrap) as reader:
+        await send(kafka.bootstrap, crowd(sku))
+        victim = start_worker(tmp_path, failpoint=failpoint)
+        assert await victim.dead() == -9
+        if disk == "wiped disk":
+            victim.wipe()
+        assert await start_worker(tmp_path, failpoint=in_recovery).dead() == -9
+        book = await last_book(kafka.bootstrap, sku)
+        assert (book["settling"], book["backordered"]) == (True, WAITING - 8)
+        successor = start_worker(tmp_path)
+        await successor.ready()
+        await send(kafka.bootstrap, crowd(f"{sku}, then"))
+        await assert_audit_equal(kafka.bootstrap)
+        await reader.assert_saw_what_stands()
+    assert await successor.stop() == 0
+    book = await last_book(kafka.bootstrap, sku)
+    assert (book.get("settling", False), book["backordered"]) == (False, 0)
 
 
 @pytest.mark.parametrize("step", COMMIT + RECOVER)
@@ -94,9 +151,9 @@ async def send_unreadable(bootstrap):
     return found
 
 
-async def published(bootstrap, topic):
-    """Read what stands in the partition of the SKU."""
-    place = TopicPartition(topic, partition_of(SKU, PARTITIONS))
+async def published(bootstrap, topic, sku=SKU):
+    """Read what stands in the partition of a SKU."""
+    place = TopicPartition(topic, partition_of(sku, PARTITIONS))
     found = []
     async with AIOKafkaConsumer(
         bootstrap_servers=bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
