@@ -9,7 +9,7 @@ SETTLING = "tables/core/settling.py"
 MOVEMENTS = "tables/core/movements.py"
 REALLOCATE = "tables/core/reallocate.py"
 RULES_OF_SETTLING = "tests/tables/core/test_settling.py"
-RULES_OF_MOVEMENTS = "tests/tables/core/test_movements.py"
+RULES_OF_MOVEMENTS = "tests/tables/core/test_movements_beside_a_queue.py"
 RULES_OF_INBOUND = "tests/tables/core/test_inbound.py"
 
 _OF_WHAT_IS_OWED = (

@@ -6,8 +6,8 @@ MOVEMENTS = "tables/core/movements.py"
 RECONCILE = "tables/core/reconcile.py"
 JOURNAL = "tables/core/journal.py"
 ROWS = "tables/core/rows.py"
-RULES_OF_MOVEMENTS = "tests/tables/core/test_movements.py"
-RULES_OF_COUNTS = "tests/tables/core/test_reconcile.py"
+RULES_OF_MOVEMENTS = "tests/tables/core/test_movements_beside_a_queue.py"
+RULES_OF_COUNTS = "tests/tables/core/test_reconcile_in_time.py"
 
 _OF_RETURNS = (
     one(
@@ -89,8 +89,8 @@ _OF_TRANSFERS = (
         "two-shipments-of-one-name",
         "a shipment's name is not one that is known",
         MOVEMENTS,
-        "    if is_known(rows, sku, command.sku, command.inbound_id, now_ms):\n",
-        "    if False:\n",
+        "        return cannot_announce(rows, sku, command.sku, command.inbound_id, now_ms)\n",
+        "        return None\n",
         RULES_OF_MOVEMENTS,
     ),
     one(

@@ -98,6 +98,14 @@ OF_SETTLING = (
         RULES_OF_SETTLING,
     ),
     one(
+        "forgotten-and-still-waiting",
+        "who was closed and forgotten while a store was away waits no more",
+        LEDGER,
+        "*_no_longer_waiting(store, latest), ",
+        "",
+        "tests/tables/test_waiting.py",
+    ),
+    one(
         "settle-is-not-remembered",
         "a settle that comes twice looks once",
         "tables/core/decide.py",

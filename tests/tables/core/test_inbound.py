@@ -121,7 +121,11 @@ def test_a_cancelled_delivery_takes_the_date_from_the_worst_rank_first(shop):
         ("promise", "a", {}, [("po-2", 3, 2)]),
     ]
     assert (cancelled[0]["inbound"]["state"], cancelled[0]["inbound"]["claimed"]) == ("cancelled", 5)
-    assert [it["inbound_id"] for it in book_of(shop)["inbounds"]] == ["po-2"]
+    book = book_of(shop)
+    assert [(it["inbound_id"], it["claimed"]) for it in book["inbounds"]] == [("po-2", 3)]
+    # b lost its date, and a got another one.
+    assert (book["promised"], book["backordered"]) == (3, 2)
+    assert book["channels"] == [{"channel": "web", "held": 0, "backordered": 2}]
 
 
 def test_the_first_reserve_of_the_contract_is_published_as_it_says(shop):
