@@ -10,17 +10,15 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from tables.core.decision import Beside, Decision, Sku
-from tables.core.queue import Queue, WaitsFor, rank_of, waiting_for
+from tables.core.queue import Queue
 from tables.core.register import NO_POLICIES, OwnPolicies, Register, with_shared_ids
 from tables.core.row_kind import R, RowKind
 from tables.core.rows import (
     KINDS,
     POLICY,
     POSITION_KEY,
-    RESERVATION,
     STOCK,
     BookRow,
-    FullReservation,
     PolicyRow,
     Position,
     Row,
@@ -38,7 +36,7 @@ from tables.due import Expiries, Forgetting
 from tables.journal import Fresh, StoredJournal, note
 from tables.queues import Queues
 from tables.store import Item, Store
-from tables.waiting import has_queues, pending_in, pending_key, waiting_key, waiting_value
+from tables.waiting import pending_in, pending_key, settling_items
 
 # A row takes 300 to 550 bytes, so two generations of SKUs and two of reservations typically take 160 MB a partition,
 # and 200 MB with long ids and large numbers.
@@ -380,45 +378,13 @@ def load(store: Store, records: Sequence[tuple[int, bytes, bytes | None]], *, no
     expiries, forgetting = Expiries(store), Forgetting(store)
     _note_due_times(latest, expiries, forgetting)
     suffix = records[-1][0]
-    items: list[Item] = [*latest.items(), *_no_longer_waiting(store, latest), *_settling_items(latest)]
+    items: list[Item] = [*latest.items(), *settling_items(store, latest)]
     items += [*expiries.writes(suffix, 0), *forgetting.writes(suffix)]
     if POSITION_KEY in latest:
         position_offset = next(offset for offset, key, _ in reversed(records) if key == POSITION_KEY)
         written_at = wall_clock_ms() if now_ms is None else now_ms
         items.append((_CHECKPOINT_KEY, encode_row(Checkpoint(position_offset, written_at))))
     store.write(items)
-
-
-def _no_longer_waiting(store: Store, rows: Mapping[bytes, bytes | None]) -> Iterator[Item]:
-    """Yield the items that remove those from the queues of a store who have another row now, or none.
-
-    Their new row does not say what place they had: meanwhile one may have been closed and forgotten, and its id used
-    again.
-    """
-    if not has_queues(store):
-        return
-    for key in rows:
-        if key[:1] == b"R" and (value := store.get(key)) is not None:
-            sku, _, reservation_id = key[1:].decode().partition("\0")
-            if (ranked := rank_of(reservation_id, RESERVATION.decode(value))) is not None:
-                yield waiting_key(sku, *ranked), None
-
-
-def _settling_items(rows: Mapping[bytes, bytes | None]) -> Iterator[Item]:
-    """Yield the items of the queue and of what is pending that follow from rows."""
-    for key, value in rows.items():
-        letter = key[:1]
-        if value is None or letter not in {b"R", b"S"}:
-            continue
-        sku, _, rest = key[1:].decode().partition("\0")
-        if letter == b"S" and not rest:
-            since = decode_book(value).since
-            yield pending_key(sku), None if since is None else since.to_bytes(8, "big")
-        elif letter == b"R":
-            row = RESERVATION.decode(value)
-            if (ranked := rank_of(rest, row)) is not None and isinstance(row, FullReservation):
-                waiting = WaitsFor(ranked[0], waiting_for(row.claims))
-                yield waiting_key(sku, *ranked), waiting_value(waiting) if row.claims else None
 
 
 def _note_due_times(rows: Mapping[bytes, bytes | None], expiries: Expiries, forgetting: Forgetting) -> None:

@@ -3,13 +3,13 @@
 They follow from the reservations and the books, so they are not in the changelog.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from tables.core.queue import Rank, WaitsFor
-from tables.core.rows import Class
-from tables.store import Store
+from tables.core.queue import Rank, WaitsFor, rank_of, waiting_for
+from tables.core.rows import RESERVATION, Class, FullReservation, decode_book
+from tables.store import Item, Store
 
 _WAITING, _PENDING = b"DQ", b"DP"
 _encode = msgspec.msgpack.Encoder().encode
@@ -60,3 +60,41 @@ def pending_in(store: Store) -> Iterator[tuple[str, int]]:
     """Yield the pending SKUs of a store, each with `since`."""
     for key, value in store.scan(_PENDING, _PENDING + b"\xff"):
         yield key[len(_PENDING) :].decode(), int.from_bytes(value, "big")
+
+
+def settling_items(store: Store, rows: Mapping[bytes, bytes | None]) -> Iterator[Item]:
+    """Yield the items of the queues and of what is pending that follow from rows, in the order to write them.
+
+    Args:
+        store: what it held before the rows.
+        rows: by key; None for those that were removed.
+    """
+    yield from _no_longer_waiting(store, rows)
+    for key, value in rows.items():
+        letter = key[:1]
+        if value is None or letter not in {b"R", b"S"}:
+            continue
+        sku, _, rest = key[1:].decode().partition("\0")
+        if letter == b"S" and not rest:
+            since = decode_book(value).since
+            yield pending_key(sku), None if since is None else since.to_bytes(8, "big")
+        elif letter == b"R":
+            row = RESERVATION.decode(value)
+            if (ranked := rank_of(rest, row)) is not None and isinstance(row, FullReservation):
+                waiting = WaitsFor(ranked[0], waiting_for(row.claims))
+                yield waiting_key(sku, *ranked), waiting_value(waiting) if row.claims else None
+
+
+def _no_longer_waiting(store: Store, rows: Mapping[bytes, bytes | None]) -> Iterator[Item]:
+    """Yield the items that remove those from the queues of a store who have another row now, or none.
+
+    Their new row does not say what place they had: meanwhile one may have been closed and forgotten, and its id used
+    again.
+    """
+    if not has_queues(store):
+        return
+    for key in rows:
+        if key[:1] == b"R" and (value := store.get(key)) is not None:
+            sku, _, reservation_id = key[1:].decode().partition("\0")
+            if (ranked := rank_of(reservation_id, RESERVATION.decode(value))) is not None:
+                yield waiting_key(sku, *ranked), None

@@ -5,6 +5,7 @@ from tests.mutants.mutant import one
 SETTLING = "tables/core/settling.py"
 QUEUE = "tables/core/queue.py"
 LEDGER = "tables/ledger.py"
+WAITING = "tables/waiting.py"
 RULES_OF_SETTLING = "tests/tables/core/test_settling.py"
 IN_VAIN = "tests/tables/core/test_settling_in_vain.py"
 
@@ -52,9 +53,9 @@ OF_SETTLING = (
     one(
         "disabled-is-filled",
         "a channel that is off gets nothing",
-        SETTLING,
-        "        if not policy.enabled:\n            continue\n        holding",
-        "        holding",
+        "tables/core/placing.py",
+        "    if not policy.enabled:\n        return None\n",
+        "",
         RULES_OF_SETTLING,
     ),
     one(
@@ -69,8 +70,8 @@ OF_SETTLING = (
         "one-class-only",
         "a head that gets nothing blocks no other class",
         QUEUE,
-        "        return sorted(ranks[0] for ranks in self.groups.values())\n",
-        "        return sorted(ranks[0] for ranks in self.groups.values())[:1]\n",
+        "        return iter(sorted([(groups[of].best, of) for of in asking if of in groups]))\n",
+        "        return iter(sorted([(groups[of].best, of) for of in asking if of in groups])[:1])\n",
         RULES_OF_SETTLING,
     ),
     one(
@@ -85,23 +86,23 @@ OF_SETTLING = (
         "skips-within-a-class",
         "a head that gets nothing blocks those behind it in its class",
         QUEUE,
-        "        return sorted(ranks[0] for ranks in self.groups.values())\n",
-        "        return sorted(rank for ranks in self.groups.values() for rank in ranks)\n",
+        "        return iter(sorted([(groups[of].best, of) for of in asking if of in groups]))\n",
+        "        return iter(sorted([(rank, of) for of in asking if of in groups for rank in groups[of]]))\n",
         RULES_OF_SETTLING,
     ),
     one(
         "queue-rows-stay",
         "the row of one that waits no more is removed",
-        LEDGER,
-        "        self._waiting[waiting_key(sku_id, of, rank)] = waiting_value(waiting) if row.claims else None\n",
-        "        self._waiting[waiting_key(sku_id, of, rank)] = waiting_value(waiting)\n",
+        "tables/queues.py",
+        "        changed[waiting_key(sku, of, rank)] = waiting_value(waiting) if row.claims else None\n",
+        "        changed[waiting_key(sku, of, rank)] = waiting_value(waiting)\n",
         RULES_OF_SETTLING,
     ),
     one(
         "forgotten-and-still-waiting",
         "who was closed and forgotten while a store was away waits no more",
-        LEDGER,
-        "*_no_longer_waiting(store, latest), ",
+        WAITING,
+        "    yield from _no_longer_waiting(store, rows)\n",
         "",
         "tests/tables/test_waiting.py",
     ),
@@ -132,7 +133,7 @@ OF_SETTLING = (
     one(
         "pending-is-lost",
         "a recovery finds what was pending",
-        LEDGER,
+        WAITING,
         '            yield pending_key(sku), None if since is None else since.to_bytes(8, "big")\n',
         "            yield pending_key(sku), None\n",
         RULES_OF_SETTLING,
@@ -140,7 +141,7 @@ OF_SETTLING = (
     one(
         "queue-is-lost",
         "a recovery finds who waits",
-        LEDGER,
+        WAITING,
         "                yield waiting_key(sku, *ranked), waiting_value(waiting) if row.claims else None\n",
         "                yield waiting_key(sku, *ranked), None\n",
         RULES_OF_SETTLING,
