@@ -106,7 +106,7 @@ class TransactionOutput:
     def is_full(self) -> bool:
         """Whether the transaction should end with the commands it has."""
         return (
-            self.results.size >= BATCH_BYTES
+            self.results.size >= 2 * BATCH_BYTES
             or self.stock_changes.size >= BATCH_BYTES
             or self.dead_letters.size >= BATCH_BYTES
         )

@@ -21,7 +21,7 @@ MAX_COMMAND_BYTES = 1_048_588
 MAX_UNPACKED_BYTES = 16 * 1024 * 1024
 # One transaction writes at most one record batch per topic. It closes after the command with which it passes
 # BATCH_BYTES; the largest command (1,000 warehouses, every text 256 characters of 4 bytes) adds 3.8 MB of stock
-# changes.
+# changes. It adds only 0.3 MB to the results and 0.6 MB to the ledger's rows, so these may pass twice BATCH_BYTES.
 BATCH_BYTES = 900_000
 _MAX_OUTPUT_BYTES = 5 * 1024 * 1024
 # A dead letter carries a whole record and its headers, after BATCH_BYTES of others. In bytes: 899,999 of others, 61 of

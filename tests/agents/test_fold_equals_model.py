@@ -401,7 +401,7 @@ def assert_promises_hold(changes):
 
 
 def test_a_full_transaction_stops_in_the_midst_of_expiries_and_the_next_goes_on(monkeypatch):
-    monkeypatch.setattr(batches, "BATCH_BYTES", 3_000)
+    monkeypatch.setattr(batches, "BATCH_BYTES", 1_500)
     reserve = {"type": "reserve", "sku": "A", "quantity": 1, "ttl_ms": 10}
     log = [({"type": "adjust", "command_id": "a", "sku": "A", "warehouse": "w", "delta": 99, "reason": "receipt"}, 0)]
     log += [(reserve | {"command_id": f"c{n}", "reservation_id": f"r{n}"}, 0) for n in range(30)]
