@@ -70,8 +70,8 @@ OF_SETTLING = (
         "one-class-only",
         "a head that gets nothing blocks no other class",
         QUEUE,
-        "        return iter(sorted([(groups[of].best, of) for of in asking if of in groups]))\n",
-        "        return iter(sorted([(groups[of].best, of) for of in asking if of in groups])[:1])\n",
+        "        return iter(sorted([(groups[of].best, of) for of in classes if of in groups]))\n",
+        "        return iter(sorted([(groups[of].best, of) for of in classes if of in groups])[:1])\n",
         RULES_OF_SETTLING,
     ),
     one(
@@ -86,8 +86,8 @@ OF_SETTLING = (
         "skips-within-a-class",
         "a head that gets nothing blocks those behind it in its class",
         QUEUE,
-        "        return iter(sorted([(groups[of].best, of) for of in asking if of in groups]))\n",
-        "        return iter(sorted([(rank, of) for of in asking if of in groups for rank in groups[of]]))\n",
+        "        return iter(sorted([(groups[of].best, of) for of in classes if of in groups]))\n",
+        "        return iter(sorted([(rank, of) for of in classes if of in groups for rank in groups[of]]))\n",
         RULES_OF_SETTLING,
     ),
     one(
