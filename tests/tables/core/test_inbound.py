@@ -282,6 +282,17 @@ def test_landing_asks_nothing_and_newcomers_do_not_get_what_has_landed(shop):
     assert book_of(shop)["promised"] == 0
 
 
+def test_goods_that_came_for_one_who_left_meanwhile_are_free(shop):
+    expect(shop, "po", 60, 1)
+    for number in range(25):
+        presell(shop, f"r{number:02}", 2)
+    shop.tell("receive_inbound", inbound_id="po", quantity=50)
+    shop.tell("release", reservation_id="r24")
+    shop.partition.tell({"type": "tick"}, {"type": "tick"}, {"type": "tick"})
+    assert [(row["on_hand"], row["reserved"]) for row in shop.tell("query")["stock"] if row["on_hand"]] == [(50, 48)]
+    assert [(it["remaining"], it["claimed"]) for it in book_of(shop)["inbounds"]] == [(10, 0)]
+
+
 def test_closed_goods_that_are_still_claimed_stay_closed(shop):
     expect(shop, "po", 50, 1)
     for number in range(25):
