@@ -181,7 +181,7 @@ def availability(
 def earliest_promise(
     policy: Policy, may_have: ChannelAvailability, supplies: Sequence[Supply], quantity: int, now_ms: int
 ) -> int | None:
-    """Return the first date (ms) by which a `reserve` with `wait` `inbound` would be given a quantity; None: by none.
+    """Return the first `promise_by` (ms) with which a `reserve` that waits would be given a quantity; None: none.
 
     Args:
         policy: the channel's for the SKU.

@@ -31,15 +31,17 @@ class Told(NamedTuple):
         return found
 
 
-def write_history(seed: int, count: int, *, buffers: bool = True) -> list[Told]:
+def write_history(seed: int, count: int, *, buffers: bool = True, start: int = T0, unit: int = 1) -> list[Told]:
     """Return so many records after those that set the rules and bring the first goods.
 
     Args:
         seed: the same seed gives the same history.
         count: how many records.
         buffers: whether policies may have one.
+        start: when it begins (ms).
+        unit: by how much dates and times to live are longer than the shortest (ms).
     """
-    writer = _Writer(random.Random(seed), buffers=buffers)
+    writer = _Writer(random.Random(seed), buffers=buffers, start=start, unit=unit)
     history = writer.first_records()
     for number in range(count):
         history.append(writer.record(number))
@@ -49,10 +51,11 @@ def write_history(seed: int, count: int, *, buffers: bool = True) -> list[Told]:
 class _Writer:
     """Writes one history. Ids grow with it, and a command is about one of the latest."""
 
-    def __init__(self, chance: random.Random, *, buffers: bool) -> None:
+    def __init__(self, chance: random.Random, *, buffers: bool, start: int, unit: int) -> None:
         self._chance = chance
         self._buffers = buffers
-        self._at = T0
+        self._at = start
+        self._unit = unit
         self._number = 0
         self._sku = ""
         self._holds: list[tuple[str, str]] = []
@@ -66,7 +69,13 @@ class _Writer:
     def first_records(self) -> list[Told]:
         """Return the records that every history begins with."""
         rules: list[Document] = [
-            {"type": "set_channel", "channel": "*", "version": 1, "backorder_limit": 30, "presell_horizon_ms": 300},
+            {
+                "type": "set_channel",
+                "channel": "*",
+                "version": 1,
+                "backorder_limit": 30,
+                "presell_horizon_ms": 300 * self._unit,
+            },
             {"type": "set_channel", "channel": "vip", "version": 1, "priority": 1, "cap": 25},
             {"type": "set_channel", "channel": "whole", "version": 1, "split": False, "backorder_limit": 20},
             {"type": "set_warehouse", "warehouse": "leeds", "version": 1, "journal_ms": 50, "region": "n"},
@@ -137,7 +146,7 @@ class _Writer:
         return known[-1][1]
 
     def _when(self) -> int:
-        return self._at + int(self._of(-1, 1, 2, 5, 20, 100, 200, 299, 400, 10_000))
+        return self._at + self._unit * int(self._of(-1, 1, 2, 5, 20, 100, 200, 299, 400, 10_000))
 
     def _two(self, values: tuple[str, ...]) -> Document:
         source, to = self._chance.sample(sorted({*values}), 2)
@@ -154,7 +163,7 @@ class _Writer:
             "warehouses": self._of(["york", "leeds"], ["bath", "leeds", "york"], ["leeds"], []),
             "strategy": self._of("priority", "most_stock", "fewest_splits", "region"),
             "max_per_reservation": self._few(), "backorder_limit": self._of(0, 5, 30),
-            "presell_horizon_ms": self._of(0, 50, 300), "priority": self._of(0, 1, 100),
+            "presell_horizon_ms": self._unit * self._of(0, 50, 300), "priority": self._of(0, 1, 100),
             "return_window_ms": self._of(7 * _DAY_MS, 9 * _DAY_MS),
         }  # fmt: skip
         if self._buffers:
@@ -173,7 +182,11 @@ class _Writer:
 
     def _reserve(self) -> Document:
         fields: Document = {"reservation_id": self._new(self._holds), "channel": self._maybe(*CHANNELS, *CHANNELS)}
-        fields |= {"quantity": self._few(), "ttl_ms": self._of(*[0] * 9, 5, 30, None), "region": self._maybe("n")}
+        fields |= {
+            "quantity": self._few(),
+            "ttl_ms": self._of(*[0] * 9, 5 * self._unit, 30 * self._unit, None),
+            "region": self._maybe("n"),
+        }
         fields["warehouse"] = self._of(None, None, None, "leeds", "york")
         return fields | self._wishes()
 
@@ -189,7 +202,7 @@ class _Writer:
     _release = _commit
 
     def _extend(self) -> Document:
-        return {"reservation_id": self._hold(), "ttl_ms": self._of(0, 5, 50)}
+        return {"reservation_id": self._hold(), "ttl_ms": self._unit * self._of(0, 5, 50)}
 
     def _query(self) -> Document:
         return {"channel": self._maybe(*CHANNELS), "waiting": self._of(0, 3), "reservations": self._maybe(2)}

@@ -230,6 +230,14 @@ def test_promises_are_of_dates_within_the_horizon(shop):
     assert claims_of(presell(shop, "by", 1, promise_by=day(2))["reservation"]) == [("soon", 1, 2)]
 
 
+def test_one_delivery_is_preferred_to_an_early_date_unless_a_date_is_given(shop):
+    for number, units in enumerate((2, 2, 5), 1):
+        expect(shop, f"po-{number}", units, number)
+    assert claims_of(presell(shop, "early", 4, promise_by=day(2))["reservation"]) == [("po-1", 2, 1), ("po-2", 2, 2)]
+    shop.tell("release", reservation_id="early")
+    assert claims_of(presell(shop, "whole", 4)["reservation"]) == [("po-3", 4, 3)]
+
+
 def test_who_waits_for_any_gets_a_date_beyond_the_horizon_in_the_same_record(shop):
     shop.channel("web", presell_horizon_ms=DAY_MS, backorder_limit=9)
     expect(shop, "far", 5, 31)
