@@ -111,6 +111,7 @@ def run(shop: Shop, bootstrap: str) -> None:
             message = consumer.poll(0.2)
             if message is not None:
                 _read(shop, message)
+        producer.flush()  # what was sent again may still be on its way, though its result is here
 
 
 def _results(shop: Shop, bootstrap: str) -> Consumer:

@@ -17,7 +17,7 @@ from ops.screen import print_table
 COMMANDS = (
     "demo", "broker", "topics", "worker", "gateway",
     "send", "tail", "import", "import-stock", "stock", "backorders", "promise", "settle", "shortfalls", "policy",
-    "audit", "doctor",
+    "reconcile", "audit", "doctor",
 )  # fmt: skip
 
 
