@@ -53,8 +53,8 @@ class History:
         self._busy = random.choice((0.3, 0.8, 0.97))  # how often a command follows in the same millisecond
         self._now = T0
         self._number = 0
-        self._holds: list[str] = []
-        self._deliveries: list[str] = []
+        self._holds: list[Fields] = []  # SKU and id
+        self._deliveries: list[Fields] = []
         self._earlier: list[Fields] = []
         self._planned: list[Fields] = []
 
@@ -77,7 +77,7 @@ class History:
 
     def _first_goods(self) -> Iterator[Fields]:
         for letter in "BA":
-            for name in self._random.sample(self._warehouses, 2):
+            for name in self._random.sample(self._warehouses, 2 if letter == "B" else len(self._warehouses)):
                 units = {"warehouse": name, "delta": self._units(20), "reason": "receipt"}
                 yield {"type": "adjust", "sku": self._sku(letter)} | units
 
@@ -139,12 +139,21 @@ class History:
         return dict(zip(("from", "to"), self._random.sample(list(names), 2), strict=True))
 
     def _hold(self) -> Fields:
-        recent = self._holds[-self._random.choice((4, 12, 40)) :] or ["r0"]
-        return {"reservation_id": self._random.choice(recent)}
+        """Return SKU and id of one of the last reservations."""
+        recent = self._holds[-self._random.choice((4, 12, 40)) :]
+        return self._random.choice(recent) if recent else {"reservation_id": "r0"}
 
     def _delivery(self) -> Fields:
+        """Return SKU and id of one of the last announced deliveries."""
         recent = self._deliveries[-4:]
-        return {"inbound_id": self._random.choice(recent) if recent else "p0"}
+        return self._random.choice(recent) if recent else {"inbound_id": "p0"}
+
+    def _new(self, known: list[Fields], name: str, letter: str) -> Fields:
+        """Return SKU and id of something new, that may not be new after all."""
+        if known and self._random.random() < 0.07:
+            return self._random.choice(known)
+        known.append({"sku": self._sku(), name: f"{letter}{self._number}"})
+        return known[-1]
 
     def _units(self, most: int) -> int:
         return self._random.randint(1, most)
@@ -182,10 +191,10 @@ class History:
 
     def _reserve(self) -> Fields:
         pick = self._random.choice
-        name = f"r{self._number}" if self._random.random() < 0.95 else self._hold()["reservation_id"]
-        self._holds.append(name)
+        new = self._new(self._holds, "reservation_id", "r")
         return (
-            {"type": "reserve", "reservation_id": name, "quantity": self._units(pick((6, 12)))}
+            {"type": "reserve", "quantity": self._units(pick((6, 12)))}
+            | new
             | {"channel": pick(("web", "shop", "vip", "default"))}
             | self._some(0.3, partial=pick((True, True, False)), region=pick(("n", "s")))
             | self._some(0.15, warehouse=self._place())
@@ -220,9 +229,8 @@ class History:
         return {"type": "adjust", "warehouse": self._place(), "reason": "receipt"} | change | bucket | expected
 
     def _expect(self) -> Fields:
-        name = f"p{self._number}" if self._random.random() < 0.9 else self._delivery()["inbound_id"]
-        self._deliveries.append(name)
-        fields = {"type": "expect_inbound", "inbound_id": name, "warehouse": self._place(), "eta_at": self._soon()}
+        new = self._new(self._deliveries, "inbound_id", "p")
+        fields = {"type": "expect_inbound", "warehouse": self._place(), "eta_at": self._soon()} | new
         return fields | {"quantity": self._units(12)} | self._some(0.3, reference="x")
 
     def _receive(self) -> Fields:
@@ -248,9 +256,7 @@ class History:
     def _transfer(self) -> Fields:
         fields = {"type": "transfer", "quantity": self._units(5)} | self._two(self._warehouses)
         if self._random.random() < 0.5:
-            name = f"p{self._number}" if self._random.random() < 0.9 else self._delivery()["inbound_id"]
-            self._deliveries.append(name)
-            fields |= {"inbound_id": name, "eta_at": self._soon()}
+            fields |= {"eta_at": self._soon()} | self._new(self._deliveries, "inbound_id", "p")
         return fields | self._some(0.3, reference="t")
 
     def _count(self) -> Fields:
@@ -301,7 +307,7 @@ class History:
         """Let many come to wait for one SKU, and goods for all of them."""
         sku, size = {"sku": self._sku("Q")}, self._random.choice((10, 25, min(80, self._epoch // 2)))
         numbers = range(self._number, self._number + size)
-        self._holds += [f"q{number}" for number in numbers]
+        self._holds += [sku | {"reservation_id": f"q{number}"} for number in numbers]
         crowd = [
             {"type": "reserve", "reservation_id": f"q{number}", "quantity": self._units(3), "wait": "any", "ttl_ms": 0}
             for number in numbers
