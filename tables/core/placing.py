@@ -3,7 +3,7 @@
 What a channel may have is decided in `schemas/availability.py`; here it is only divided.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from schemas.availability import may_sell, open_warehouses, shelf_of
@@ -16,8 +16,12 @@ from tables.core.shelf import Hurdle, Shelf, free_of
 
 # Shelves of so few rows are made anew, unless somebody waits: each takes about 700 bytes, and 150 for each row.
 FEW_ROWS = 8
-# Of so many lists of warehouses a SKU's shelves are kept.
-_KEPT_SHELVES = 32
+# A SKU's shelves are kept while they have so many times its rows, each shelf counted as `_EMPTY_SHELF` rows more. There
+# are more lists of warehouses than rows allow only where many channels list many: their shelves are made for each look.
+_KEPT_TIMES = 32
+_EMPTY_SHELF = 5
+# And so many at most, as each change of a row goes to each of them; so many classes may wait.
+_KEPT_SHELVES = 256
 
 Parts = tuple[tuple[str, int], ...]
 
@@ -112,10 +116,16 @@ def shelf_for(sku: Sku, policy: Policy, register: Register) -> Shelf:
         found = Shelf(names, [free_of(sku.stock[name]) for name in names], register.edition)
         if len(sku.stock) <= FEW_ROWS and not waits(sku.book):
             return found
-        if shelves is None or len(shelves) >= _KEPT_SHELVES:
+        if shelves is None or not _is_room(shelves.values(), len(names), len(sku.stock)):
             shelves = sku.shelves = {}
         shelves[policy.warehouses] = found
     return found
+
+
+def _is_room(shelves: Collection[Shelf], names: int, rows: int) -> bool:
+    """Return whether a shelf of so many warehouses may be kept beside others, for a SKU of so many rows."""
+    kept = names + sum(len(shelf.names) for shelf in shelves) + _EMPTY_SHELF * (len(shelves) + 1)
+    return len(shelves) < _KEPT_SHELVES and kept <= _KEPT_TIMES * (rows + _EMPTY_SHELF)
 
 
 def classes_with_goods(sku: Sku) -> list[Class]:

@@ -55,6 +55,25 @@ def test_heads_for_which_nothing_came_are_not_asked_again(shop):
     assert waiting(shop) == [f"r{number:02}" for number in range(CLASSES) if number != 7]
 
 
+def test_nor_where_many_channels_have_warehouses_of_their_own():
+    shop = Shop(spare=50)
+    for number in range(20):
+        damage(shop, f"w{number:02}")
+    for number in range(60):
+        own = [f"w{number % 20:02}", f"of-{number}"]
+        shop.channel(f"c{number}", backorder_limit=9, warehouses=own)
+        shop.reserve(2, reservation_id=f"r{number:02}", channel=f"c{number}", wait="any", ttl_ms=0)
+    for _ in range(60):
+        damage(shop)
+    with asking("hurdle_of") as asked:
+        damage(shop)
+        receive(shop, "spare", 1)
+        assert asked.call_count == 0
+        receive(shop, "w07", 2)
+        assert 0 < asked.call_count < 10
+    assert len(waiting(shop)) == 59
+
+
 def test_a_head_whose_class_changed_is_asked_again(shop):
     damage(shop)
     with asking("hurdle_of") as asked:
