@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from gateway.compose import compose, idempotency_key
+from gateway.compose import compose, compose_query, idempotency_key
 from gateway.config import GatewayConfig
 from gateway.incoming import HttpRequest, Query, header, read_body
 from gateway.problems import REFUSALS, GatewayCode, RequestRefused, ViewNotReady, problem_body
@@ -123,6 +123,7 @@ class ReferenceRoutes:
     async def policies(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for reads
         """Read the policies of a SKU."""
         sku, channel = query.needed("sku"), query.one("channel")
+        compose_query(sku, channel=None if channel == "*" else channel)  # it refuses what no SKU or channel can be
         rules = self._known().of[partition_of(sku, self._config.partitions)]
         found = Policies(sku, rules.own_policies(sku), self._reader.lag, self._reader.lag_ms)
         if channel is not None:

@@ -182,6 +182,16 @@ async def test_a_policy_is_shown_resolved_with_where_each_field_comes_from(clien
     assert (await client.get("/v1/policies?sku=S")).json()["items"] == []
 
 
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [("sku=", "sku"), ("sku=a%00", "sku"), ("sku=S&channel=a%20b", "channel"), ("channel=web", "sku")],
+)
+async def test_what_no_sku_or_channel_can_be_has_no_policies(client, query, field):
+    answer = await client.get(f"/v1/policies?{query}")
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+    assert (await client.get("/v1/policies?sku=S&channel=%2A")).status_code == 200
+
+
 async def test_nothing_is_answered_before_the_view_is_whole(client, gateway):
     gateway.rules_reader.complete.clear()
     for path in ("/v1/warehouses", "/v1/channels/web", "/v1/policies?sku=S", "/v1/availability?sku=S"):
