@@ -35,8 +35,9 @@ class OrderFile:
         self.path = path
         self.size = os.fstat(raw.fileno()).st_size
         self._raw = raw
-        text = io.TextIOWrapper(content, encoding=encoding, errors="surrogateescape", newline="")
-        self._reader = csv.reader(text, delimiter=delimiter)
+        self._text = io.TextIOWrapper(content, encoding=encoding, errors="surrogateescape", newline="")
+        self._delimiter = delimiter
+        self._reader = csv.reader(self._text, delimiter=delimiter)
         self.header: Sequence[str] = next(self._reader, [])
         if not _is_text("".join(self.header)):
             raise CannotDo(
@@ -47,6 +48,12 @@ class OrderFile:
     def position(self) -> int:
         """Return how many of the file's `size` bytes are read."""
         return self._raw.tell()
+
+    def rewind(self) -> None:
+        """Go back to the first row after the header."""
+        self._text.seek(0)
+        self._reader = csv.reader(self._text, delimiter=self._delimiter)
+        next(self._reader)
 
     @property
     def line(self) -> int:
@@ -77,7 +84,7 @@ def open_orders(
     """Open a CSV file, `.gz` or not.
 
     Args:
-        path: the file; `-` is standard input, which is read to its end first.
+        path: the file; `-` is standard input. What cannot be read twice is copied to its end first.
         encoding: the file's encoding, as Python names it.
         delimiter: the character that separates fields.
 
@@ -100,10 +107,12 @@ def open_orders(
 
 
 def _opened(path: Path) -> io.BufferedReader:
-    if path != _DASH:
-        return path.open("rb")
+    raw = None if path == _DASH else path.open("rb")
+    if raw is not None and raw.seekable():
+        return raw
     kept = cast("io.BufferedReader", tempfile.TemporaryFile())  # noqa: SIM115 - the caller closes it
-    shutil.copyfileobj(sys.stdin.buffer, kept)
+    with contextlib.nullcontext(sys.stdin.buffer) if raw is None else raw as source:
+        shutil.copyfileobj(source, kept)
     kept.seek(0)
     return kept
 

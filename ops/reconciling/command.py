@@ -43,7 +43,10 @@ def reconcile_file(
         ),
     ] = None,
     tolerance: Annotated[
-        int | None, typer.Option(min=0, help="Refuse rows that differ by more units; 0 only reports. Default: any.")
+        int | None,
+        typer.Option(
+            min=0, max=1_000_000_000, help="Refuse rows that differ by more units; 0 only reports. Default: any."
+        ),
     ] = None,
     interval: Annotated[
         str | None, typer.Option(help="How often the feed comes, such as `24h`; default: as before, else a day.")
@@ -60,8 +63,8 @@ def reconcile_file(
 
     Columns: sku, warehouse, on_hand, and as they are there damaged, quarantine, as_of. What differs from the ledger as
     of that time is added to the row as it is now. After an interruption, or when a feed comes twice, just send it
-    again. The exit code is 1 when a line could not be used, or a row was not answered exactly once, or refused (but for
-    `stale_count`: a count as late is known).
+    again; with `--as-of now` only while nothing has moved. The exit code is 1 when a line could not be used, or a row
+    was not answered exactly once, or refused (but for `stale_count`: a count as late is known).
 
     Example: `holdfast reconcile wms.csv --feed wms-leeds --as-of 2026-11-27T02:00:00Z --tolerance 5 --report wms.html`
     """

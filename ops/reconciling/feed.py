@@ -16,9 +16,8 @@ from ops.reconciling.history import read_history
 from ops.reconciling.report import FeedReport, make_report
 from ops.reference import read_view, set_in
 from ops.times import duration_text
-from schemas.codes import Code
 from schemas.fields import MAX_INTERVAL_MS
-from schemas.reference import MAX_FEEDS, SetFeed
+from schemas.reference import MAX_FEEDS, FeedState, SetFeed
 
 DEFAULT_INTERVAL_MS = 24 * 60 * 60 * 1000
 
@@ -73,6 +72,8 @@ async def reconcile_feed(plan: FeedPlan, *, bootstrap: str) -> FeedReport:
     now_ms = time.time_ns() // 1_000_000
     with open_orders(plan.path, encoding=plan.encoding, delimiter=plan.delimiter) as file:
         planner, unread = _planner(plan, file, now_ms), list[tuple[int, str]]()
+        planner.look_through((file.line, row) for row in file.rows())
+        file.rewind()
 
         def steps_of(_: int, row: list[str]) -> Sequence[Step]:
             try:
@@ -133,4 +134,6 @@ async def _set_feed(state: SetFeed, bootstrap: str, timeout_s: float) -> bool:
     """Say in every partition how far a feed has come. Tells whether a later state was known already."""
     async with exchange(bootstrap) as link:
         results = await set_in(link, range(link.partitions), state, timeout_s)
-    return any(result.code is Code.STALE_VERSION for result in results)
+    # Of two runs of one count either may be the later one: that is no later count.
+    in_force = [result.reference for result in results]
+    return any(isinstance(it, FeedState) and it.version > state.version for it in in_force)

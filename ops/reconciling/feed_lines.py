@@ -4,8 +4,9 @@ A command's id is a digest of the feed, the time of the count, and the row with 
 again repeats the same commands, and the same count with another tolerance is another command.
 """
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ops.importing.order_lines import Step, Unusable
@@ -45,7 +46,7 @@ class FeedPlanner:
 
     Raises:
         MissingColumn: the file has no SKU, no warehouse or no `on_hand`.
-        CannotDo: two columns have the same name, or no row can have a time.
+        CannotDo: two columns have the same name, no row can have a time, or `as_of_at` is none that a row may have.
     """
 
     def __init__(
@@ -68,9 +69,31 @@ class FeedPlanner:
             raise CannotDo("when was it counted? Give `--as-of TIME`, or a column as_of.")
         self._as_of_at = now_ms if as_it_is else as_of_at
         self._latest = now_ms + MAX_AHEAD_MS
+        if as_of_at is not None and (problem := self._problem_of(as_of_at)) is not None:
+            raise CannotDo(f"--as-of {as_of_at} {problem}.")
         self._as_it_is = as_it_is
         self._tolerance = tolerance
+        self._at_odds: dict[tuple[str, str, int], list[int]] = {}
         self.rows: dict[str, CountedRow] = {}
+
+    def look_through(self, rows: Iterable[tuple[int, Sequence[str]]]) -> None:
+        """Find the lines that say different things of one count, as a file with a line for each shelf does.
+
+        None of them is used then: the ledger would take the first and call the others `stale_count`.
+
+        Args:
+            rows: line and fields of all rows of the file, before the first of `steps`.
+        """
+        seen: dict[tuple[str, str, int], tuple[list[int], list[dict[str, int]]]] = {}
+        for line, fields in rows:
+            with contextlib.suppress(Unusable):
+                row = self._read(line, fields)
+                lines, counts = seen.setdefault(row[1:4], ([], []))
+                lines.append(line)
+                counts.append(row.counted)
+        self._at_odds = {
+            count: lines for count, (lines, counts) in seen.items() if any(it != counts[0] for it in counts)
+        }
 
     @property
     def as_of_at(self) -> int | None:
@@ -87,13 +110,21 @@ class FeedPlanner:
         Raises:
             Unusable: the row cannot become a command; nothing of it is remembered.
         """
-        self._header.check_width(row)
-        sku, warehouse = row[self._sku].strip(), row[self._warehouse].strip()
-        check_sku(sku)
-        read = CountedRow(line, sku, warehouse, self._time_of(row), self._counts_of(row))
+        read = self._read(line, row)
+        if read[1:4] in self._at_odds:
+            other = next(it for it in self._at_odds[read[1:4]] if it != line)
+            raise Unusable(
+                f"it is at odds with line {other}, which counts the same row: give one line with the sum of all places"
+            )
         step = self._step(read)
         self.rows.setdefault(step.command_id, read)
         return [step]
+
+    def _read(self, line: int, row: Sequence[str]) -> CountedRow:
+        self._header.check_width(row)
+        sku, warehouse = row[self._sku].strip(), row[self._warehouse].strip()
+        check_sku(sku)
+        return CountedRow(line, sku, warehouse, self._time_of(row), self._counts_of(row))
 
     def _time_of(self, row: Sequence[str]) -> int:
         text = "" if self._as_of is None else row[self._as_of].strip()
@@ -105,9 +136,14 @@ class FeedPlanner:
             at = time_ms(text)
         except CannotDo as error:
             raise Unusable(f"as_of: {error}") from None
-        if not 0 < at <= self._latest:
-            raise Unusable(f"as_of {text} is " + ("in the future" if at > 0 else "before 1970"))
+        if (problem := self._problem_of(at)) is not None:
+            raise Unusable(f"as_of {text} {problem}")
         return at
+
+    def _problem_of(self, at: int) -> str | None:
+        if at > self._latest:
+            return "is in the future"
+        return None if at > 0 else "is before 1970"
 
     def _counts_of(self, row: Sequence[str]) -> dict[str, int]:
         text = row[self._on_hand].strip()

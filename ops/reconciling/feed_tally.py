@@ -88,6 +88,11 @@ class FeedTally(Tally):
             self._keep(row, answer)
         return True
 
+    def _take_another(self, command_id: str, outcome: ResultFields) -> None:
+        # An answer from memory to a command that this run sent once: another run of the same feed sent it too.
+        if not outcome.replayed or self._again[command_id]:
+            super()._take_another(command_id, outcome)
+
     def _keep(self, row: CountedRow, answer: RowOutcome) -> None:
         found = Found(
             line=row.line,

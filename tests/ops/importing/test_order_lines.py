@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -175,6 +177,20 @@ def test_a_file_may_have_another_encoding_and_another_delimiter(tmp_path):
     with open_orders(file, encoding="latin-1", delimiter=";") as orders:
         assert orders.header == ["order_id", "Stück"]
         assert list(orders.rows()) == [["1", "zwölf, rot"]]
+
+
+@pytest.mark.parametrize("name", ["orders.csv", "orders.csv.gz", "pipe"])
+def test_a_file_can_be_read_again_from_its_first_row(tmp_path, name):
+    file, content = tmp_path / name, "\ufefforder_id,sku\r\n1,A\r\n2,B\r\n".encode()
+    if name == "pipe":
+        os.mkfifo(file)
+        threading.Thread(target=file.write_bytes, args=(content,), daemon=True).start()
+    else:
+        file.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    with open_orders(file) as orders:
+        first = [(orders.line, row) for row in orders.rows()]
+        orders.rewind()
+        assert first == [(orders.line, row) for row in orders.rows()] == [(2, ["1", "A"]), (3, ["2", "B"])]
 
 
 @pytest.mark.parametrize("content", [b"", b"no gzip"])

@@ -121,11 +121,12 @@ def test_lines_that_cannot_be_used_are_named_and_a_row_twice_in_the_feed_counts_
     at = moment()
     good = f"{tag},{warehouse},9,1,{at}"
     bad = (f"{tag},{warehouse},x,,{at}", f"{tag},{warehouse},1,,soon", f"{tag},not a warehouse,1,,{at}")
+    by_shelf = (f"{tag}/spread,{warehouse},4,,{at}", f"{tag}/spread,{warehouse},3,,{at}")
     header = "sku,warehouse,on_hand,damaged,as_of"
-    code, report, errors = reconcile(good, *bad, good, f"{tag},{warehouse},5,,{at - 1}", header=header)
-    assert (code, report["lines"], report["sent"], report["repeated"], report["accepted"]) == (1, 6, 3, 1, 1)
+    code, report, errors = reconcile(good, *bad, good, f"{tag},{warehouse},5,,{at - 1}", *by_shelf, header=header)
+    assert (code, report["lines"], report["sent"], report["repeated"], report["accepted"]) == (1, 8, 3, 1, 1)
     assert report["refused"] == {"stale_count": 1}
-    assert [it["line"] for it in report["unread"]] == [3, 4, 5]
+    assert [it["line"] for it in report["unread"]] == [3, 4, 5, 8, 9]
     assert "feed.csv, line 3: on_hand 'x' is no whole number" in errors
     (drift,) = report["drifts"]
     assert (drift["line"], drift["drift"]) == (2, {"on_hand": -1, "damaged": 1})
@@ -214,6 +215,7 @@ def test_the_report_is_json_when_its_file_says_so_and_a_feed_without_a_row_leave
     [
         ((), "when was it counted? Give `--as-of TIME`, or a column as_of"),
         (("--as-of", "tonight"), "'tonight' is no time"),
+        (("--as-of", "2126-11-27"), "is in the future"),
         (("--as-of", "2026-11-27", "--interval", "24"), "'24' is no duration"),
         (("--as-of", "2026-11-27", "--interval", "367d"), "a feed comes at least every 366 days"),
         (("--as-of", "2026-11-27", "--feed", "a b"), "a feed's name is 1 to 64 characters"),

@@ -101,6 +101,30 @@ def test_a_row_without_a_time_of_a_feed_without_one_cannot_be_used():
         planner(as_of_at=None).steps(2, ["A", "w", "1", "", "", ""])
 
 
+def test_lines_that_say_different_things_of_one_count_are_not_used_and_those_that_say_the_same_are():
+    feed, empty = planner(), ["", "", ""]
+    shelf, other_shelf = ["A", "w", "10", *empty], ["A", " w", "5", "", "", str(AT)]
+    rows = [
+        (2, shelf), (3, ["B", "w", "1", *empty]), (4, other_shelf), (5, ["B", "w", "1", *empty]), (6, ["A", "w", "x"]),
+        (7, ["A", "w", "5", "", "", str(AT - 1)]), (8, ["A", "v", "5", *empty]),
+    ]  # fmt: skip
+    feed.look_through(rows)
+    for line, row, other in ((2, shelf, 4), (4, other_shelf, 2)):
+        with pytest.raises(Unusable, match=f"it is at odds with line {other}, which counts the same row"):
+            feed.steps(line, row)
+    assert [len(feed.steps(*rows[place])) for place in (1, 3, 5, 6)] == [1, 1, 1, 1]
+    assert [row.line for row in feed.rows.values()] == [3, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("at", "why"), [(NOW + MAX_AHEAD_MS + 1, "is in the future"), (0, "is before 1970"), (-1, "is before 1970")]
+)
+def test_a_feed_has_no_time_that_a_row_may_not_have(at, why):
+    with pytest.raises(CannotDo, match=f"--as-of {at} {why}"):
+        planner(as_of_at=at)
+    assert planner(as_of_at=NOW + MAX_AHEAD_MS).steps(2, ["A", "w", "1", "", "", ""])
+
+
 def test_a_feed_needs_a_time_and_its_columns():
     with pytest.raises(CannotDo, match="when was it counted"):
         planner(HEADER[:5], as_of_at=None)

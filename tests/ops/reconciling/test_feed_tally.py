@@ -63,3 +63,9 @@ def test_a_row_that_is_twice_in_the_feed_is_answered_twice_and_found_once(tally)
     tally.receive_result(result("b", -2))
     assert tally.doubled == 1
     assert not tally.exactly_once
+
+
+def test_a_run_of_the_same_feed_beside_this_one_answers_no_row_twice(tally):
+    for told in (result("a"), result("a", replayed=True), result("b", replayed=True), result("b", replayed=True)):
+        assert tally.receive_result(told)
+    assert (tally.answered, tally.replayed, tally.doubled, tally.unanswered) == (2, 1, 0, 1)
