@@ -1,6 +1,7 @@
 """Owns one partition's ledger for tests: commands go through the fold, and everything published is kept."""
 
 import json
+from itertools import pairwise
 from types import SimpleNamespace
 
 import msgspec
@@ -65,10 +66,12 @@ class Partition:
         other.now = self.now
         return other
 
-    def rebuild(self):
-        """Build the ledger anew from the changelog, as a recovery does."""
+    def rebuild(self, *cuts):
+        """Build the ledger anew from the changelog, as a recovery does; `cuts` are where its chunks end."""
         self.store = MemoryStore()
-        load(self.store, [(offset, key, value) for offset, (key, value) in enumerate(self.changelog)])
+        records = [(offset, key, value) for offset, (key, value) in enumerate(self.changelog)]
+        for start, end in pairwise([0, *cuts, len(records)]):
+            load(self.store, records[start:end])
         self.ledger = Ledger(self.store)
 
     def reference(self):

@@ -87,6 +87,25 @@ def test_a_recovery_in_the_midst_of_it_goes_on_and_keeps_newcomers_out():
     assert shop.partition.ledger.pending_since == {}
 
 
+@pytest.mark.parametrize("is_used_again", [False, True])
+def test_a_recovery_may_never_see_the_row_of_who_waited_and_is_forgotten(is_used_again):
+    shop = Shop(leeds=1)
+    shop.channel("*", backorder_limit=100)
+    shop.reserve(3, reservation_id="r", wait="any", ttl_ms=0)
+    first_chunk = len(shop.partition.changelog)
+    shop.tell("release", reservation_id="r")
+    shop.partition.now += 8 * 24 * 3600 * 1000
+    shop.partition.tell({"type": "tick"})
+    shop.partition.forget()
+    assert shop.partition.changelog[-2] == (b"RS\0r", None)
+    if is_used_again:
+        shop.reserve(2, reservation_id="r", wait="any", ttl_ms=0)
+    shop.partition.rebuild(first_chunk)
+    assert waiting(shop) == ["r"] * is_used_again
+    shop.tell("adjust", warehouse="leeds", delta=2, reason="receipt")
+    assert unsolicited(shop) == [("fill", "r", {"leeds": 2}, 0)] * is_used_again
+
+
 def test_what_waits_is_counted_and_given_back_first():
     shop = Shop(leeds=3)
     shop.channel("web", backorder_limit=5, cap=20)
