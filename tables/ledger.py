@@ -41,8 +41,8 @@ from tables.waiting import pending_in, pending_key, settling_items
 # A row takes 300 to 550 bytes, so two generations of SKUs and two of reservations typically take 160 MB a partition,
 # and 200 MB with long ids and large numbers.
 CACHED_ROWS = 100_000
-# Ticks at a time: 256 steps of about 60 us, so a command that comes meanwhile waits 15 ms for them.
-_TICKS = 32
+# Ticks at a time: 128 steps of about 100 us, so a command that comes meanwhile waits 13 ms for them.
+_TICKS = 16
 _CHECKPOINT_KEY = b"L"
 # Kinds by the first byte of their keys, by how the ledger holds their rows in memory.
 _DECODED = {letter: kind for letter, kind in KINDS.items() if kind.kept == "decoded"}
@@ -210,7 +210,7 @@ class Ledger:
 
     @property
     def ticks_to_settle(self) -> int:
-        """Return how many ticks would settle the SKU that is pending longest, 32 at most; 0 when none is pending."""
+        """Return how many ticks would settle the SKU that is pending longest, 16 at most; 0 when none is pending."""
         sku = self.first_pending()
         return 0 if sku is None else min(_TICKS, 1 + self.queue(sku).size // 4)
 
