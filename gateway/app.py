@@ -21,7 +21,8 @@ from gateway.operations import Operations
 from gateway.problems import HELP_LINK, MEDIA_TYPE, REFUSALS, AnyCode, GatewayCode, problem_body
 from gateway.reference_routes import ReferenceRoutes
 from gateway.requests import KafkaLedger, LedgerClient
-from gateway.routes import ROUTES, Parts
+from gateway.routes.route import Parts
+from gateway.routes.table import ROUTES
 from gateway.rules import ReferenceView
 from gateway.shortfalls import ShortfallRoutes
 from gateway.stock_change_stream import StockChangeStreams

@@ -9,7 +9,7 @@ from gateway.incoming import HttpRequest
 from gateway.metrics import Observe
 from gateway.problems import RequestRefused, Stopping
 from gateway.replies import Reply, refusal
-from gateway.routes import Parts, Route
+from gateway.routes.route import Parts, Route
 
 
 def handler_of(

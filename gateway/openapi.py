@@ -1,4 +1,4 @@
-"""Owns the OpenAPI document: every route of `gateway/routes.py` with its parameters, body, answers and refusals.
+"""Owns the OpenAPI document: every route of `gateway/routes/` with its parameters, body, answers and refusals.
 
 The bodies of commands are the types of `schemas/commands.py` without the fields that the route gives.
 """
@@ -12,7 +12,8 @@ from gateway.command_routes import Sent
 from gateway.compose import made_fields
 from gateway.parameters import CURSOR, IDENTIFIER, PREFER, STRING, Schema
 from gateway.problems import REFUSALS, AnyCode, ProblemDocument
-from gateway.routes import ROUTES, Route
+from gateway.routes.route import Route
+from gateway.routes.table import ROUTES
 from schemas.codec import encode
 from schemas.commands import SKU_COMMAND_TYPES, tag_of
 from schemas.results import Result

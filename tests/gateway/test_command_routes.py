@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.routes import ROUTES
+from gateway.routes.table import ROUTES
 from schemas.commands import SKU_COMMAND_TYPES, tag_of
 from tests.examples import SKU_EXAMPLES, name_of
 

@@ -6,7 +6,8 @@ import pytest
 
 from gateway.parameters import IDEMPOTENCY_KEY, RESERVATION_ID
 from gateway.problems import REFUSALS
-from gateway.routes import ROUTES, check_routes
+from gateway.routes.route import check_routes
+from gateway.routes.table import ROUTES
 from schemas.commands import SKU_COMMAND_TYPES, Query, Settle, tag_of
 from tests.examples import EXAMPLES
 

@@ -11,7 +11,8 @@ from msgspec import Meta, UnsetType
 
 from gateway.compose import made_fields
 from gateway.problems import REFUSALS, GatewayCode
-from gateway.routes import ROUTES, Route
+from gateway.routes.route import Route
+from gateway.routes.table import ROUTES
 from schemas.availability import ChannelAvailability, Promise
 from schemas.codes import NOT_REMEMBERED, Code, Problem
 from schemas.commands import SKU_COMMAND_TYPES, tag_of

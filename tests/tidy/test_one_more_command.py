@@ -93,7 +93,7 @@ def {TAG}(state: PartitionState, command: {TYPE}) -> Effect:
 RULE = Rule({TYPE}, {TAG}, lambda c: (c.warehouse, c.quantity, c.reason))
 '''
 
-ROUTE = f"""_COMMAND_ROUTES = (
+ROUTE = f"""COMMAND_ROUTES = (
     _command(
         {TYPE},
         "/v1/write-offs",
@@ -141,8 +141,8 @@ CHANGES = {
         ("    adjust,", f"    {TAG},\n    adjust,"),
         ("    adjust.RULE,", f"    {TAG}.RULE,\n    adjust.RULE,"),
     ],
-    "gateway/routes.py": [
-        ("_COMMAND_ROUTES = (\n", ROUTE),
+    "gateway/routes/commands.py": [
+        ("COMMAND_ROUTES = (\n", ROUTE),
         ("from schemas.commands import Adjust,", f"from schemas.commands import {TYPE}, Adjust,"),
     ],
     "tests/examples.py": [("EXAMPLES = [\n", EXAMPLE)],

@@ -53,7 +53,7 @@ COVERS = {
     ],
     "gateway/test_process.py": ["gateway/config.py"],
     "gateway/test_reference_routes.py": ["gateway/rules.py"],
-    "gateway/test_route_table.py": ["gateway/parameters.py"],
+    "gateway/test_route_table.py": ["gateway/parameters.py", "gateway/routes/"],
     "gateway/test_routes.py": [
         "gateway/availability_routes.py",
         "gateway/endpoint.py",

@@ -1,0 +1,1 @@
+"""The table of routes: method, path, parameters, body, answers, codes, and the function that answers."""

@@ -1,0 +1,200 @@
+"""Owns the routes of commands: a route's body is the command's type without the fields that the route gives."""
+
+from typing import Literal
+
+from gateway import parameters
+from gateway.parameters import Parameter
+from gateway.problems import GatewayCode
+from gateway.routes.route import LEDGER, Route
+from schemas.codes import Code
+from schemas.commands import Adjust, Amend, Commit, Extend, Reallocate, Release, Reserve, SetPolicy, SkuCommand, tag_of
+from schemas.inbound import AmendInbound, CancelInbound, ExpectInbound, ReceiveInbound
+from schemas.movements import Move, Reconcile, Return, Transfer
+from schemas.results import Result
+
+_EVERY = (*LEDGER, Code.IDEMPOTENCY_MISMATCH, GatewayCode.BODY_TOO_LARGE)
+_STEP = (
+    Code.UNKNOWN_SKU,
+    Code.UNKNOWN_RESERVATION,
+    Code.RESERVATION_COMMITTED,
+    Code.RESERVATION_RELEASED,
+    Code.RESERVATION_EXPIRED,
+)
+_INBOUND_STEP = (Code.UNKNOWN_SKU, Code.UNKNOWN_INBOUND, Code.INBOUND_CLOSED)
+_RESERVATION = "/v1/reservations/{id}"
+_INBOUND = "/v1/inbounds/{id}"
+
+
+def _command(
+    command: type[SkuCommand],
+    path: str,
+    summary: str,
+    codes: tuple[Code, ...],
+    *,
+    in_path: tuple[Parameter, ...] = (),
+    status: int = 200,
+    method: Literal["POST", "PUT"] = "POST",
+) -> Route:
+    """Declare the route of a command; `codes` are those of its rule."""
+    id_field = in_path[0].field if in_path else None
+    return Route(
+        method,
+        path,
+        summary,
+        Result,
+        act=lambda parts: parts.commands.sender(tag_of(command), status, id_field),
+        codes=(*_EVERY, *codes),
+        parameters=(*in_path, parameters.IDEMPOTENCY_KEY, parameters.PREFER),
+        body=command,
+        status=status,
+        tag="commands",
+    )
+
+
+COMMAND_ROUTES = (
+    _command(
+        Adjust,
+        "/v1/adjustments",
+        "Change a stock row by a difference or set it to a count",
+        (Code.LIMIT_EXCEEDED, Code.STALE_EXPECTATION, Code.NEGATIVE_STOCK, Code.UNKNOWN_WAREHOUSE),
+    ),
+    _command(
+        Reserve,
+        "/v1/reservations",
+        "Hold a quantity of a SKU",
+        (
+            Code.UNKNOWN_SKU,
+            Code.UNKNOWN_WAREHOUSE,
+            Code.RESERVATION_EXISTS,
+            Code.CHANNEL_NOT_ALLOWED,
+            Code.WAREHOUSE_DISABLED,
+            Code.QUANTITY_ABOVE_LIMIT,
+            Code.CHANNEL_CAP_EXCEEDED,
+            Code.LIMIT_EXCEEDED,
+            Code.INSUFFICIENT_STOCK,
+        ),
+        status=201,
+    ),
+    _command(
+        Amend,
+        f"{_RESERVATION}/amend",
+        "Change the quantity of a reservation",
+        (
+            *_STEP,
+            Code.CHANNEL_NOT_ALLOWED,
+            Code.QUANTITY_ABOVE_LIMIT,
+            Code.QUANTITY_EXCEEDS_RESERVATION,
+            Code.CHANNEL_CAP_EXCEEDED,
+            Code.LIMIT_EXCEEDED,
+            Code.INSUFFICIENT_STOCK,
+        ),
+        in_path=(parameters.RESERVATION_ID,),
+    ),
+    _command(
+        Reallocate,
+        f"{_RESERVATION}/reallocate",
+        "Hold units of a reservation in another warehouse",
+        (
+            *_STEP,
+            Code.UNKNOWN_WAREHOUSE,
+            Code.CHANNEL_NOT_ALLOWED,
+            Code.WAREHOUSE_DISABLED,
+            Code.QUANTITY_EXCEEDS_RESERVATION,
+            Code.INSUFFICIENT_STOCK,
+        ),
+        in_path=(parameters.RESERVATION_ID,),
+    ),
+    _command(
+        Commit,
+        f"{_RESERVATION}/commit",
+        "Take reserved goods out of stock",
+        (*_STEP, Code.QUANTITY_EXCEEDS_RESERVATION, Code.RESERVATION_WAITING, Code.NEGATIVE_STOCK),
+        in_path=(parameters.RESERVATION_ID,),
+    ),
+    _command(
+        Release,
+        f"{_RESERVATION}/release",
+        "Release reserved goods",
+        (*_STEP, Code.QUANTITY_EXCEEDS_RESERVATION),
+        in_path=(parameters.RESERVATION_ID,),
+    ),
+    _command(
+        Extend,
+        f"{_RESERVATION}/extend",
+        "Give a reservation a new time to live",
+        _STEP,
+        in_path=(parameters.RESERVATION_ID,),
+    ),
+    _command(
+        ExpectInbound,
+        "/v1/inbounds",
+        "Announce goods",
+        (Code.UNKNOWN_WAREHOUSE, Code.INBOUND_EXISTS, Code.LIMIT_EXCEEDED),
+        status=201,
+    ),
+    _command(
+        AmendInbound,
+        f"{_INBOUND}/amend",
+        "Change how many announced goods come, or when",
+        _INBOUND_STEP,
+        in_path=(parameters.INBOUND_ID,),
+    ),
+    _command(
+        ReceiveInbound,
+        f"{_INBOUND}/receive",
+        "Take announced goods into stock",
+        (*_INBOUND_STEP, Code.LIMIT_EXCEEDED),
+        in_path=(parameters.INBOUND_ID,),
+    ),
+    _command(
+        CancelInbound,
+        f"{_INBOUND}/cancel",
+        "Say that no more of announced goods will come",
+        _INBOUND_STEP,
+        in_path=(parameters.INBOUND_ID,),
+    ),
+    _command(
+        Return,
+        "/v1/returns",
+        "Take goods back",
+        (Code.UNKNOWN_WAREHOUSE, Code.UNKNOWN_RESERVATION, Code.QUANTITY_EXCEEDS_RESERVATION, Code.LIMIT_EXCEEDED),
+    ),
+    _command(
+        Move,
+        "/v1/moves",
+        "Move goods of a warehouse from one bucket to another",
+        (Code.UNKNOWN_SKU, Code.UNKNOWN_WAREHOUSE, Code.LIMIT_EXCEEDED, Code.NEGATIVE_STOCK),
+    ),
+    _command(
+        Transfer,
+        "/v1/transfers",
+        "Move goods to another warehouse, at once or as a shipment",
+        (
+            Code.UNKNOWN_SKU,
+            Code.UNKNOWN_WAREHOUSE,
+            Code.INBOUND_EXISTS,
+            Code.LIMIT_EXCEEDED,
+            Code.INSUFFICIENT_STOCK,
+        ),
+    ),
+    _command(
+        Reconcile,
+        "/v1/reconciliations",
+        "Bring a count into the ledger",
+        (
+            Code.UNKNOWN_WAREHOUSE,
+            Code.LIMIT_EXCEEDED,
+            Code.STALE_COUNT,
+            Code.AS_OF_TOO_OLD,
+            Code.DRIFT_ABOVE_TOLERANCE,
+            Code.NEGATIVE_STOCK,
+        ),
+    ),
+    _command(
+        SetPolicy,
+        "/v1/policies",
+        "Set the policy of a channel for a SKU, as a whole; without any field it is removed",
+        (Code.LIMIT_EXCEEDED,),
+        method="PUT",
+    ),
+)

@@ -1,0 +1,97 @@
+"""Owns what a route declares. The handlers (`gateway/endpoint.py`) and the OpenAPI document come from it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from gateway.announced import AnnouncedRoutes
+from gateway.availability_routes import AvailabilityRoutes
+from gateway.command_routes import Act, CommandRoutes
+from gateway.incoming import HttpRequest, Query
+from gateway.operations import Operations
+from gateway.parameters import Parameter
+from gateway.problems import AnyCode, GatewayCode
+from gateway.reference_routes import ReferenceRoutes
+from gateway.replies import Reply
+from gateway.shortfalls import ShortfallRoutes
+from gateway.stock_change_stream import StockChangeStreams
+from schemas.codes import Code
+
+# Routes with a query string get it parsed, so that only the parameters of the table are accepted.
+Read = Callable[[HttpRequest, Query], Awaitable[Reply]]
+
+
+class Parts(NamedTuple):
+    """The objects that answer."""
+
+    commands: CommandRoutes
+    availability: AvailabilityRoutes
+    announced: AnnouncedRoutes
+    shortfalls: ShortfallRoutes
+    reference: ReferenceRoutes
+    streams: StockChangeStreams
+    operations: Operations
+
+
+class Route(NamedTuple):
+    """One route.
+
+    `answer` is the type of the answer's JSON document, else its media type, and `data` then the type of its content.
+    `body` is the type of the body, for a command's route that of the command.
+    """
+
+    method: Literal["GET", "POST", "PUT"]
+    path: str
+    summary: str
+    answer: type[msgspec.Struct] | str
+    act: Callable[[Parts], Act] | None = None
+    read: Callable[[Parts], Read] | None = None
+    codes: tuple[AnyCode, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    body: type[msgspec.Struct] | None = None
+    data: type[msgspec.Struct] | None = None
+    status: int = 200
+    other: tuple[int, str] | None = None  # another status with the same document, and its meaning
+    tag: str = "operations"
+
+    @property
+    def name(self) -> str:
+        """Return method and path."""
+        return f"{self.method} {self.path}"
+
+    def bound(self, parts: Parts) -> Act:
+        """Return the function that answers a request of this route."""
+        if self.read is None:
+            assert self.act is not None  # noqa: S101 - checked at import
+            return self.act(parts)
+        read = self.read(parts)
+        known = frozenset(parameter.name for parameter in self.parameters if parameter.where == "query")
+
+        async def act(request: HttpRequest) -> Reply:
+            return await read(request, Query(request, known))
+
+        return act
+
+
+# The codes of every read, and of every request that is answered through the log.
+ANY_READ = (Code.MALFORMED, Code.INVALID_FIELD, GatewayCode.STOPPING)
+LEDGER = (*ANY_READ, GatewayCode.TOO_MANY_REQUESTS, GatewayCode.KAFKA_UNAVAILABLE, GatewayCode.RESULT_TIMEOUT)
+
+
+def check_routes(routes: tuple[Route, ...]) -> None:
+    """Check that every route is complete and declared once.
+
+    Raises:
+        RuntimeError: names the route and what is wrong.
+    """
+    seen: set[str] = set()
+    for route in routes:
+        in_path = {f"{{{parameter.name}}}" for parameter in route.parameters if parameter.where == "path"}
+        if in_path != {part for part in route.path.split("/") if part.startswith("{")}:
+            raise RuntimeError(f"gateway/routes: the path of {route.name} and its parameters differ")
+        if (route.act is None) == (route.read is None):
+            raise RuntimeError(f"gateway/routes: {route.name} needs `act` or `read`, one of the two")
+        if route.name in seen:
+            raise RuntimeError(f"gateway/routes: {route.name} stands twice")
+        seen.add(route.name)

@@ -1,0 +1,11 @@
+"""Owns the list of all routes, checked at import."""
+
+from gateway.routes.commands import COMMAND_ROUTES
+from gateway.routes.operations import OPERATION_ROUTES
+from gateway.routes.reads import READ_ROUTES
+from gateway.routes.reference import REFERENCE_ROUTES
+from gateway.routes.route import Route, check_routes
+
+ROUTES: tuple[Route, ...] = (*COMMAND_ROUTES, *READ_ROUTES, *REFERENCE_ROUTES, *OPERATION_ROUTES)
+
+check_routes(ROUTES)
