@@ -20,10 +20,12 @@ MAX_COMMAND_BYTES = 1_048_588
 # above it is compressed 16:1 or more; 3 KB of zstd can hold 100 MB. A worker keeps two or three batches in memory.
 MAX_UNPACKED_BYTES = 16 * 1024 * 1024
 # One transaction writes at most one record batch per topic. It closes after the command with which it passes
-# BATCH_BYTES; the largest command (1,000 warehouses, every text 256 characters of 4 bytes) adds 3.8 MB of stock
-# changes. It adds only 0.3 MB to the results and 0.6 MB to the ledger's rows, so these may pass twice BATCH_BYTES.
+# BATCH_BYTES; the largest record (a release in 1,000 warehouses, every text 256 characters of 4 bytes, and in its
+# tail a fill that takes all of it) adds 0.4 MB to the results and 0.6 MB to the ledger's rows, so these may pass twice
+# BATCH_BYTES. To the stock changes it adds 5.0 MB; each of the tail's other 15 steps may add a book of 0.25 MB.
 BATCH_BYTES = 900_000
 _MAX_OUTPUT_BYTES = 5 * 1024 * 1024
+_MAX_STOCK_CHANGES_BYTES = 12 * 1024 * 1024
 # A dead letter carries a whole record and its headers, after BATCH_BYTES of others. In bytes: 899,999 of others, 61 of
 # the batch itself, 1,150,000 of key and value (`schemas/dead_letters.py`), 140 of headers and lengths and 270 of the
 # longest reason make 2,050,470 of 2,097,152.
@@ -81,7 +83,7 @@ TOPICS: Final[dict[str, dict[str, str]]] = {
         "cleanup.policy": "compact",
         "min.compaction.lag.ms": str(7 * _DAY_MS),
         "message.timestamp.after.max.ms": _ANY_TIME,
-        "max.message.bytes": str(_MAX_OUTPUT_BYTES),
+        "max.message.bytes": str(_MAX_STOCK_CHANGES_BYTES),
     },
     REFERENCE: {
         "cleanup.policy": "compact",

@@ -2,13 +2,14 @@
 
 from types import SimpleNamespace
 
+import orjson
 import pytest
 from aiokafka.record.memory_records import MemoryRecords
 
 from agents.batches import UnreadBatch
 from agents.fold import fold
 from schemas.dead_letters import BATCH_TOO_LARGE
-from schemas.topics import DEAD_LETTERS, RESULTS
+from schemas.topics import BATCH_BYTES, DEAD_LETTERS, RESULTS, STOCK_CHANGES, TOPICS
 from tables.core.rows import Position
 from tables.ledger import Ledger
 from tables.store import MemoryStore
@@ -97,3 +98,28 @@ def test_a_position_within_a_batch_that_is_too_large_gives_the_letter_of_the_who
 def read(batch):
     batch.set_producer_state(1, 0, 0)
     return list(MemoryRecords(bytes(batch.build())).next_batch())
+
+
+def test_a_record_that_fills_with_what_it_released_fits_into_a_transaction_with_others():
+    """All texts are the longest, in characters of 4 bytes; the queue takes what the release gives, in its tail."""
+    ledger, sku, text = Ledger(MemoryStore()), "\N{PACKAGE}" * 64, "\N{PACKAGE}" * 256
+    of_sku = {"sku": sku, "actor": text, "source": text}
+    hold = {"type": "reserve", **of_sku, "quantity": 1_000, "ttl_ms": 0, "wait": "any"}
+    commands = [
+        *({"type": "adjust", **of_sku, "warehouse": f"{n:032}", "delta": 1, "reason": "receipt"} for n in range(1_000)),
+        {"type": "set_policy", **of_sku, "channel": "default", "backorder_limit": 1_000},
+        {**hold, "reservation_id": "1" * 64},
+        {**hold, "reservation_id": "2" * 64},
+        {"type": "release", **of_sku, "reservation_id": "1" * 64, "reason": text},
+    ]
+    ledger.position = Position(0, 0, "a life")
+    for offset, command in enumerate(commands):
+        value = orjson.dumps({"command_id": f"{offset:064}", **command})
+        record = SimpleNamespace(offset=offset, timestamp=1, key=sku.encode(), value=value)
+        folded = fold(ledger, [record], partition=0, partitions=1, limit=1)
+        ledger.position = Position(offset + 1, 1, "a life")
+    output = folded.output
+    assert [orjson.loads(result.value)["type"] for result in read(output.results.builder)] == ["release", "fill"]
+    assert output.stock_changes.count == 2 * 1_000 + 2
+    for topic, size in ((STOCK_CHANGES, output.stock_changes.size), (RESULTS, output.results.size + BATCH_BYTES)):
+        assert BATCH_BYTES + size < int(TOPICS[topic]["max.message.bytes"])
