@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from gateway.access.credential import credential_of
 from gateway.availability import AvailabilityView, Wanted
 from gateway.compose import compose_query
 from gateway.incoming import HttpRequest, Query
@@ -75,10 +76,10 @@ class AnnouncedRoutes:
         self._rules = rules
         self._readers = (reader, rules_reader)
 
-    async def inbounds(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for all reads
+    async def inbounds(self, request: HttpRequest, query: Query) -> Reply:
         """Answer with the announced goods of a SKU."""
         sku = query.needed("sku")
-        compose_query(sku)  # it refuses what no SKU can be
+        compose_query(sku, credential_of(request))  # it refuses what no SKU can be
         self._check_complete()
         found = self._view.available(sku)
         answer = Inbounds(
@@ -91,11 +92,11 @@ class AnnouncedRoutes:
         )
         return Reply(200, encode(answer), [JSON])
 
-    async def promises(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for all reads
+    async def promises(self, request: HttpRequest, query: Query) -> Reply:
         """Answer by when a channel can be promised a quantity of a SKU."""
         sku, channel = query.needed("sku"), query.needed("channel")
         quantity = query.needed_integer("quantity", least=1, most=MAX_QUANTITY)
-        compose_query(sku, channel=channel)  # it refuses what no SKU or channel can be
+        compose_query(sku, credential_of(request), channel=channel)  # it refuses what no SKU or channel can be
         wanted = Wanted(sku, channel, quantity, query.integer("by", least=0, most=MAX_TIME_MS))
         self._check_complete()
         rules = self._rules.of[partition_of(sku, len(self._rules.of))]

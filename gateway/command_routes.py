@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from gateway.access.credential import credential_of
 from gateway.backorders import MOST_WAITING, backorders_of
 from gateway.compose import Composed, compose, compose_query, idempotency_key
 from gateway.config import GatewayConfig
@@ -56,18 +57,20 @@ class CommandRoutes:
 
     async def reservation(self, request: HttpRequest, query: Query) -> Reply:
         """Read a reservation and its SKU's stock, in the order of the log."""
-        command = compose_query(query.needed("sku"), reservation_id=request.path_params["id"])
+        command = compose_query(query.needed("sku"), credential_of(request), reservation_id=request.path_params["id"])
         return _reply(await self._waited(self._ledger.ask(command), command), 200, command)
 
-    async def stock(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for all reads
+    async def stock(self, request: HttpRequest, query: Query) -> Reply:
         """Read a SKU's stock, in the order of the log."""
-        command = compose_query(query.needed("sku"))
+        command = compose_query(query.needed("sku"), credential_of(request))
         return _reply(await self._waited(self._ledger.ask(command), command), 200, command)
 
-    async def backorders(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for reads
+    async def backorders(self, request: HttpRequest, query: Query) -> Reply:
         """Read who waits for a SKU, in the order of the log."""
         limit = query.integer("limit", least=1, most=MOST_WAITING)
-        command = compose_query(query.needed("sku"), waiting=MOST_WAITING if limit is None else limit)
+        command = compose_query(
+            query.needed("sku"), credential_of(request), waiting=MOST_WAITING if limit is None else limit
+        )
         answer = await self._waited(self._ledger.ask(command), command)
         if answer.head.status == "rejected":
             return _reply(answer, 200, command)
@@ -75,7 +78,7 @@ class CommandRoutes:
 
     async def command(self, request: HttpRequest, query: Query) -> Reply:
         """Read the result of a command."""
-        command = compose_query(query.needed("sku"), of_command_id=request.path_params["id"])
+        command = compose_query(query.needed("sku"), credential_of(request), of_command_id=request.path_params["id"])
         answer = await self._waited(self._ledger.ask(command), command)
         if answer.head.status == "rejected":
             return _reply(answer, 200, command)
@@ -88,7 +91,7 @@ class CommandRoutes:
         key = idempotency_key(header(request, b"idempotency-key"))
         body = await read_body(request, self._config.max_command_bytes)
         in_path = {} if id_field is None else {id_field: request.path_params["id"]}
-        command = compose(type_, body, key=key, in_path=in_path)
+        command = compose(type_, body, credential_of(request), key=key, in_path=in_path)
         if prefers_async(request):
             await self._waited(self._ledger.post(command), command)
             return _sent(command.command_id, command.sku)

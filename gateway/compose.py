@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Raw
 
+from gateway.access.credential import Credential
 from gateway.problems import RequestRefused
 from schemas.codec import Unreadable, decode_command, encode
 from schemas.codes import Code, Problem
@@ -74,17 +75,20 @@ def _problem_of_key(key: str) -> Problem:
     return Problem.TOO_LONG if len(key) > _MAX_KEY else Problem.BAD_CHARACTERS
 
 
-def compose(type_: str, body: bytes, *, key: str | None, in_path: Mapping[str, str] = _NOTHING) -> Composed:
+def compose(
+    type_: str, body: bytes, credential: Credential, *, key: str | None, in_path: Mapping[str, str] = _NOTHING
+) -> Composed:
     """Make a command from a request's body.
 
     Args:
         type_: the command's type, given by the route.
         body: the JSON object of the request.
+        credential: who sent it.
         key: the request's idempotency key; when None, the body's `command_id` is used, or a new id.
         in_path: the fields in the path.
 
     Raises:
-        RequestRefused: `malformed`, or `invalid_field` with the field.
+        RequestRefused: `malformed`, `invalid_field` with the field, or `forbidden`.
     """
     try:
         fields = _fields_of(body)
@@ -99,6 +103,11 @@ def compose(type_: str, body: bytes, *, key: str | None, in_path: Mapping[str, s
         fields["command_id"] = Raw(encode(key := new_command_id()))
     for name, value in in_path.items():
         _set(fields, name, value, key)
+    try:
+        credential.bind(type_, fields)
+    except RequestRefused as error:
+        error.command_id = key
+        raise
     for name in made_fields(type_):
         if not _given(fields, name):
             # Not a random id: a repeated request with the same key must become the same command.
@@ -113,6 +122,7 @@ def made_fields(type_: str) -> tuple[str, ...]:
 
 def compose_query(
     sku: str,
+    credential: Credential,
     *,
     reservation_id: str | None = None,
     of_command_id: str | None = None,
@@ -125,7 +135,7 @@ def compose_query(
         RequestRefused: `invalid_field` with the field.
     """
     command_id = new_command_id()
-    query: dict[str, str | int] = {"type": "query", "command_id": command_id, "sku": sku}
+    query: dict[str, str | int | tuple[str, ...]] = {"type": "query", "command_id": command_id, "sku": sku}
     if reservation_id is not None:
         query["reservation_id"] = reservation_id
     if of_command_id is not None:
@@ -134,6 +144,10 @@ def compose_query(
         query["waiting"] = waiting
     if channel is not None:
         query["channel"] = channel
+    if credential.channels is not None:
+        query["channels"] = credential.channels
+    if credential.source is not None:
+        query["source"] = credential.source
     return _checked(encode(query), command_id)
 
 

@@ -5,6 +5,7 @@ from time import perf_counter
 
 from litestar.handlers import HTTPRouteHandler
 
+from gateway.access.credential import OPEN, set_credential
 from gateway.incoming import HttpRequest
 from gateway.metrics import Observe
 from gateway.problems import RequestRefused, Stopping
@@ -32,6 +33,7 @@ def handler_of(
         try:
             if stopping.is_set() and not is_served_to_the_end:
                 raise Stopping
+            set_credential(request, OPEN)
             reply = await act(request)
         except RequestRefused as error:
             reply = refusal(error, retry_after_s)

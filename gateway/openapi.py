@@ -51,7 +51,7 @@ def _described(route: Route) -> Schema:
     responses = {str(route.status): _answer(route)}
     if PREFER in route.parameters:
         responses["202"] = _content("Kafka has the command; its result will be at `location`.", Sent)
-    responses |= _refusals(route.codes)
+    responses |= _refusals(route.refusals)
     if route.other is not None and not isinstance(route.answer, str):
         status, meaning = route.other
         responses[str(status)] = _content(meaning, route.answer)

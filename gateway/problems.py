@@ -1,6 +1,9 @@
 """Owns the refusals: the HTTP status and sentence of each code, and the problem documents.
 
 RequestRefused            a request that gets no result document
+  Unauthenticated         401, with WWW-Authenticate
+  Forbidden               403: `field` is `scope` or `channel`
+  RateLimited             429, with Retry-After: the credential's own limit
   BodyTooLarge            413
   TooManyRequests         429, with Retry-After
   KafkaUnavailable        503, with Retry-After
@@ -29,6 +32,10 @@ HELP_LINK = b'</docs>; rel="help"'
 class GatewayCode(StrEnum):
     """The gateway's own codes: the ledger did not get the request, or its result did not arrive."""
 
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    WRONG_HOST = "wrong_host"
+    RATE_LIMITED = "rate_limited"
     UNKNOWN_COMMAND = "unknown_command"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
@@ -93,6 +100,12 @@ REFUSALS: dict[AnyCode, Refusal] = {
     ),
     Code.NEGATIVE_STOCK: Refusal(409, "A quantity would fall below 0."),
     Code.INSUFFICIENT_STOCK: Refusal(409, "Less is available than requested."),
+    GatewayCode.UNAUTHENTICATED: Refusal(
+        401, "The request needs `Authorization: Bearer ...` with a key or token that holds."
+    ),
+    GatewayCode.FORBIDDEN: Refusal(403, "The credential lacks a scope or a channel, or the page is of another site."),
+    GatewayCode.WRONG_HOST: Refusal(421, "This gateway does not serve that Host; HOLDFAST_HOSTS lists others."),
+    GatewayCode.RATE_LIMITED: Refusal(429, "The credential makes too many requests; try again later."),
     GatewayCode.UNKNOWN_COMMAND: Refusal(404, "No such command is remembered for the SKU."),
     GatewayCode.NOT_FOUND: Refusal(404, "There is no such route; /docs lists them."),
     GatewayCode.METHOD_NOT_ALLOWED: Refusal(405, "The route does not take this method; /docs lists them."),
@@ -191,6 +204,9 @@ class RequestRefused(Exception):
         command_id: the idempotency key with which the caller may try again.
     """
 
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    retry_after_s: int | None = None  # where it is known better than by the gateway's setting
+
     def __init__(
         self,
         code: AnyCode,
@@ -224,6 +240,31 @@ class BodyTooLarge(RequestRefused):
         super().__init__(
             GatewayCode.BODY_TOO_LARGE, detail=f"The body is too large: at most {limit} bytes are allowed."
         )
+
+
+class Unauthenticated(RequestRefused):
+    """The request has no credential, or none that holds."""
+
+    headers = ((b"www-authenticate", b"Bearer"),)
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(GatewayCode.UNAUTHENTICATED, detail=detail)
+
+
+class Forbidden(RequestRefused):
+    """The credential lacks a scope or a channel, which `field` says."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(GatewayCode.FORBIDDEN, detail=detail, field=field)
+
+
+class RateLimited(RequestRefused):
+    """The credential makes more requests than it may, has more streams, or more requests that wait."""
+
+    def __init__(self, detail: str, retry_after_s: int, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        super().__init__(GatewayCode.RATE_LIMITED, detail=detail)
+        self.headers = headers
+        self.retry_after_s = retry_after_s
 
 
 class TooManyRequests(RequestRefused):

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from gateway.access.credential import credential_of
 from gateway.compose import compose, compose_query, idempotency_key
 from gateway.config import GatewayConfig
 from gateway.incoming import HttpRequest, Query, header, read_body
@@ -120,10 +121,11 @@ class ReferenceRoutes:
         """List the feeds."""
         return self._page("feed", Feeds, request, query)
 
-    async def policies(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for reads
+    async def policies(self, request: HttpRequest, query: Query) -> Reply:
         """Read the policies of a SKU."""
         sku, channel = query.needed("sku"), query.one("channel")
-        compose_query(sku, channel=None if channel == "*" else channel)  # it refuses what no SKU or channel can be
+        # It refuses what no SKU or channel can be.
+        compose_query(sku, credential_of(request), channel=None if channel == "*" else channel)
         rules = self._known().of[partition_of(sku, self._config.partitions)]
         found = Policies(sku, rules.own_policies(sku), self._reader.lag, self._reader.lag_ms)
         if channel is not None:
@@ -153,7 +155,7 @@ class ReferenceRoutes:
     async def _set(self, request: HttpRequest, type_: str, kind: Kind) -> Reply:
         key = idempotency_key(header(request, b"idempotency-key"))
         body = await read_body(request, self._config.max_availability_bytes)
-        command = compose(type_, body, key=key, in_path={kind: request.path_params["id"]})
+        command = compose(type_, body, credential_of(request), key=key, in_path={kind: request.path_params["id"]})
         self._check_limit(kind, request.path_params["id"], command.command_id)
         answers = await self._ledger.ask_everywhere(command)
         for answer in answers:

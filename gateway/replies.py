@@ -41,7 +41,8 @@ def refusal(error: RequestRefused, retry_after_s: int) -> Reply:
     status = error.status
     headers: Headers = [_PROBLEM, _HELP]
     if status in _COME_BACK:
-        headers.append((b"retry-after", b"%d" % retry_after_s))
+        headers.append((b"retry-after", b"%d" % (error.retry_after_s or retry_after_s)))
+    headers.extend(error.headers)
     if error.command_id is not None:
         name = error.command_id.encode()
         headers.append((b"idempotency-key", name))

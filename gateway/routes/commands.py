@@ -3,6 +3,7 @@
 from typing import Literal
 
 from gateway import parameters
+from gateway.access.scopes import ADJUST, ADMIN, RESERVE, Needed
 from gateway.parameters import Parameter
 from gateway.problems import GatewayCode
 from gateway.routes.route import LEDGER, Route
@@ -31,6 +32,7 @@ def _command(
     summary: str,
     codes: tuple[Code, ...],
     *,
+    scope: Needed,
     in_path: tuple[Parameter, ...] = (),
     status: int = 200,
     method: Literal["POST", "PUT"] = "POST",
@@ -42,6 +44,7 @@ def _command(
         path,
         summary,
         Result,
+        scope=scope,
         act=lambda parts: parts.commands.sender(tag_of(command), status, id_field),
         codes=(*_EVERY, *codes),
         parameters=(*in_path, parameters.IDEMPOTENCY_KEY, parameters.PREFER),
@@ -57,6 +60,7 @@ COMMAND_ROUTES = (
         "/v1/adjustments",
         "Change a stock row by a difference or set it to a count",
         (Code.LIMIT_EXCEEDED, Code.STALE_EXPECTATION, Code.NEGATIVE_STOCK, Code.UNKNOWN_WAREHOUSE),
+        scope=ADJUST,
     ),
     _command(
         Reserve,
@@ -73,6 +77,7 @@ COMMAND_ROUTES = (
             Code.LIMIT_EXCEEDED,
             Code.INSUFFICIENT_STOCK,
         ),
+        scope=RESERVE,
         status=201,
     ),
     _command(
@@ -88,6 +93,7 @@ COMMAND_ROUTES = (
             Code.LIMIT_EXCEEDED,
             Code.INSUFFICIENT_STOCK,
         ),
+        scope=RESERVE,
         in_path=(parameters.RESERVATION_ID,),
     ),
     _command(
@@ -102,6 +108,7 @@ COMMAND_ROUTES = (
             Code.QUANTITY_EXCEEDS_RESERVATION,
             Code.INSUFFICIENT_STOCK,
         ),
+        scope=RESERVE,
         in_path=(parameters.RESERVATION_ID,),
     ),
     _command(
@@ -109,6 +116,7 @@ COMMAND_ROUTES = (
         f"{_RESERVATION}/commit",
         "Take reserved goods out of stock",
         (*_STEP, Code.QUANTITY_EXCEEDS_RESERVATION, Code.RESERVATION_WAITING, Code.NEGATIVE_STOCK),
+        scope=RESERVE,
         in_path=(parameters.RESERVATION_ID,),
     ),
     _command(
@@ -116,6 +124,7 @@ COMMAND_ROUTES = (
         f"{_RESERVATION}/release",
         "Release reserved goods",
         (*_STEP, Code.QUANTITY_EXCEEDS_RESERVATION),
+        scope=RESERVE,
         in_path=(parameters.RESERVATION_ID,),
     ),
     _command(
@@ -123,6 +132,7 @@ COMMAND_ROUTES = (
         f"{_RESERVATION}/extend",
         "Give a reservation a new time to live",
         _STEP,
+        scope=RESERVE,
         in_path=(parameters.RESERVATION_ID,),
     ),
     _command(
@@ -130,6 +140,7 @@ COMMAND_ROUTES = (
         "/v1/inbounds",
         "Announce goods",
         (Code.UNKNOWN_WAREHOUSE, Code.INBOUND_EXISTS, Code.LIMIT_EXCEEDED),
+        scope=ADJUST,
         status=201,
     ),
     _command(
@@ -137,6 +148,7 @@ COMMAND_ROUTES = (
         f"{_INBOUND}/amend",
         "Change how many announced goods come, or when",
         _INBOUND_STEP,
+        scope=ADJUST,
         in_path=(parameters.INBOUND_ID,),
     ),
     _command(
@@ -144,6 +156,7 @@ COMMAND_ROUTES = (
         f"{_INBOUND}/receive",
         "Take announced goods into stock",
         (*_INBOUND_STEP, Code.LIMIT_EXCEEDED),
+        scope=ADJUST,
         in_path=(parameters.INBOUND_ID,),
     ),
     _command(
@@ -151,6 +164,7 @@ COMMAND_ROUTES = (
         f"{_INBOUND}/cancel",
         "Say that no more of announced goods will come",
         _INBOUND_STEP,
+        scope=ADJUST,
         in_path=(parameters.INBOUND_ID,),
     ),
     _command(
@@ -158,12 +172,14 @@ COMMAND_ROUTES = (
         "/v1/returns",
         "Take goods back",
         (Code.UNKNOWN_WAREHOUSE, Code.UNKNOWN_RESERVATION, Code.QUANTITY_EXCEEDS_RESERVATION, Code.LIMIT_EXCEEDED),
+        scope=ADJUST,
     ),
     _command(
         Move,
         "/v1/moves",
         "Move goods of a warehouse from one bucket to another",
         (Code.UNKNOWN_SKU, Code.UNKNOWN_WAREHOUSE, Code.LIMIT_EXCEEDED, Code.NEGATIVE_STOCK),
+        scope=ADJUST,
     ),
     _command(
         Transfer,
@@ -176,6 +192,7 @@ COMMAND_ROUTES = (
             Code.LIMIT_EXCEEDED,
             Code.INSUFFICIENT_STOCK,
         ),
+        scope=ADJUST,
     ),
     _command(
         Reconcile,
@@ -189,12 +206,14 @@ COMMAND_ROUTES = (
             Code.DRIFT_ABOVE_TOLERANCE,
             Code.NEGATIVE_STOCK,
         ),
+        scope=ADJUST,
     ),
     _command(
         SetPolicy,
         "/v1/policies",
         "Set the policy of a channel for a SKU, as a whole; without any field it is removed",
         (Code.LIMIT_EXCEEDED,),
+        scope=ADMIN,
         method="PUT",
     ),
 )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from gateway import parameters
+from gateway.access.scopes import ADMIN, READ
 from gateway.parameters import Parameter
 from gateway.problems import GatewayCode
 from gateway.reference_routes import Channels, Everywhere, Feeds, Policies, Warehouses
@@ -22,6 +23,7 @@ def _setter(command: type[ReferenceCommand], kind: Kind, path: str, summary: str
         path,
         summary,
         Everywhere,
+        scope=ADMIN,
         act=lambda parts: parts.reference.setter(tag_of(command), kind),
         codes=(
             *LEDGER,
@@ -46,7 +48,7 @@ def _rules(
     """Declare a route that is answered from the view of reference data."""
     missing = (GatewayCode.NOT_FOUND,) if path.endswith("}") else ()
     codes = (*ANY_READ, GatewayCode.VIEW_NOT_READY, *missing)
-    return Route("GET", path, summary, answer, read=read, codes=codes, parameters=known, tag="rules")
+    return Route("GET", path, summary, answer, scope=READ, read=read, codes=codes, parameters=known, tag="rules")
 
 
 _PAGED = (parameters.PAGE_LIMIT, parameters.CURSOR)

@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable
 from typing import Literal, NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from gateway.access.scopes import NOBODY, Needed
 from gateway.announced import AnnouncedRoutes
 from gateway.availability_routes import AvailabilityRoutes
 from gateway.command_routes import Act, CommandRoutes
@@ -38,13 +40,15 @@ class Route(NamedTuple):
     """One route.
 
     `answer` is the type of the answer's JSON document, else its media type, and `data` then the type of its content.
-    `body` is the type of the body, for a command's route that of the command.
+    `body` is the type of the body, for a command's route that of the command. `scope` has the scopes of which a caller
+    needs any one (`gateway/access/scopes.py`); None, as `NOBODY`: the route needs no credential.
     """
 
     method: Literal["GET", "POST", "PUT"]
     path: str
     summary: str
     answer: type[msgspec.Struct] | str
+    scope: Needed | UnsetType | None = UNSET
     act: Callable[[Parts], Act] | None = None
     read: Callable[[Parts], Read] | None = None
     codes: tuple[AnyCode, ...] = ()
@@ -60,6 +64,11 @@ class Route(NamedTuple):
         """Return method and path."""
         return f"{self.method} {self.path}"
 
+    @property
+    def refusals(self) -> tuple[AnyCode, ...]:
+        """Return the codes of the route, those included that come before it: from the wrong page, host or caller."""
+        return self.codes if self.path.startswith("/health/") else (*self.codes, *_of_access(self.scope))
+
     def bound(self, parts: Parts) -> Act:
         """Return the function that answers a request of this route."""
         if self.read is None:
@@ -72,6 +81,11 @@ class Route(NamedTuple):
             return await read(request, Query(request, known))
 
         return act
+
+
+def _of_access(scope: Needed | UnsetType | None) -> tuple[AnyCode, ...]:
+    for_all = (GatewayCode.FORBIDDEN, GatewayCode.WRONG_HOST)
+    return for_all if scope is NOBODY else (GatewayCode.UNAUTHENTICATED, *for_all, GatewayCode.RATE_LIMITED)
 
 
 # The codes of every read, and of every request that is answered through the log.
@@ -92,6 +106,8 @@ def check_routes(routes: tuple[Route, ...]) -> None:
             raise RuntimeError(f"gateway/routes: the path of {route.name} and its parameters differ")
         if (route.act is None) == (route.read is None):
             raise RuntimeError(f"gateway/routes: {route.name} needs `act` or `read`, one of the two")
+        if route.scope is UNSET:
+            raise RuntimeError(f"gateway/routes: {route.name} needs a scope; NOBODY where it needs no credential")
         if route.name in seen:
             raise RuntimeError(f"gateway/routes: {route.name} stands twice")
         seen.add(route.name)

@@ -5,11 +5,21 @@ import uuid
 
 import pytest
 
-from gateway.compose import compose, compose_query, idempotency_key, new_command_id
+from gateway import compose as made
+from gateway.access.credential import OPEN
+from gateway.compose import idempotency_key, new_command_id
 from gateway.problems import RequestRefused
 from schemas.codes import Code
 
 IN_PATH = {"reservation_id": "r"}
+
+
+def compose(type_, body, **given):
+    return made.compose(type_, body, OPEN, **given)
+
+
+def compose_query(sku, **given):
+    return made.compose_query(sku, OPEN, **given)
 
 
 def body(**fields):

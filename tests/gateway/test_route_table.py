@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from msgspec import UNSET
 
 from gateway.parameters import IDEMPOTENCY_KEY, RESERVATION_ID
 from gateway.problems import REFUSALS
@@ -72,6 +73,7 @@ RESERVE = next(route for route in ROUTES if route.name == "POST /v1/reservations
 WRONG = [
     ((RESERVE, RESERVE), "stands twice"),
     ((RESERVE._replace(act=None),), "needs `act` or `read`"),
+    ((RESERVE._replace(scope=UNSET),), "needs a scope"),
     ((RESERVE._replace(parameters=(RESERVATION_ID, IDEMPOTENCY_KEY)),), "its parameters differ"),
     ((RESERVE._replace(path="/v1/reservations/{id}"),), "its parameters differ"),
 ]

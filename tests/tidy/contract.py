@@ -274,7 +274,7 @@ def codes() -> str:
 
 def routes() -> str:
     """Return the tables of routes, of their refusals and of their parameters."""
-    parts = [table(("route", "does", "body", "answer"), map(_route, ROUTES))]
+    parts = [table(("route", "scope", "does", "body", "answer"), map(_route, ROUTES))]
     refusals = ((f"`{route.name}`", _refusals(route)) for route in ROUTES if route.codes)
     parts.append(table(("route", "refusals"), refusals))
     used = {(it.name, it.description): it for route in ROUTES for it in route.parameters}.values()
@@ -286,10 +286,11 @@ def routes() -> str:
     return "\n".join(parts)
 
 
-def _route(route: Route) -> tuple[str, str, str, str]:
+def _route(route: Route) -> tuple[str, str, str, str, str]:
     answer = route.answer if isinstance(route.answer, str) else route.answer.__name__
     statuses = [str(route.status), *([str(route.other[0])] if route.other else [])]
-    return f"`{route.name}`", route.summary, _body(route), f"{' or '.join(statuses)}: {answer}"
+    scope = " or ".join(f"`{name}`" for name in sorted(route.scope or ())) or "none"
+    return f"`{route.name}`", scope, route.summary, _body(route), f"{' or '.join(statuses)}: {answer}"
 
 
 def _body(route: Route) -> str:

@@ -99,6 +99,7 @@ ROUTE = f"""COMMAND_ROUTES = (
         "/v1/write-offs",
         "Write damaged goods off",
         (Code.UNKNOWN_SKU, Code.UNKNOWN_WAREHOUSE, Code.NEGATIVE_STOCK),
+        scope=ADJUST,
     ),
 """
 

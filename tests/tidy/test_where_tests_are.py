@@ -62,6 +62,7 @@ COVERS = {
         "gateway/operations.py",
         "gateway/replies.py",
     ],
+    "gateway/access/test_credential.py": ["gateway/access/scopes.py"],
     "gateway/test_stopping.py": ["gateway/in_hand.py", "gateway/server.py"],
     "e2e/test_demo.py": ["ops/demo/drive.py", "ops/demo/report.py", "ops/demo/run.py"],
     "e2e/test_reference_data.py": ["ops/reference.py", "ops/reference_commands.py"],

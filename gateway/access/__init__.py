@@ -1,0 +1,1 @@
+"""Who may use a gateway: credentials, what they may do, how often, and from which pages."""
