@@ -42,6 +42,7 @@ class LocalStore:
         self._check_wanted = check_wanted
         self._log = log.bind(partition=partition)
         self.store: Store = self._open()
+        self.progress = (0, 0)  # changelog offsets read, and to be read in all
 
     def _open(self) -> Store:
         try:
@@ -129,6 +130,7 @@ class LocalStore:
         proven = incarnation is None
         rows, loop = 0, asyncio.get_running_loop()
         started = said = loop.time()
+        self.progress = (0, end - start)
         async for chunk in read_changelog(self._bootstrap, self._partition, start, end):
             self._check_wanted()
             if incarnation is not None:
@@ -138,11 +140,13 @@ class LocalStore:
                     proven = True
             load(self.store, chunk)
             rows += len(chunk)
+            self.progress = (chunk[-1][0] + 1 - start, end - start)
             if loop.time() - said > _SAY_EVERY_S:
                 said = loop.time()
                 percent = round(100 * (chunk[-1][0] - start) / max(1, end - start))
                 self._log.info("recovering", percent=percent, rows=rows)
             await asyncio.sleep(0)
+        self.progress = (end - start, end - start)
         if rows > 1:
             self._log.info("recovered", rows=rows, seconds=round(loop.time() - started, 3))
         return proven

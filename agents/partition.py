@@ -19,6 +19,7 @@ from agents.batches import CommandBatch
 from agents.config import WorkerConfig
 from agents.errors import TooLargeError, TransactionError
 from agents.fold import Folded, fold
+from agents.lately import Lately
 from agents.local_store import LocalStore, LostLedgerError
 from agents.reading import LogReader
 from agents.transactions import TransactionClient
@@ -69,6 +70,7 @@ class Partition:
         self._recoveries = 0
         self._revoked = False
         self._batch_limit = config.batch_commands
+        self.lately = Lately()
         self.read_position = -1  # the offset at which the next batch must start
 
     @property
@@ -90,6 +92,16 @@ class Partition:
     def position(self) -> Position | None:
         """Return the ledger's position; None before it is recovered."""
         return self._ledger.position if self._ledger else None
+
+    @property
+    def epoch(self) -> int:
+        """Return a number that grows with each owner and each transaction; 0 before earlier owners are fenced."""
+        return self._transactions.status_epoch if self._transactions is not None else 0
+
+    @property
+    def recovery(self) -> tuple[int, int]:
+        """Return how many offsets of the changelog RECOVER has read, and how many it reads in all."""
+        return self._local.progress if self._local is not None else (0, 0)
 
     @property
     def next_due_at(self) -> int | None:
@@ -124,8 +136,11 @@ class Partition:
             records = [record for record in batch.records if record.offset >= done]
             try:
                 with self._rebuilding_if_damaged():
+                    clock = asyncio.get_running_loop().time
                     while records:
+                        began = clock()
                         folded = await self._commit(records, batch.read_to)
+                        self.lately.add(began, clock())
                         records = records[folded.commands :]
             except BaseException:
                 self._ledger = None  # its overlay may hold uncommitted rows

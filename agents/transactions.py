@@ -34,6 +34,7 @@ from agents.kafka.wire import (
     TopicBatches,
     finalized_features,
 )
+from schemas.status import epoch_of
 
 _ACKS_ALL = -1
 _RETRY_S, _LONGEST_RETRY_S = 0.005, 0.1
@@ -304,6 +305,11 @@ class TransactionClient:
             for place, offset in self._offsets.items()
         }
         self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch
+
+    @property
+    def status_epoch(self) -> int:
+        """Return the producer's id and epoch as the one number that a partition's status has."""
+        return epoch_of(self._producer_id, self._epoch)
 
     @property
     def may_hang(self) -> bool:

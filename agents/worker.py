@@ -15,10 +15,12 @@ from aiokafka.errors import KafkaError
 
 from agents.app import LedgerApp, build_app, instance_id
 from agents.config import WorkerConfig
+from agents.status import StatusWriter
 from agents.transactions import check_transactions_v2
 from agents.watchdog import watching
 
 _STOP_WITHIN_S = 5.0
+_SAY_STOPPED_WITHIN_S = 1.0
 
 log = structlog.get_logger()
 
@@ -79,6 +81,8 @@ async def _run_until_stopped(config: WorkerConfig) -> int:
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, stop.set)
+    status = StatusWriter(config.bootstrap, instance_id(config.data_dir), app.partitions)
+    saying = asyncio.create_task(status.run())
     announcing = asyncio.create_task(_announce(app, config))
     crashed = asyncio.create_task(_wait_for_crash(app))
     await asyncio.wait({asyncio.create_task(stop.wait()), crashed}, return_when=asyncio.FIRST_COMPLETED)
@@ -86,7 +90,7 @@ async def _run_until_stopped(config: WorkerConfig) -> int:
     failed = not stop.is_set()
     # Not `wait_for`: it would wait for ever for a task that loses its cancellation (see `CommandReader`), and so would
     # the end of the loop. Nothing here needs an orderly end: the next owner settles open transactions.
-    stopping = asyncio.create_task(_stop(app))
+    stopping = asyncio.create_task(_stop(app, status, saying))
     if not (await asyncio.wait({stopping}, timeout=_STOP_WITHIN_S))[0]:
         log.warning("stopping took too long; the rest is left to the next owner")
         sys.stdout.flush()
@@ -136,8 +140,11 @@ async def _announce(app: LedgerApp, config: WorkerConfig) -> None:
     print(f"ready worker {instance_id(config.data_dir)[:8]} partitions {numbers or 'none'}", flush=True)  # noqa: T201
 
 
-async def _stop(app: LedgerApp) -> None:
+async def _stop(app: LedgerApp, status: StatusWriter, saying: "asyncio.Task[None]") -> None:
     if app.ticker is not None:
         await app.ticker.stop()
     await app.follow_standbys(())
     await app.stop()
+    saying.cancel()
+    await asyncio.wait({saying}, timeout=_SAY_STOPPED_WITHIN_S)
+    await status.close()

@@ -7,6 +7,7 @@ RESULTS: Final = "inventory.results"
 STOCK_CHANGES: Final = "inventory.stock-changes"
 REFERENCE: Final = "inventory.reference"
 DEAD_LETTERS: Final = "inventory.dead-letters"
+STATUS: Final = "inventory.status"
 CHANGELOG: Final = "holdfast-ledger-changelog"
 
 GROUP: Final = "holdfast"
@@ -64,6 +65,12 @@ ABOUT: Final[dict[str, About]] = {
     DEAD_LETTERS: About(
         "the record's own", "records and batches that could not be read", "the partition's owner", _AS_COMMAND
     ),
+    STATUS: About(
+        "`inventory/PARTITION`",
+        "who owns the partition and how far it is, each second",
+        "the partition's owner, outside transactions",
+        "the partition it is about",
+    ),
     CHANGELOG: About("internal", "the ledger's rows; no interface", "the partition's owner", _AS_COMMAND),
 }
 TOPICS: Final[dict[str, dict[str, str]]] = {
@@ -95,6 +102,13 @@ TOPICS: Final[dict[str, dict[str, str]]] = {
         "retention.ms": str(30 * _DAY_MS),
         "message.timestamp.after.max.ms": _ANY_TIME,
         "max.message.bytes": str(_MAX_DEAD_LETTER_BYTES),
+    },
+    STATUS: {
+        "cleanup.policy": "compact",
+        # Only the latest record of a partition counts, and a gateway reads the topic from its beginning.
+        "segment.ms": str(10 * 60 * 1000),
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(MAX_COMMAND_BYTES),
     },
     CHANGELOG: {
         "cleanup.policy": "compact",

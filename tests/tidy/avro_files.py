@@ -14,6 +14,7 @@ from msgspec import inspect as shape
 from schemas.commands import COMMAND_TYPES, tag_of
 from schemas.dead_letters import DeadLetter
 from schemas.results import Result
+from schemas.status import PartitionStatus
 from schemas.stock_changes import StockChange
 
 FOLDER = Path(__file__).parents[2] / "schemas" / "avro"
@@ -21,6 +22,7 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {tag_of(kind): kind for kind in COMM
     "result": Result,
     "stock_change": StockChange,
     "dead_letter": DeadLetter,
+    "partition_status": PartitionStatus,
 }
 UNRECOGNISED = "unrecognised"  # what a reader makes of a symbol that it does not know; it is never written
 # The names that a file has defined: of enums with their symbols, of records with None.

@@ -22,6 +22,7 @@ from schemas.inbound import InboundView
 from schemas.movements import CountedUnits, ReconciliationView
 from schemas.reference import REFERENCE_COMMAND_TYPES, Channel, FeedState, SkuPolicy, Warehouse
 from schemas.results import Allocation, Claim, ReservationView, Result, StockView, Waiting
+from schemas.status import PartitionStatus, TransactionTimes
 from schemas.stock_changes import BookInbound, BookView, Cause, ChannelUnits, Quantities, StockChange
 from schemas.topics import ABOUT, TOPICS
 from tests.examples import EXAMPLES
@@ -134,6 +135,8 @@ _RECORDS: dict[type[msgspec.Struct], str] = {
     Channel: "Channel",
     FeedState: "Feed",
     SkuPolicy: "Policy",
+    PartitionStatus: "Partition status",
+    TransactionTimes: "Transaction times",
 }
 
 
@@ -341,6 +344,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "reference": lambda: records(Warehouse, Channel, FeedState, SkuPolicy),
     "stock_changes": lambda: records(StockChange, Cause, Quantities, BookView, BookInbound, ChannelUnits),
     "dead_letters": dead_letters,
+    "status": lambda: records(PartitionStatus, TransactionTimes),
     "codes": codes,
     "routes": routes,
     "schemas": schemas,

@@ -18,6 +18,7 @@ COVERS = {
     "agents/test_partition_order.py": ["agents/config.py"],
     "agents/test_transaction_answers.py": ["agents/errors.py", "agents/kafka/codes.py"],
     "agents/kafka/test_unpacking.py": ["agents/kafka/private.py"],
+    "agents/test_status.py": ["agents/lately.py", "schemas/status.py"],
     "fault/test_kill_at_every_step.py": ["agents/app.py", "agents/worker.py"],
     "fault/test_zombies_and_brokers.py": ["agents/placement.py", "agents/standby.py"],
     "simulation/test_seeds.py": ["agents/transport.py"],
