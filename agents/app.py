@@ -22,6 +22,7 @@ from agents.standby import Standby
 from agents.transport import LedgerTransport
 from schemas.codec import encode
 from schemas.commands import Tick
+from schemas.kafka_connection import kafka_options
 from schemas.topics import CHANGELOG, COMMANDS, GROUP
 
 # More than the transport ever passes on, so Faust's own limit never applies (see `BatchConsumer.on_buffer_full`).
@@ -158,7 +159,7 @@ async def write_due_ticks(app: LedgerApp) -> None:
 
 
 async def _start_ticker(app: LedgerApp) -> AIOKafkaProducer:
-    ticker = AIOKafkaProducer(bootstrap_servers=app.worker_config.bootstrap, acks="all")
+    ticker = AIOKafkaProducer(bootstrap_servers=app.worker_config.bootstrap, acks="all", **kafka_options())
     try:
         await ticker.start()
     except BaseException:

@@ -24,6 +24,7 @@ from agents.batches import CommandBatch
 from agents.kafka.fetching import fetch
 from agents.kafka.leaders import READ_COMMITTED, leader_of
 from agents.kafka.private import read_records
+from schemas.kafka_connection import kafka_options
 from schemas.topics import COMMANDS
 
 _REQUEST_MS = 10_000
@@ -73,7 +74,11 @@ class LogReader:
         callers: bool = False,
     ) -> None:
         self._client = AIOKafkaClient(
-            bootstrap_servers=bootstrap, client_id=client_id, request_timeout_ms=_REQUEST_MS, retry_backoff_ms=50
+            bootstrap_servers=bootstrap,
+            client_id=client_id,
+            request_timeout_ms=_REQUEST_MS,
+            retry_backoff_ms=50,
+            **kafka_options(),
         )
         self._place = TopicPartition(topic, partition)
         self._fetch_bytes = fetch_bytes

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from agents.assignment import Partitions
 from agents.partition import Partition
+from schemas.kafka_connection import kafka_options
 from schemas.status import PartitionState, PartitionStatus, encode_status, key_of
 from schemas.topics import STATUS
 
@@ -136,6 +137,7 @@ class StatusWriter:
             client_id="holdfast-status",
             acks=1,
             request_timeout_ms=int(_WITHIN_S * 1000),
+            **kafka_options(),
         )
         await producer.start()
         await producer.partitions_for(STATUS)

@@ -34,6 +34,7 @@ from agents.kafka.wire import (
     TopicBatches,
     finalized_features,
 )
+from schemas.kafka_connection import kafka_options
 from schemas.status import epoch_of
 
 _ACKS_ALL = -1
@@ -81,6 +82,7 @@ class TransactionClient:
             request_timeout_ms=request_timeout_ms,
             # Never close an idle connection: a transaction may only be written over the connection that was checked.
             connections_max_idle_ms=24 * 60 * 60 * 1000,
+            **kafka_options(),
         )
         self._id = transactional_id
         self._timeout_ms = timeout_ms
@@ -364,7 +366,7 @@ async def check_transactions_v2(bootstrap: str) -> None:
         RuntimeError: says which level was found and what to do.
         KafkaError: no broker answered.
     """
-    client = AIOKafkaClient(bootstrap_servers=bootstrap)
+    client = AIOKafkaClient(bootstrap_servers=bootstrap, **kafka_options())
     await client.bootstrap()
     try:
         answer: ApiVersionsResponse = await client.send(client.get_random_node(), ApiVersions("holdfast", "1"))

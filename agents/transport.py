@@ -14,12 +14,13 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.consumer import Consumer
-from faust.transport.drivers.aiokafka import Transport, server_list
+from faust.transport.drivers.aiokafka import Producer, Transport, server_list
 from faust.types import TP, ConsumerMessage
 
 from agents.assignment import Partitions
 from agents.batches import CommandBatch
 from agents.kafka.private import check_membership, generation_of, leave_group
+from schemas.kafka_connection import kafka_options
 from schemas.topics import COMMANDS
 
 # We never call aiokafka's `getmany`, so its limit for the time between two calls must not apply.
@@ -88,6 +89,7 @@ class BatchConsumer(Consumer):
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+            **kafka_options(),
         )
         while True:
             try:
@@ -266,7 +268,15 @@ class BatchConsumer(Consumer):
         """Do nothing; Faust calls it when a rebalance meets a stopping app."""
 
 
+class ConnectedProducer(Producer):
+    """Faust's own producer, which it starts although nothing is sent with it; connected like every other client."""
+
+    def _settings_auth(self) -> Mapping[str, Any]:
+        return kafka_options()
+
+
 class LedgerTransport(Transport):
     """aiokafka's transport with the batch consumer."""
 
     Consumer: ClassVar[type] = BatchConsumer
+    Producer: ClassVar[type] = ConnectedProducer

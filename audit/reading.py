@@ -24,6 +24,7 @@ from audit.comparison.streams import Record
 from audit.problems import CannotAudit
 from audit.unpacking import UNREADABLE, UnreadBatch, in_order, is_too_large
 from schemas.dead_letters import BATCH_TOO_LARGE, BATCH_UNREADABLE
+from schemas.kafka_connection import kafka_options
 from schemas.topics import CHANGELOG, COMMANDS
 
 CLIENT_ID = "holdfast-audit"
@@ -300,7 +301,7 @@ class Kafka:
 
 @asynccontextmanager
 async def _client(bootstrap: str) -> AsyncIterator[Any]:
-    client = AIOKafkaClient(bootstrap_servers=bootstrap, client_id=CLIENT_ID)
+    client = AIOKafkaClient(bootstrap_servers=bootstrap, client_id=CLIENT_ID, **kafka_options())
     try:
         await client.bootstrap()
         yield client
@@ -316,6 +317,7 @@ async def _consumer(bootstrap: str, isolation_level: str = "read_committed") -> 
         auto_offset_reset="none",
         enable_auto_commit=False,
         retry_backoff_ms=RETRY_MS,
+        **kafka_options(),
     )
     try:
         await consumer.start()

@@ -10,6 +10,7 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from bench.topics import PARTITIONS
+from schemas.kafka_connection import kafka_options
 
 COMMANDS = "echo-commands"
 RESULTS = "echo-results"
@@ -17,9 +18,13 @@ RESULTS = "echo-results"
 
 async def run(bootstrap: str) -> None:
     """Answer until the process is ended."""
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", **kafka_options())
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False, fetch_max_wait_ms=100
+        bootstrap_servers=bootstrap,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        fetch_max_wait_ms=100,
+        **kafka_options(),
     )
     await producer.start()
     await consumer.start()

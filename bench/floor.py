@@ -17,6 +17,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from agents.transactions import TransactionClient
 from bench.shape import Shape, TopicShape
 from bench.topics import PARTITIONS
+from schemas.kafka_connection import kafka_options
 from schemas.topics import CHANGELOG, COMMANDS, RESULTS, STOCK_CHANGES
 from tables.core.rows import POSITION_KEY, Position, encode_row
 
@@ -80,6 +81,7 @@ async def run(bootstrap: str, shape: Shape) -> None:
         enable_auto_commit=False,
         max_partition_fetch_bytes=_FETCH_BYTES,
         fetch_max_wait_ms=_FETCH_WAIT_MS,
+        **kafka_options(),
     )
     await consumer.start()
     consumer.assign([TopicPartition(COMMANDS, number) for number in range(PARTITIONS)])

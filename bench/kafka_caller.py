@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from bench.load import Request
 from bench.open_loop import Pace, Trial, clock
 from bench.topics import PARTITIONS
+from schemas.kafka_connection import kafka_options
 from schemas.partitioner import partition_of
 
 
@@ -78,13 +79,14 @@ class KafkaCaller:
 @contextlib.asynccontextmanager
 async def connect(bootstrap: str, commands: str, results: str) -> AsyncIterator[KafkaCaller]:
     """Connect to a pair of topics during the block; earlier results are not read."""
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", **kafka_options())
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         isolation_level="read_committed",
         enable_auto_commit=False,
         fetch_max_wait_ms=500,
         request_timeout_ms=10_000,
+        **kafka_options(),
     )
     await producer.start()
     await consumer.start()

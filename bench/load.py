@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from bench.topics import PARTITIONS
 from ops.bulk import BulkSender
 from schemas.codec import encode
+from schemas.kafka_connection import kafka_options
 from schemas.partitioner import partition_of
 from schemas.topics import COMMANDS
 
@@ -132,7 +133,7 @@ def send(bootstrap: str, topic: str, records: Iterable[tuple[int, bytes, bytes]]
 
 async def _send(bootstrap: str, topic: str, records: Iterable[tuple[int, bytes, bytes]]) -> int:
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, max_batch_size=_BATCH_BYTES, acks="all", enable_idempotence=True
+        bootstrap_servers=bootstrap, max_batch_size=_BATCH_BYTES, acks="all", enable_idempotence=True, **kafka_options()
     )
     await producer.start()
     count = 0

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.harness import Child, ChildGroup
 from bench.topics import PARTITIONS, LogEnds, ends_of
+from schemas.kafka_connection import kafka_options
 
 # One ListOffsets costs broker and client about 0.5 ms together: 2 % of a core, with an error of 20 ms at either end.
 _POLL_S = 0.02
@@ -119,6 +120,7 @@ async def read(bootstrap: str, topic: str, starts: list[int] | None = None) -> A
         enable_auto_commit=False,
         max_partition_fetch_bytes=_FETCH_BYTES,
         fetch_max_wait_ms=50,
+        **kafka_options(),
     )
     ends = await ends_of(bootstrap, topic)
     await consumer.start()

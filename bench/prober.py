@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from bench.load import Request, adjusts
 from bench.open_loop import Metronome
 from bench.topics import PARTITIONS
+from schemas.kafka_connection import kafka_options
 from schemas.partitioner import partition_of
 from schemas.topics import COMMANDS, RESULTS
 
@@ -115,8 +116,10 @@ def _sku_of(partition: int) -> str:
 @contextlib.asynccontextmanager
 async def probing(bootstrap: str) -> AsyncIterator[Prober]:
     """Probe every partition every 50 ms for the time of the block."""
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False)
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", **kafka_options())
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False, **kafka_options()
+    )
     await producer.start()
     await consumer.start()
     places = [TopicPartition(RESULTS, number) for number in range(PARTITIONS)]

@@ -10,6 +10,7 @@ from aiokafka.errors import for_code
 from aiokafka.protocol.offset import OffsetRequest
 
 from ops.kafka.topics import ensure_topics
+from schemas.kafka_connection import kafka_options
 from schemas.topics import TOPICS
 
 PARTITIONS = 4
@@ -26,7 +27,7 @@ class LogEnds:
     """Asks one broker for the last stable offsets of topics, up to which a read_committed reader sees everything."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._client = AIOKafkaClient(bootstrap_servers=bootstrap)
+        self._client = AIOKafkaClient(bootstrap_servers=bootstrap, **kafka_options())
 
     async def __aenter__(self) -> Self:
         await self._client.bootstrap()
@@ -75,7 +76,7 @@ async def make_holdfast_topics(bootstrap: str) -> None:
 
 async def make_topics(bootstrap: str, names: Sequence[str]) -> None:
     """Make topics of a benchmark's own, with as many partitions as Holdfast's, and wait until they can be used."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **kafka_options())
     await admin.start()
     try:
         await admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
@@ -87,7 +88,7 @@ async def make_topics(bootstrap: str, names: Sequence[str]) -> None:
 
 async def delete_topics(bootstrap: str, names: Sequence[str]) -> None:
     """Delete topics and wait until they are gone."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **kafka_options())
     await admin.start()
     try:
         await admin.delete_topics(list(names))

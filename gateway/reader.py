@@ -6,6 +6,7 @@ from typing import Literal
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from gateway.config import GatewayConfig
+from schemas.kafka_connection import kafka_options
 
 # A long poll answers at once when a record comes; this only limits how old our knowledge of the log's end may be.
 LONG_POLL_MS = 500
@@ -44,6 +45,7 @@ async def open_reader(
         fetch_max_wait_ms=LONG_POLL_MS,
         fetch_min_bytes=1,
         request_timeout_ms=int(config.request_timeout_s * 1000),
+        **kafka_options(),
     )
     partitions = [TopicPartition(topic, partition) for partition in range(config.partitions)]
     try:

@@ -18,6 +18,7 @@ from gateway.config import GatewayConfig
 from gateway.pending import Answer, PendingResults, Waiter
 from gateway.problems import KafkaUnavailable, ResultTimeout, TooManyRequests
 from gateway.reader import Positions, close_reader, open_reader
+from schemas.kafka_connection import kafka_options
 from schemas.partitioner import partition_of
 from schemas.topics import COMMANDS, RESULTS
 
@@ -191,6 +192,7 @@ class KafkaLedger:
                 max_batch_size=_MAX_BATCH_BYTES,
                 # A command that waits longer for its broker is dropped: its request has been answered by then.
                 request_timeout_ms=int(self._config.request_timeout_s * 1000),
+                **kafka_options(),
             )
             stack.push_async_callback(_close, producer)
             await producer.start()

@@ -15,6 +15,7 @@ from ops.kafka.cluster import connect
 from ops.problems import CannotDo, kafka_at, no_topic
 from schemas import codec
 from schemas.commands import Query, SkuCommand
+from schemas.kafka_connection import kafka_options
 from schemas.partitioner import partition_of
 from schemas.results import Result
 from schemas.topics import COMMANDS, RESULTS
@@ -196,7 +197,11 @@ async def exchange(bootstrap: str, *, batch_bytes: int = DEFAULT_BATCH_BYTES) ->
     with kafka_at(bootstrap):
         async with reading(bootstrap, RESULTS, range(await count_of(bootstrap, RESULTS))) as results:
             producer = AIOKafkaProducer(
-                bootstrap_servers=bootstrap, enable_idempotence=True, max_batch_size=batch_bytes, linger_ms=2
+                bootstrap_servers=bootstrap,
+                enable_idempotence=True,
+                max_batch_size=batch_bytes,
+                linger_ms=2,
+                **kafka_options(),
             )
             await producer.start()
             try:
@@ -237,6 +242,7 @@ async def reading(
             auto_offset_reset="none",
             enable_auto_commit=False,
             fetch_max_wait_ms=100,
+            **kafka_options(),
         )
         await consumer.start()
         try:

@@ -62,9 +62,11 @@ class Commands(TyperGroup):
         Raises:
             typer.Exit: carries the exit code of a command that could not do its work.
         """
+        from schemas.kafka_connection import KafkaSettingsError  # noqa: PLC0415
+
         try:
             return super().invoke(ctx)
-        except CannotDo as problem:
+        except (CannotDo, KafkaSettingsError) as problem:
             typer.echo(f"holdfast: {problem}", err=True)
             raise typer.Exit(COULD_NOT) from problem
         except BrokenPipeError:

@@ -16,6 +16,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgre
 from agents.kafka.wire import ApiVersions, finalized_features
 from ops.kafka.open_transactions import OpenTransaction, find_open
 from ops.problems import kafka_at
+from schemas.kafka_connection import kafka_options
 
 _COORDINATOR_TIMEOUT_S = 10.0
 
@@ -72,7 +73,7 @@ class Cluster:
 
     async def ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """Return the offset that the next record of each partition will get."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, enable_auto_commit=False, **kafka_options())
         await consumer.start()
         try:
             found = await consumer.end_offsets([TopicPartition(topic, partition) for partition in partitions])
@@ -130,8 +131,8 @@ async def connect(bootstrap: str) -> AsyncIterator[Cluster]:
         CannotDo: no Kafka answers.
     """
     with kafka_at(bootstrap):
-        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-        client = AIOKafkaClient(bootstrap_servers=bootstrap)
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **kafka_options())
+        client = AIOKafkaClient(bootstrap_servers=bootstrap, **kafka_options())
         try:
             await admin.start()
             await client.bootstrap()

@@ -7,6 +7,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError
 
+from schemas.kafka_connection import kafka_options
 from schemas.topics import TOPICS
 
 _AT_LEAST = ("max.message.bytes", "message.timestamp.after.max.ms")
@@ -37,7 +38,7 @@ async def ensure_topics(
         RuntimeError: a topic has another partition count or a wrong setting; says what to do.
         aiokafka.errors.KafkaConnectionError: no broker answered in time.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **kafka_options())
     await _connect(admin, timeout_s, waiting)
     try:
         existing = set(await admin.list_topics())

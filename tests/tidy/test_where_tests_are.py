@@ -22,6 +22,7 @@ COVERS = {
     "fault/test_kill_at_every_step.py": ["agents/app.py", "agents/worker.py"],
     "fault/test_zombies_and_brokers.py": ["agents/placement.py", "agents/standby.py"],
     "simulation/test_seeds.py": ["agents/transport.py"],
+    "schemas/test_kafka_connection.py": ["ops/kafka/certificates.py", "ops/kafka/files.py"],
     "audit/test_checkpoint.py": ["audit/resume.py", "audit/comparison/digest.py"],
     "audit/test_model.py": ["audit/model/"],
     "audit/test_run.py": ["audit/problems.py"],
