@@ -11,6 +11,7 @@ from litestar.exceptions import HTTPException
 from gateway.announced import AnnouncedRoutes
 from gateway.availability import AvailabilityView
 from gateway.availability_routes import AvailabilityRoutes
+from gateway.bulk_routes import BulkRoutes
 from gateway.command_routes import CommandRoutes
 from gateway.config import GatewayConfig
 from gateway.endpoint import handler_of
@@ -66,6 +67,7 @@ class Gateway:
     def _routed(self) -> Litestar:
         parts = Parts(
             commands=CommandRoutes(self.config, self.ledger, self.stopping),
+            bulk=BulkRoutes(self.config, self.ledger, self.stopping),
             availability=AvailabilityRoutes(
                 self.config, self.view, self.reader, rules=self.rules, rules_reader=self.rules_reader
             ),

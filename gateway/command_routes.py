@@ -1,6 +1,7 @@
 """Owns the routes that are answered by the ledger: commands, and reads through the log."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from gateway.backorders import MOST_WAITING, backorders_of
 from gateway.compose import Composed, compose, compose_query, idempotency_key
 from gateway.config import GatewayConfig
 from gateway.incoming import HttpRequest, Query, header, prefers_async, read_body
+from gateway.parameters import MAX_WAIT_MS
 from gateway.pending import Answer
 from gateway.problems import REFUSALS, GatewayCode, RequestRefused, Stopping, problem_body
 from gateway.replies import JSON, Reply, document, problem
@@ -78,14 +80,28 @@ class CommandRoutes:
 
     async def command(self, request: HttpRequest, query: Query) -> Reply:
         """Read the result of a command."""
-        command = compose_query(query.needed("sku"), credential_of(request), of_command_id=request.path_params["id"])
-        answer = await self._waited(self._ledger.ask(command), command)
-        if answer.head.status == "rejected":
-            return _reply(answer, 200, command)
-        found = bytes(answer.head.of_command)
-        if found == b"null":
-            raise RequestRefused(GatewayCode.UNKNOWN_COMMAND, command_id=command.command_id)
-        return document(200, found, command.command_id)
+        sku, wanted = query.needed("sku"), request.path_params["id"]
+        wait_ms = query.integer("wait_ms", least=0, most=MAX_WAIT_MS)
+        command = compose_query(sku, credential_of(request), of_command_id=wanted)
+        if not wait_ms:
+            return _found(await self._waited(self._ledger.ask(command), command), command)
+        # Watched from before the first question: a result that comes after its answer is seen.
+        with self._ledger.watching(sku, wanted) as seen:
+            return await self._waited(self._awaited(command, seen, wait_ms / 1000), command)
+
+    async def _awaited(self, command: Composed, seen: asyncio.Event, wait_s: float) -> Reply:
+        """Ask for a command's result; while there is none, again whenever one with its key comes, and at the end."""
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + wait_s
+        while True:
+            is_over = clock() >= ends_at
+            seen.clear()
+            answer = await self._ledger.ask(command)
+            if is_over or not _is_missing(answer):
+                return _found(answer, command)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(ends_at):
+                    await seen.wait()
 
     async def _command(self, request: HttpRequest, type_: str, accepted_status: int, id_field: str | None) -> Reply:
         key = idempotency_key(header(request, b"idempotency-key"))
@@ -106,8 +122,33 @@ class CommandRoutes:
             raise
 
 
+def _is_missing(answer: Answer) -> bool:
+    # A SKU without a stock row may get its first one from the very command.
+    head = answer.head
+    return head.code is Code.UNKNOWN_SKU or (head.status == "accepted" and bytes(head.of_command) == b"null")
+
+
+def _found(answer: Answer, command: Composed) -> Reply:
+    """Return the result that a query of a command found.
+
+    Raises:
+        RequestRefused: there is none.
+    """
+    if answer.head.status == "rejected":
+        return _reply(answer, 200, command)
+    found = bytes(answer.head.of_command)
+    if found == b"null":
+        raise RequestRefused(GatewayCode.UNKNOWN_COMMAND, command_id=command.command_id)
+    return document(200, found, command.command_id)
+
+
+def location_of(command_id: str, sku: str) -> str:
+    """Return the URL of a command's result."""
+    return f"/v1/commands/{command_id}?sku={quote(sku, safe='')}"
+
+
 def _sent(command_id: str, sku: str) -> Reply:
-    location = f"/v1/commands/{command_id}?sku={quote(sku, safe='')}"
+    location = location_of(command_id, sku)
     name = command_id.encode()
     headers = [
         JSON,
@@ -120,9 +161,17 @@ def _sent(command_id: str, sku: str) -> Reply:
 
 
 def _reply(answer: Answer, accepted_status: int, command: Composed) -> Reply:
+    refused = refusal_of(answer, command)
+    if refused is None:
+        return document(accepted_status, answer.document, command.command_id)
+    return problem(*refused, command.command_id)
+
+
+def refusal_of(answer: Answer, command: Composed) -> tuple[int, bytes] | None:
+    """Return the status and the problem document of a result that refuses its command; None when it accepts it."""
     head = answer.head
     if head.status == "accepted" or head.code is None:
-        return document(accepted_status, answer.document, command.command_id)
+        return None
     detail = None
     if head.code is Code.INSUFFICIENT_STOCK and head.requested is not msgspec.UNSET:
         detail = f"{head.requested} requested, {head.available} available."
@@ -131,4 +180,4 @@ def _reply(answer: Answer, accepted_status: int, command: Composed) -> Reply:
         detail = explain(field, head.problem or None, command.value)
     wrong = head.problem or None
     body = problem_body(head.code, detail=detail, field=field, problem=wrong, result=answer.document)
-    return problem(REFUSALS[head.code].status, body, command.command_id)
+    return REFUSALS[head.code].status, body

@@ -7,15 +7,16 @@ same code and field.
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw
 
 from gateway.access.credential import Credential
+from gateway.access.scopes import Needed
 from gateway.problems import RequestRefused
-from schemas.codec import Unreadable, decode_command, encode
+from schemas.codec import MAX_ECHO, Unreadable, decode_command, encode
 from schemas.codes import Code, Problem
 from schemas.commands import Reserve, Tick, tag_of
 from schemas.explain import explain
@@ -30,7 +31,7 @@ _is_identifier = re.compile(IDENTIFIER_PATTERN).fullmatch
 
 
 class Composed(NamedTuple):
-    """A valid command, ready to be sent: its idempotency key, its SKU, its JSON, and the key of its record.
+    """A valid command, ready to be sent: its idempotency key, its SKU, its JSON, the key of its record, and its type.
 
     A reference command has the SKU "".
     """
@@ -39,6 +40,7 @@ class Composed(NamedTuple):
     sku: str
     value: bytes
     key: str
+    type: str
 
 
 def new_command_id() -> str:
@@ -103,6 +105,65 @@ def compose(
         fields["command_id"] = Raw(encode(key := new_command_id()))
     for name, value in in_path.items():
         _set(fields, name, value, key)
+    return _completed(type_, fields, credential, key)
+
+
+def compose_item(item: bytes, credential: Credential, needed: Mapping[str, Needed], name: str | None) -> Composed:
+    """Make a command from an item of a list.
+
+    Args:
+        item: its JSON object, with the command's type.
+        credential: who sent it.
+        needed: the scopes by the types that are allowed.
+        name: its id when it has none itself; None when there is no such id.
+
+    Raises:
+        IdNeeded: it needs `name`, and there is none.
+        RequestRefused: `malformed`, `invalid_field` with the field, or `forbidden`.
+    """
+    try:
+        fields = _fields_of(item)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise RequestRefused(Code.MALFORMED, command_id=name) from None
+    known_as = None
+    if not _given(fields, "command_id"):
+        if name is None:
+            raise IdNeeded
+        known_as = name
+        fields["command_id"] = Raw(encode(name))
+    type_ = _decoded(fields["type"]) if _given(fields, "type") else None
+    if not isinstance(type_, str) or type_ not in needed:
+        raise _wrong_type(type_, needed, known_as or _readable_id(fields))
+    try:
+        credential.check_scope(needed[type_])
+        return _completed(type_, fields, credential, known_as)
+    except RequestRefused as error:
+        error.command_id = error.command_id or known_as or _readable_id(fields)
+        raise
+
+
+class IdNeeded(Exception):
+    """An item has no `command_id`, and none can be made for it."""
+
+
+def _wrong_type(type_: object, types: Collection[str], known_as: str | None) -> RequestRefused:
+    if type_ is None:
+        what, problem = "it is missing", Problem.MISSING
+    elif isinstance(type_, str):
+        shown = "".join(character if character.isprintable() else "?" for character in type_[:MAX_ECHO])
+        what, problem = f"{shown} is not allowed here", Problem.NOT_ALLOWED
+    else:
+        what, problem = "it is no string", Problem.WRONG_TYPE
+    detail = f"type must be one of {', '.join(types)}: {what}."
+    return RequestRefused(Code.INVALID_FIELD, detail=detail, field="type", problem=problem, command_id=known_as)
+
+
+def _readable_id(fields: dict[str, Raw]) -> str | None:
+    given = _decoded(fields["command_id"])
+    return given if isinstance(given, str) and _is_identifier(given) is not None else None
+
+
+def _completed(type_: str, fields: dict[str, Raw], credential: Credential, key: str | None) -> Composed:
     try:
         credential.bind(type_, fields)
     except RequestRefused as error:
@@ -186,7 +247,7 @@ def _checked(value: bytes, key: str | None) -> Composed:
             error.code, detail=named, field=error.field, problem=error.problem, command_id=known_as
         ) from None
     if isinstance(command, ReferenceCommand):
-        return Composed(command.command_id, "", value, name_of(command))
+        return Composed(command.command_id, "", value, name_of(command), tag_of(type(command)))
     if isinstance(command, Tick):  # no route makes one
         raise RequestRefused(Code.INVALID_FIELD, field="type", problem=Problem.NOT_ALLOWED)
-    return Composed(command.command_id, command.sku, value, command.sku)
+    return Composed(command.command_id, command.sku, value, command.sku, tag_of(type(command)))

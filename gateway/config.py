@@ -15,6 +15,7 @@ class GatewayConfig:
         request_timeout_s: how long a request waits for its result; then it is answered 504.
         max_in_flight: how many requests may wait at the same time; one more is answered 429.
         max_command_bytes: a larger body of a command is answered 413.
+        max_bulk_bytes: the same for `POST /v1/commands`.
         max_availability_bytes: the same for `POST /v1/availability`.
         max_availability_skus: how many SKUs an availability request may have; with more it is answered 422.
         max_streams: how many `GET /v1/stock-changes` streams may be open, each a Kafka consumer; one more is answered
@@ -29,6 +30,7 @@ class GatewayConfig:
     request_timeout_s: float = 5.0
     max_in_flight: int = 10_000
     max_command_bytes: int = 64 * 1024
+    max_bulk_bytes: int = 1024 * 1024
     # 1,000 SKUs of 64 characters, each written as JSON's longest escape (12 bytes), with quotes and commas: 772,000.
     max_availability_bytes: int = 1024 * 1024
     max_availability_skus: int = 1_000

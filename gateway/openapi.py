@@ -50,7 +50,9 @@ def _version() -> str:
 def _described(route: Route) -> Schema:
     responses = {str(route.status): _answer(route)}
     if PREFER in route.parameters:
-        responses["202"] = _content("Kafka has the command; its result will be at `location`.", Sent)
+        sent = Sent if route.answer is Result else route.answer
+        assert isinstance(sent, type)  # noqa: S101 - a route with `Prefer` answers with a document
+        responses["202"] = _content("Kafka has it; the result will be at `location`.", sent)
     responses |= _refusals(route.refusals)
     if route.other is not None and not isinstance(route.answer, str):
         status, meaning = route.other
@@ -116,7 +118,9 @@ def _schemas() -> dict[str, Schema]:
         if route.body in SKU_COMMAND_TYPES:
             given.setdefault(route.body, set()).update(p.field for p in route.parameters if p.field is not None)
     for command, fields in given.items():
-        schemas[_body_name(command)] = _body_of(schemas.pop(command.__name__), command, fields)
+        schemas[_body_name(command)] = _body_of(schemas[command.__name__], command, fields)
+    for command in SKU_COMMAND_TYPES:
+        schemas[command.__name__] = _item_of(schemas[command.__name__], command)
     problem = schemas["ProblemDocument"]["properties"]
     problem["code"] = {
         "enum": sorted(code.value for code in REFUSALS),
@@ -135,3 +139,9 @@ def _body_of(schema: Schema, command: type[msgspec.Struct], given: set[str]) -> 
     properties = {name: of_field for name, of_field in schema["properties"].items() if name != "type"}
     required = [name for name in schema["required"] if name not in optional]
     return {**schema, "title": f"{schema['title']}Body", "properties": properties, "required": required}
+
+
+def _item_of(schema: Schema, command: type[msgspec.Struct]) -> Schema:
+    """Return a command's schema as an item of a list, where the gateway can give ids that are missing."""
+    optional = {"command_id", *made_fields(tag_of(command))}
+    return {**schema, "required": [name for name in schema["required"] if name not in optional]}

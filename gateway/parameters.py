@@ -49,6 +49,13 @@ IDEMPOTENCY_KEY = Parameter(
     "returned in the same header when absent.",
     field="command_id",
 )
+BULK_KEY = Parameter(
+    "Idempotency-Key",
+    "header",
+    IDENTIFIER,
+    "Names the commands that have no `command_id`: KEY.0, KEY.1 and so on; then it has at most 58 characters. The same "
+    "list again under the same key is the same commands. Made and returned in the same header when absent.",
+)
 PREFER = Parameter("Prefer", "header", STRING, "`respond-async`: answered 202 as soon as Kafka has the command.")
 RESERVATION_ID = Parameter("id", "path", IDENTIFIER, "The reservation's id.", required=True, field="reservation_id")
 INBOUND_ID = Parameter("id", "path", IDENTIFIER, "The id of announced goods.", required=True, field="inbound_id")
@@ -85,6 +92,13 @@ PAGE_LIMIT = Parameter(
     f"How many to list at most; {MOST_LISTED} when absent.",
 )
 CURSOR = Parameter("cursor", "query", STRING, "`next` of the last answer: list those that come after it.")
+MAX_WAIT_MS = 30_000
+WAIT_MS = Parameter(
+    "wait_ms",
+    "query",
+    {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_MS, "default": 0},
+    "How long to wait (ms) for a command that is not in the log yet; then 404. Not at all when absent.",
+)
 MIN_SEQ = Parameter(
     "min_seq",
     "query",

@@ -7,12 +7,14 @@ that still waits.
 """
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from gateway.problems import RequestRefused
 from schemas.codes import Code, Problem
 
 
@@ -54,6 +56,15 @@ class Waiter:
         if not self.future.done():
             self.future.set_result(answer)
 
+    def outcome(self) -> Answer | RequestRefused:
+        """Return the result, or why there is none; the future must be done."""
+        error = self.future.exception()
+        if error is None:
+            return self.future.result()
+        if isinstance(error, RequestRefused):
+            return error
+        raise error
+
     def fail(self, error: Exception) -> None:
         """Answer the request with an error, unless it has a result."""
         if not self.future.done():
@@ -63,14 +74,15 @@ class Waiter:
 
 
 class _Group:
-    """The requests with one key of one SKU, in the order in which they were sent."""
+    """The requests with one key of one SKU, in the order in which they were sent, and who watches for any result."""
 
-    __slots__ = ("early", "waiters")
+    __slots__ = ("early", "waiters", "watchers")
 
     def __init__(self) -> None:
         self.waiters: list[Waiter] = []
         # Results that were read before the broker acknowledged the command.
         self.early: list[Answer] = []
+        self.watchers: list[asyncio.Event] = []
 
 
 _head_of = msgspec.json.Decoder(Head).decode
@@ -82,6 +94,8 @@ class PendingResults:
     def __init__(self) -> None:
         self._by_sku: dict[bytes, dict[str, _Group]] = {}
         self._count = 0
+        self.watching = 0
+        """How many watch for a result of a command that they did not send."""
 
     def __len__(self) -> int:
         return self._count
@@ -94,24 +108,48 @@ class PendingResults:
             command_id: its idempotency key.
         """
         waiter = Waiter(key, command_id, asyncio.get_running_loop().create_future())
+        self._group(key, command_id).waiters.append(waiter)
+        self._count += 1
+        return waiter
+
+    def _group(self, key: bytes, command_id: str) -> _Group:
         groups = self._by_sku.setdefault(key, {})
         group = groups.get(command_id)
         if group is None:
             group = groups[command_id] = _Group()
-        group.waiters.append(waiter)
-        self._count += 1
-        return waiter
+        return group
 
     def discard(self, waiter: Waiter) -> None:
         """Remove a request, answered or not."""
-        groups = self._by_sku[waiter.key]
-        group = groups[waiter.command_id]
-        group.waiters.remove(waiter)
+        self._by_sku[waiter.key][waiter.command_id].waiters.remove(waiter)
         self._count -= 1
-        if not group.waiters:
-            del groups[waiter.command_id]
+        self._drop_if_empty(waiter.key, waiter.command_id)
+
+    def _drop_if_empty(self, key: bytes, command_id: str) -> None:
+        groups = self._by_sku[key]
+        group = groups[command_id]
+        if not group.waiters and not group.watchers:
+            del groups[command_id]
             if not groups:
-                del self._by_sku[waiter.key]
+                del self._by_sku[key]
+
+    @contextlib.contextmanager
+    def watch(self, key: bytes, command_id: str) -> Iterator[asyncio.Event]:
+        """Give an event that is set when any result with this idempotency key is read during the block.
+
+        Args:
+            key: the record's key: the SKU in UTF-8.
+            command_id: the idempotency key.
+        """
+        seen = asyncio.Event()
+        self._group(key, command_id).watchers.append(seen)
+        self.watching += 1
+        try:
+            yield seen
+        finally:
+            self.watching -= 1
+            self._by_sku[key][command_id].watchers.remove(seen)
+            self._drop_if_empty(key, command_id)
 
     def acknowledge(self, waiter: Waiter, offset: int) -> None:
         """Note the offset of a request's record."""
@@ -134,6 +172,8 @@ class PendingResults:
             return
         group = groups.get(head.command_id) if head.command_id else None
         if group is not None:
+            for seen in group.watchers:
+                seen.set()
             _match(group, Answer(head, value))
 
     def fail_unacknowledged(self, error_for: Callable[[str], Exception]) -> None:

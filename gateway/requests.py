@@ -7,6 +7,8 @@ reconnect by themselves; if one breaks for good, the connection is made anew.
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import structlog
@@ -16,8 +18,9 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from gateway.compose import Composed
 from gateway.config import GatewayConfig
 from gateway.pending import Answer, PendingResults, Waiter
-from gateway.problems import KafkaUnavailable, ResultTimeout, TooManyRequests
+from gateway.problems import KafkaUnavailable, RequestRefused, ResultTimeout, TooManyRequests
 from gateway.reader import Positions, close_reader, open_reader
+from gateway.shipping import Delivered, ship
 from schemas.kafka_connection import kafka_options
 from schemas.partitioner import partition_of
 from schemas.topics import COMMANDS, RESULTS
@@ -33,6 +36,9 @@ _IDLE_MS = 1000
 _MAX_BATCH_BYTES = 256 * 1024
 
 _log = structlog.get_logger("holdfast.gateway")
+
+Outcome = Answer | RequestRefused | None
+Answered = Callable[[int, Outcome], None]
 
 
 class LedgerClient(Protocol):
@@ -58,6 +64,36 @@ class LedgerClient(Protocol):
 
         Raises:
             RequestRefused: the command was not sent, or Kafka did not acknowledge it in time.
+        """
+
+    async def ask_all(self, commands: Sequence[Composed], answered: Answered) -> None:
+        """Send commands, those of one SKU in their order, and wait for their results.
+
+        Args:
+            commands: the commands.
+            answered: called with a command's number and its result, or why there is none; also when the wait is
+                cancelled, for those that have their results by then.
+
+        Raises:
+            RequestRefused: none was sent.
+        """
+
+    async def post_all(self, commands: Sequence[Composed], answered: Answered) -> None:
+        """Send commands, those of one SKU in their order, and wait until Kafka has them.
+
+        Args:
+            commands: the commands.
+            answered: called with a command's number and None, or why it may not be there.
+
+        Raises:
+            RequestRefused: none was sent.
+        """
+
+    def watching(self, sku: str, command_id: str) -> AbstractContextManager[asyncio.Event]:
+        """Give an event for the length of a block; it is set when any result with this key comes.
+
+        Raises:
+            RequestRefused: too many requests wait.
         """
 
     @property
@@ -90,7 +126,7 @@ class KafkaLedger:
     @property
     def in_flight(self) -> int:
         """Count the requests that wait."""
-        return len(self._pending) + self._posting
+        return len(self._pending) + self._pending.watching + self._posting
 
     async def ask(self, command: Composed) -> Answer:
         """Send a command and wait for its result."""
@@ -133,6 +169,74 @@ class KafkaLedger:
             raise KafkaUnavailable(repr(error), command_id=command.command_id) from None
         finally:
             self._posting -= 1
+
+    async def ask_all(self, commands: Sequence[Composed], answered: Answered) -> None:
+        """Send commands, those of one SKU in their order, and wait for their results."""
+        self._admit_all(len(commands))
+        waiters = [self._pending.add(command.sku.encode(), command.command_id) for command in commands]
+        timer = asyncio.get_running_loop().call_later(self._config.request_timeout_s, _time_out, *waiters)
+        sending = asyncio.ensure_future(
+            self._ship(
+                commands,
+                lambda number, offset: self._pending.acknowledge(waiters[number], offset),
+                lambda number, error: waiters[number].fail(error),
+            )
+        )
+        try:
+            for waiter in waiters:
+                if not waiter.future.done():
+                    await asyncio.wait((waiter.future,))
+        finally:
+            timer.cancel()
+            await _cancel([sending])
+            for number, waiter in enumerate(waiters):
+                self._pending.discard(waiter)
+                if waiter.future.done():
+                    answered(number, waiter.outcome())
+
+    async def post_all(self, commands: Sequence[Composed], answered: Answered) -> None:
+        """Send commands, those of one SKU in their order, and wait until Kafka has them."""
+        self._admit_all(len(commands))
+        unknown = dict(enumerate(commands))
+
+        def settled(number: int, outcome: Outcome) -> None:
+            del unknown[number]
+            answered(number, outcome)
+
+        self._posting += len(commands)
+        try:
+            async with asyncio.timeout(self._config.request_timeout_s):
+                await self._ship(commands, lambda number, _: settled(number, None), settled)
+        except TimeoutError:
+            for number, command in unknown.items():
+                answered(number, ResultTimeout(command_id=command.command_id))
+        finally:
+            self._posting -= len(commands)
+
+    async def _ship(
+        self, commands: Sequence[Composed], delivered: Delivered, failed: Callable[[int, RequestRefused], None]
+    ) -> None:
+        def refused(number: int, error: KafkaError) -> None:
+            self._look_at(error)
+            failed(number, KafkaUnavailable(repr(error), command_id=commands[number].command_id))
+
+        producer = self._producer
+        if producer is None:
+            for number, command in enumerate(commands):
+                failed(number, KafkaUnavailable("not connected", command_id=command.command_id))
+        else:
+            await ship(producer, commands, self._config.partitions, delivered, refused)
+
+    def watching(self, sku: str, command_id: str) -> AbstractContextManager[asyncio.Event]:
+        """Give an event for the length of a block; it is set when any result with this key comes."""
+        self._admit_all(1)
+        return self._pending.watch(sku.encode(), command_id)
+
+    def _admit_all(self, count: int) -> None:
+        if self.unavailable is not None:
+            raise KafkaUnavailable(self.unavailable)
+        if self.in_flight + count > self._config.max_in_flight:
+            raise TooManyRequests(self._config.max_in_flight)
 
     def _admit(self, command: Composed) -> None:
         if self.unavailable is not None:
@@ -277,8 +381,9 @@ def _everywhere(partition: int) -> bytes:
     return b"\0%d" % partition
 
 
-def _time_out(waiter: Waiter) -> None:
-    waiter.fail(ResultTimeout(command_id=waiter.command_id))
+def _time_out(*waiters: Waiter) -> None:
+    for waiter in waiters:
+        waiter.fail(ResultTimeout(command_id=waiter.command_id))
 
 
 async def _close(producer: AIOKafkaProducer) -> None:

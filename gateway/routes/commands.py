@@ -3,12 +3,26 @@
 from typing import Literal
 
 from gateway import parameters
-from gateway.access.scopes import ADJUST, ADMIN, RESERVE, Needed
+from gateway.access.scopes import ADJUST, ADMIN, ANY_COMMAND, READ, RESERVE, Needed
+from gateway.bulk_routes import MOST_COMMANDS, CommandList, CommandResults, InList
 from gateway.parameters import Parameter
 from gateway.problems import GatewayCode
-from gateway.routes.route import LEDGER, Route
+from gateway.routes.route import ANY_READ, LEDGER, Route
 from schemas.codes import Code
-from schemas.commands import Adjust, Amend, Commit, Extend, Reallocate, Release, Reserve, SetPolicy, SkuCommand, tag_of
+from schemas.commands import (
+    Adjust,
+    Amend,
+    Commit,
+    Extend,
+    Query,
+    Reallocate,
+    Release,
+    Reserve,
+    SetPolicy,
+    Settle,
+    SkuCommand,
+    tag_of,
+)
 from schemas.inbound import AmendInbound, CancelInbound, ExpectInbound, ReceiveInbound
 from schemas.movements import Move, Reconcile, Return, Transfer
 from schemas.results import Result
@@ -54,7 +68,7 @@ def _command(
     )
 
 
-COMMAND_ROUTES = (
+_SINGLE_ROUTES = (
     _command(
         Adjust,
         "/v1/adjustments",
@@ -217,3 +231,29 @@ COMMAND_ROUTES = (
         method="PUT",
     ),
 )
+
+# The two commands of one SKU that have no route of their own.
+_WITHOUT_ROUTE = {tag_of(Query): InList(200, READ), tag_of(Settle): InList(200, ADMIN)}
+IN_LISTS = _WITHOUT_ROUTE | {
+    tag_of(route.body): InList(route.status, route.scope)
+    for route in _SINGLE_ROUTES
+    if route.body is not None and isinstance(route.scope, frozenset)
+}
+_BULK_ROUTE = Route(
+    "POST",
+    "/v1/commands",
+    f"Send up to {MOST_COMMANDS:,} commands of one SKU each; the results come in their order",
+    CommandResults,
+    scope=ANY_COMMAND,
+    act=lambda parts: parts.bulk.sender(IN_LISTS),
+    codes=(
+        *ANY_READ,
+        GatewayCode.TOO_MANY_REQUESTS,
+        GatewayCode.KAFKA_UNAVAILABLE,
+        GatewayCode.BODY_TOO_LARGE,
+    ),
+    parameters=(parameters.BULK_KEY, parameters.PREFER),
+    body=CommandList,
+    tag="commands",
+)
+COMMAND_ROUTES = (*_SINGLE_ROUTES, _BULK_ROUTE)

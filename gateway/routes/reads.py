@@ -57,7 +57,7 @@ READ_ROUTES = (
         scope=RESULT,
         read=lambda parts: parts.commands.command,
         codes=(*LEDGER, Code.UNKNOWN_SKU, GatewayCode.UNKNOWN_COMMAND),
-        parameters=(parameters.COMMAND_ID, parameters.SKU),
+        parameters=(parameters.COMMAND_ID, parameters.SKU, parameters.WAIT_MS),
         tag="reads",
     ),
     Route(

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 from gateway.access.scopes import NOBODY, Needed
 from gateway.announced import AnnouncedRoutes
 from gateway.availability_routes import AvailabilityRoutes
+from gateway.bulk_routes import BulkRoutes
 from gateway.command_routes import Act, CommandRoutes
 from gateway.incoming import HttpRequest, Query
 from gateway.operations import Operations
@@ -28,6 +29,7 @@ class Parts(NamedTuple):
     """The objects that answer."""
 
     commands: CommandRoutes
+    bulk: BulkRoutes
     availability: AvailabilityRoutes
     announced: AnnouncedRoutes
     shortfalls: ShortfallRoutes

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from collections.abc import Sequence
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ from gateway.app import Gateway
 from gateway.compose import Composed
 from gateway.config import GatewayConfig
 from gateway.pending import Answer, _head_of
+from gateway.requests import Answered
 from schemas.topics import COMMANDS, RESULTS, STOCK_CHANGES
 
 PARTITIONS = 4
@@ -68,6 +70,8 @@ class FakeLedger:
         self.error: Exception | None = None
         self.unavailable: str | None = None
         self.in_flight = 0
+        self.seen = asyncio.Event()
+        self.watched: tuple[str, str] | None = None
 
     async def ask(self, command: Composed) -> Answer:
         self.commands.append(json.loads(command.value))
@@ -83,6 +87,20 @@ class FakeLedger:
         if self.error is not None:
             raise self.error
         self.posted.append(json.loads(command.value))
+
+    async def ask_all(self, commands: Sequence[Composed], answered: Answered) -> None:
+        for number, command in enumerate(commands):
+            answered(number, await self.ask(command))
+
+    async def post_all(self, commands: Sequence[Composed], answered: Answered) -> None:
+        for number, command in enumerate(commands):
+            await self.post(command)
+            answered(number, None)
+
+    @contextlib.contextmanager
+    def watching(self, sku: str, command_id: str):
+        self.watched = (sku, command_id)
+        yield self.seen
 
 
 @pytest.fixture

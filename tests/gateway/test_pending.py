@@ -100,3 +100,17 @@ async def test_when_kafka_goes_away_only_unacknowledged_requests_are_let_go(pend
     pending.fail_unacknowledged(OSError)
     assert not acknowledged.future.done()
     assert str(other.future.exception()) == "k2"
+
+
+async def test_who_watches_for_a_command_hears_of_any_result_with_its_key_until_the_block_ends(pending):
+    with pending.watch(KEY, "k") as seen:
+        assert pending.watching == 1
+        pending.match_result(KEY, record("other", 1))
+        pending.match_result(b"other", record("k", 1))
+        assert not seen.is_set()
+        sent = await waiting(pending, 5)
+        pending.match_result(KEY, record("k", 5))
+        assert seen.is_set()
+        assert answered_with(sent) == 5
+        pending.discard(sent)
+    assert (pending.watching, pending._by_sku) == (0, {})
