@@ -19,6 +19,10 @@ _STUCK_S = 60.0
 _FETCH_BYTES = 4 << 20
 
 
+class StandsStillError(RuntimeError):
+    """A topic does not grow any more, and has less than was expected."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Filled:
     """How a topic was filled between the first check that found a record and the first that found all.
@@ -92,7 +96,8 @@ async def watch(bootstrap: str, topic: str, starts: list[int], expected: int, ch
     is done when the topic does not grow any more, so it disturbs nothing; the times come from the checks.
 
     Raises:
-        RuntimeError: the child ended, or the topic does not grow any more.
+        RuntimeError: the child ended.
+        StandsStillError: the topic does not grow any more.
     """
     async with LogEnds(bootstrap) as ends:
         track = _Track(sum(starts), child)
@@ -106,7 +111,7 @@ async def watch(bootstrap: str, topic: str, starts: list[int], expected: int, ch
                 if found >= expected:
                     return track.filled(found)
             if track.rests_for_s > _STUCK_S:
-                raise RuntimeError(f"{child.name}: {topic} has had nothing new for {_STUCK_S:.0f} s")
+                raise StandsStillError(f"{child.name}: {topic} has had nothing new for {_STUCK_S:.0f} s")
             child.check()
             await asyncio.sleep(_POLL_S)
 
