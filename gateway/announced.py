@@ -4,18 +4,16 @@ import time
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from gateway.access.credential import credential_of
 from gateway.availability import AvailabilityView, Wanted
 from gateway.compose import compose_query
 from gateway.incoming import HttpRequest, Query
-from gateway.problems import ViewNotReady
-from gateway.replies import JSON, Reply
+from gateway.replies import Reply
 from gateway.rules import ReferenceView
-from gateway.view_reader import ViewReader
+from gateway.view_answer import Lag, LagMs, Stale, ViewState, answer_of
 from schemas.availability import Promise
-from schemas.codec import encode
 from schemas.fields import MAX_QUANTITY, MAX_TIME_MS
 from schemas.partitioner import partition_of
 from schemas.stock_changes import BookInbound
@@ -23,8 +21,6 @@ from schemas.stock_changes import BookInbound
 SkuOfAnswer = Annotated[str, Meta(description="The SKU.")]
 Seq = Annotated[int, Meta(description="The SKU's sequence number; 0 when the view does not know it.")]
 At = Annotated[int, Meta(description="The partition's clock at its last change (ms).")]
-Lag = Annotated[int, Meta(description="How many records the view is behind.")]
-LagMs = Annotated[int, Meta(description="For how long it has been behind (ms).")]
 
 
 class Inbounds(msgspec.Struct, kw_only=True):
@@ -36,6 +32,7 @@ class Inbounds(msgspec.Struct, kw_only=True):
     at: At | None
     lag: Lag
     lag_ms: LagMs
+    stale: Stale | UnsetType = UNSET
 
 
 class Promises(msgspec.Struct, kw_only=True):
@@ -57,6 +54,7 @@ class Promises(msgspec.Struct, kw_only=True):
     at: At | None
     lag: Lag
     lag_ms: LagMs
+    stale: Stale | UnsetType = UNSET
 
 
 class AnnouncedRoutes:
@@ -64,33 +62,31 @@ class AnnouncedRoutes:
 
     Args:
         view: the availability view.
-        reader: feeds it.
         rules: the reference data in force, of as many partitions as there are.
-        rules_reader: feeds them.
+        state: how far both are behind.
     """
 
-    def __init__(
-        self, view: AvailabilityView, reader: ViewReader, rules: ReferenceView, rules_reader: ViewReader
-    ) -> None:
+    def __init__(self, view: AvailabilityView, rules: ReferenceView, state: ViewState) -> None:
         self._view = view
         self._rules = rules
-        self._readers = (reader, rules_reader)
+        self._state = state
 
     async def inbounds(self, request: HttpRequest, query: Query) -> Reply:
         """Answer with the announced goods of a SKU."""
         sku = query.needed("sku")
         compose_query(sku, credential_of(request))  # it refuses what no SKU can be
-        self._check_complete()
+        age = self._state.asked(query)
         found = self._view.available(sku)
         answer = Inbounds(
             sku=sku,
             items=[*self._view.inbounds(sku)],
             seq=found.seq,
             at=found.at,
-            lag=self._lag(),
-            lag_ms=self._lag_ms(),
+            lag=age.lag,
+            lag_ms=age.lag_ms,
+            stale=age.stale,
         )
-        return Reply(200, encode(answer), [JSON])
+        return answer_of(answer, age)
 
     async def promises(self, request: HttpRequest, query: Query) -> Reply:
         """Answer by when a channel can be promised a quantity of a SKU."""
@@ -98,7 +94,7 @@ class AnnouncedRoutes:
         quantity = query.needed_integer("quantity", least=1, most=MAX_QUANTITY)
         compose_query(sku, credential_of(request), channel=channel)  # it refuses what no SKU or channel can be
         wanted = Wanted(sku, channel, quantity, query.integer("by", least=0, most=MAX_TIME_MS))
-        self._check_complete()
+        age = self._state.asked(query)
         rules = self._rules.of[partition_of(sku, len(self._rules.of))]
         may_have, promised_at = self._view.promise(wanted, rules, time.time_ns() // 1_000_000)
         known = self._view.available(sku)
@@ -111,17 +107,8 @@ class AnnouncedRoutes:
             promised_at=promised_at,
             seq=known.seq,
             at=known.at,
-            lag=self._lag(),
-            lag_ms=self._lag_ms(),
+            lag=age.lag,
+            lag_ms=age.lag_ms,
+            stale=age.stale,
         )
-        return Reply(200, encode(answer), [JSON])
-
-    def _check_complete(self) -> None:
-        if not all(reader.complete.is_set() for reader in self._readers):
-            raise ViewNotReady
-
-    def _lag(self) -> int:
-        return sum(reader.lag for reader in self._readers)
-
-    def _lag_ms(self) -> int:
-        return max(reader.lag_ms for reader in self._readers)
+        return answer_of(answer, age)

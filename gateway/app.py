@@ -14,19 +14,24 @@ from gateway.availability_routes import AvailabilityRoutes
 from gateway.bulk_routes import BulkRoutes
 from gateway.command_routes import CommandRoutes
 from gateway.config import GatewayConfig
+from gateway.dead_letters_routes import DeadLetterRoutes
 from gateway.endpoint import handler_of
 from gateway.incoming import HttpRequest
 from gateway.metrics import Metrics
 from gateway.openapi import openapi_document
 from gateway.operations import Operations
 from gateway.problems import HELP_LINK, MEDIA_TYPE, REFUSALS, AnyCode, GatewayCode, problem_body
+from gateway.recent_changes import RecentChanges
+from gateway.recent_changes_routes import RecentChangesRoutes
 from gateway.reference_routes import ReferenceRoutes
 from gateway.requests import KafkaLedger, LedgerClient
 from gateway.routes.route import Parts
 from gateway.routes.table import ROUTES
 from gateway.rules import ReferenceView
 from gateway.shortfalls import ShortfallRoutes
+from gateway.skus import SkuRoutes
 from gateway.stock_change_stream import StockChangeStreams
+from gateway.view_answer import ViewState
 from gateway.view_reader import ViewReader
 from schemas.codes import Code
 from schemas.topics import REFERENCE, STOCK_CHANGES
@@ -47,10 +52,12 @@ class Gateway:
         self, config: GatewayConfig, ledger: LedgerClient | None = None, *, stopping: asyncio.Event | None = None
     ) -> None:
         self.config = config
-        self.view = AvailabilityView()
+        self.recent = RecentChanges(config.recent_changes)
+        self.view = AvailabilityView(self.recent)
         self.reader = ViewReader(config, STOCK_CHANGES, "stock changes", self.view.apply_record, self.view.clear)
         self.rules = ReferenceView(config.partitions)
         self.rules_reader = ViewReader(config, REFERENCE, "reference data", self.rules.apply, self.rules.clear)
+        self.view_state = ViewState((self.reader, self.rules_reader), config.max_view_lag_ms)
         self.stopping = stopping or asyncio.Event()
         self.failed = asyncio.Event()
         self._kafka = KafkaLedger(config) if ledger is None else None
@@ -68,12 +75,13 @@ class Gateway:
         parts = Parts(
             commands=CommandRoutes(self.config, self.ledger, self.stopping),
             bulk=BulkRoutes(self.config, self.ledger, self.stopping),
-            availability=AvailabilityRoutes(
-                self.config, self.view, self.reader, rules=self.rules, rules_reader=self.rules_reader
-            ),
-            announced=AnnouncedRoutes(self.view, self.reader, self.rules, self.rules_reader),
-            shortfalls=ShortfallRoutes(self.view, self.reader),
-            reference=ReferenceRoutes(self.config, self.ledger, self.rules, self.rules_reader),
+            availability=AvailabilityRoutes(self.config, self.view, self.rules, self.view_state),
+            skus=SkuRoutes(self.view, self.view_state),
+            announced=AnnouncedRoutes(self.view, self.rules, self.view_state),
+            shortfalls=ShortfallRoutes(self.view, self.view_state),
+            recent_changes=RecentChangesRoutes(self.recent, self.view, self.view_state),
+            dead_letters=DeadLetterRoutes(self.config, self.ledger),
+            reference=ReferenceRoutes(self.config, self.ledger, self.rules, self.rules_reader, self.view_state),
             streams=StockChangeStreams(self.config, self.ledger, self.stopping),
             operations=Operations(self.reasons, self.metrics, openapi_document()),
         )

@@ -6,12 +6,15 @@ reading it from its beginning gives every row. A SKU in one warehouse takes abou
 
 import asyncio
 from array import array
-from bisect import bisect_left, bisect_right
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from gateway.in_order import InOrder
+from gateway.recent_changes import Read, RecentChanges
 from gateway.rules import PartitionRules
 from schemas.availability import (
     ChannelAvailability,
@@ -108,34 +111,48 @@ _change_of = msgspec.json.Decoder(Change).decode
 
 
 class AvailabilityView:
-    """The stock rows of all SKUs, as of the last stock change applied to it."""
+    """The stock rows of all SKUs, as of the last stock change applied to it.
 
-    def __init__(self) -> None:
+    Args:
+        recent: is given every record as well, in the order in which they are applied; None: none.
+    """
+
+    def __init__(self, recent: RecentChanges | None = None) -> None:
+        self._recent = recent
         self._entries: dict[str, _Entry] = {}
         # Most SKUs are in one of a few sets of warehouses, so each set is stored once.
         self._sets: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._waiting: dict[str, list[tuple[int, asyncio.Future[None]]]] = {}
-        # Few rows are short, so these are kept in order as well, to be listed.
+        # For lists. Few rows are short.
+        self._skus: InOrder[str] = InOrder()
         self._short: set[RowKey] = set()
-        self._short_in_order: list[RowKey] = []
+        self._short_in_order: InOrder[RowKey] = InOrder()
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def clear(self) -> None:
         """Remove all rows, before the topic is read again from its beginning."""
+        if self._recent is not None:
+            self._recent.clear()
         self._entries.clear()
+        self._skus.clear()
         self._short.clear()
         self._short_in_order.clear()
 
-    def apply_record(self, _partition: int, _key: bytes | None, value: bytes | None) -> None:
+    def apply_record(self, partition: int, _key: bytes | None, value: bytes | None) -> None:
         """Apply a record of `inventory.stock-changes`.
 
         Raises:
             msgspec.DecodeError, UnicodeDecodeError, OverflowError: it is not written by a worker.
         """
-        if value is not None:
-            self.apply(_change_of(value))
+        if value is None:
+            return
+        change = _change_of(value)
+        if self._recent is not None:
+            follows = self.seq_of(change.sku) == change.seq - 1
+            self._recent.put(Read(change.sku, partition, change.seq, change.at, follows, value))
+        self.apply(change)
 
     def seq_of(self, sku: str) -> int:
         """Return the sequence number of a SKU's last applied change; 0 when there was none."""
@@ -147,6 +164,7 @@ class AvailabilityView:
         entry = self._entries.get(change.sku)
         if entry is None:
             entry = self._entries[change.sku] = _Entry((), array("q", (0, 0)))
+            self._skus.add(change.sku)
         cells, after = entry.cells, change.after
         if change.book is not None:
             book = change.book
@@ -179,13 +197,12 @@ class AvailabilityView:
     def _list_or_strike(self, key: RowKey, is_short: bool) -> None:
         if is_short == (key in self._short):
             return
-        index = bisect_left(self._short_in_order, key)
         if is_short:
             self._short.add(key)
-            self._short_in_order.insert(index, key)
+            self._short_in_order.add(key)
         else:
             self._short.discard(key)
-            del self._short_in_order[index]
+            self._short_in_order.discard(key)
 
     def short_rows(self, after: RowKey = ("", ""), limit: int | None = None) -> tuple[list[RowKey], bool]:
         """Return the rows with more reserved than on hand that come after a key, and whether more follow.
@@ -194,8 +211,24 @@ class AvailabilityView:
             after: a key, also of a row that is not short or not known.
             limit: how many at most; None: all.
         """
-        found = self._short_in_order[bisect_right(self._short_in_order, after) :]
+        sku, warehouse = after
+        following = self._short_in_order.since((sku, f"{warehouse}\0"))
+        found = [*(following if limit is None else islice(following, limit + 1))]
         return found[:limit], limit is not None and limit < len(found)
+
+    def skus_from(self, least: str, count: int) -> list[str]:
+        """Return SKUs in byte order, at most `count`, the first one that is not before `least` first."""
+        return [*islice(self._skus.since(least), count)]
+
+    def short_skus_from(self, least: str, count: int) -> list[str]:
+        """Return the same of those with a row that is short."""
+        return [sku for sku, _ in islice(groupby(self._short_in_order.since((least, "")), itemgetter(0)), count)]
+
+    def has_row(self, sku: str, warehouse: str, *, short: bool = False) -> bool:
+        """Return whether a SKU has a row in a warehouse; with `short` one with more reserved than on hand."""
+        if short:
+            return (sku, warehouse) in self._short
+        return warehouse in self._entries.get(sku, _NOTHING).warehouses
 
     def last_change(self, sku: str) -> tuple[int, int]:
         """Return the sequence number and the time (ms) of the last change of a SKU that the view knows."""

@@ -6,15 +6,15 @@ import time
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from gateway.availability import AvailabilityView, Available
 from gateway.config import GatewayConfig
 from gateway.incoming import HttpRequest, Query, read_body
-from gateway.problems import RequestRefused, TooManyRequests, ViewBehind, ViewNotReady
-from gateway.replies import JSON, Reply
+from gateway.problems import RequestRefused, TooManyRequests, ViewBehind
+from gateway.replies import Reply
 from gateway.rules import ReferenceView
-from gateway.view_reader import ViewReader
+from gateway.view_answer import Lag, LagMs, Stale, ViewState, items_of
 from schemas.characters import first_bad_field
 from schemas.codec import MAX_ECHO, encode
 from schemas.codes import Code, Problem
@@ -28,7 +28,7 @@ from schemas.stock_changes import MAX_SEQ
 _SLICE = 200
 
 Seq = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
-_INTEGERS = frozenset({"min_seq"})
+_INTEGERS = ("min_seq", "max_lag_ms")
 _is_integer = re.compile(r"-?[0-9]+").fullmatch
 _fields_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -36,24 +36,23 @@ _fields_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 class AvailabilityBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /v1/availability`.
 
-    `min_seq` is allowed with exactly one SKU. With `channel` the answer is what that channel may have.
+    `min_seq` is allowed with exactly one SKU. With `channel` the answer is what that channel may have. A view that has
+    been behind for longer than `max_lag_ms` does not answer.
     """
 
     skus: list[Sku]
     min_seq: Seq | None = None
     channel: Place | None = None
+    max_lag_ms: Seq | None = None
 
 
 class Availability(msgspec.Struct, kw_only=True):
-    """The available quantity of each requested SKU, in the order of the request.
-
-    `lag` is how many records the view is behind, `lag_ms` for how long it has been behind; both are 0 when it is
-    not.
-    """
+    """The available quantity of each requested SKU, in the order of the request."""
 
     items: list[Available]
-    lag: int
-    lag_ms: int
+    lag: Lag
+    lag_ms: LagMs
+    stale: Stale | UnsetType = UNSET
 
 
 class _One(msgspec.Struct, kw_only=True):
@@ -67,54 +66,44 @@ class AvailabilityRoutes:
     Args:
         config: the limits.
         view: the view.
-        reader: feeds the view, and knows how far it is behind.
         rules: the reference data in force.
-        rules_reader: feeds them.
+        state: how far both are behind.
     """
 
-    def __init__(
-        self,
-        config: GatewayConfig,
-        view: AvailabilityView,
-        reader: ViewReader,
-        *,
-        rules: ReferenceView,
-        rules_reader: ViewReader,
-    ) -> None:
+    def __init__(self, config: GatewayConfig, view: AvailabilityView, rules: ReferenceView, state: ViewState) -> None:
         self._config = config
         self._rules = rules
-        self._rules_reader = rules_reader
         self._view = view
-        self._reader = reader
+        self._state = state
         self._waiting = 0
 
-    async def get(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for all reads
+    async def get(self, request: HttpRequest, query: Query) -> Reply:
         """Answer with the availability of the SKUs in the query string."""
         document: dict[str, object] = {"skus": query.all("sku")}
         if (channel := query.one("channel")) is not None:
             document["channel"] = channel
-        if (min_seq := query.one("min_seq")) is not None:
-            document["min_seq"] = _as_json(min_seq) if _is_integer(min_seq) else min_seq
-        return await self._answer(encode(document), sku_field="sku")
+        for name in _INTEGERS:
+            if (text := query.one(name)) is not None:
+                document[name] = _as_json(text) if _is_integer(text) else text
+        return await self._answer(request, encode(document), sku_field="sku")
 
     async def post(self, request: HttpRequest) -> Reply:
         """Answer with the availability of the SKUs in the body."""
-        return await self._answer(await read_body(request, self._config.max_availability_bytes), sku_field="skus")
+        body = await read_body(request, self._config.max_availability_bytes)
+        return await self._answer(request, body, sku_field="skus")
 
-    async def _answer(self, body: bytes, *, sku_field: str) -> Reply:
+    async def _answer(self, request: HttpRequest, body: bytes, *, sku_field: str) -> Reply:
         asked = _asked_for(body, sku_field, self._config.max_availability_skus)
-        readers = (self._reader, self._rules_reader)
-        if not all(reader.complete.is_set() for reader in readers):
-            raise ViewNotReady
+        age = self._state.check(asked.max_lag_ms)
         if asked.min_seq:
             await self._reach(asked.skus[0], asked.min_seq)
+            age = self._state.check(asked.max_lag_ms)
         items: list[Available] = []
         for sku in asked.skus:
             items.append(self._available(sku, asked.channel))
             if len(items) % _SLICE == 0:
                 await asyncio.sleep(0)
-        lag, lag_ms = sum(reader.lag for reader in readers), max(reader.lag_ms for reader in readers)
-        return Reply(200, encode(Availability(items=items, lag=lag, lag_ms=lag_ms)), [JSON])
+        return items_of(request, Raw(encode(items)), age)
 
     def _available(self, sku: str, channel: str | None) -> Available:
         if channel is None:
@@ -169,7 +158,7 @@ def _problem_of(error: msgspec.ValidationError, field: str, body: bytes) -> Prob
         is_negative = bytes(_fields_of(body).get(field, b"")).startswith(b"-")
     except (msgspec.DecodeError, UnicodeDecodeError):  # after the wrong field the body is no JSON
         is_negative = False
-    return problem_of(error, field, -1 if is_negative else 1, integers=_INTEGERS)
+    return problem_of(error, field, -1 if is_negative else 1, integers=frozenset(_INTEGERS))
 
 
 def _wrong(field: str, body: bytes, sku_field: str, problem: Problem | None) -> RequestRefused:

@@ -1,5 +1,6 @@
 """Owns the gateway's settings."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -20,6 +21,8 @@ class GatewayConfig:
         max_availability_skus: how many SKUs an availability request may have; with more it is answered 422.
         max_streams: how many `GET /v1/stock-changes` streams may be open, each a Kafka consumer; one more is answered
             429.
+        max_view_lag_ms: answers from a view that has been behind for longer (ms) say that they are stale.
+        recent_changes: how many stock changes to hold for `GET /v1/stock-changes/recent`, of all SKUs together.
         retry_after_s: the value of `Retry-After` with 429 and 503.
     """
 
@@ -35,4 +38,30 @@ class GatewayConfig:
     max_availability_bytes: int = 1024 * 1024
     max_availability_skus: int = 1_000
     max_streams: int = 64
+    max_view_lag_ms: int = 10_000
+    recent_changes: int = 100_000
     retry_after_s: int = 1
+
+
+_MOST_DIGITS = 16
+# Settings that have a variable and no flag: the field, the variable, the least value.
+_BY_VARIABLE = (
+    ("max_view_lag_ms", "HOLDFAST_MAX_VIEW_LAG_MS", 0),
+    ("recent_changes", "HOLDFAST_RECENT_CHANGES", 1),
+)
+
+
+def settings_of(environment: Mapping[str, str]) -> dict[str, int]:
+    """Return the fields of `GatewayConfig` that environment variables set.
+
+    Raises:
+        ValueError: names a variable, its value, and what is allowed.
+    """
+    found = {}
+    for field, variable, least in _BY_VARIABLE:
+        text = environment.get(variable, "").strip()
+        if text:
+            if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and int(text) >= least):
+                raise ValueError(f"{variable} must be an integer of at least {least}, not {text!r}")
+            found[field] = int(text)
+    return found

@@ -107,6 +107,10 @@ class Query:
         """Return the value of a parameter that must be given once, and is an integer in a range."""
         return _in_range(name, self.needed(name), least, most)
 
+    def without(self, name: str) -> list[tuple[str, str]]:
+        """Return all parameters but one, in their order, each with its value."""
+        return [pair for pair in self._pairs if pair[0] != name]
+
 
 def _in_range(name: str, text: str, least: int, most: int) -> int:
     digits = text.lstrip("-0") or "0"

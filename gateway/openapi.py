@@ -3,15 +3,14 @@
 The bodies of commands are the types of `schemas/commands.py` without the fields that the route gives.
 """
 
-from collections.abc import Iterable
 from importlib import metadata
 
 import msgspec
 
 from gateway.command_routes import Sent
 from gateway.compose import made_fields
-from gateway.parameters import CURSOR, IDENTIFIER, PREFER, STRING, Schema
-from gateway.problems import REFUSALS, AnyCode, ProblemDocument
+from gateway.parameters import CURSOR, IDENTIFIER, IF_NONE_MATCH, PREFER, STRING, Schema
+from gateway.problems import REFUSALS, GatewayCode, ProblemDocument
 from gateway.routes.route import Route
 from gateway.routes.table import ROUTES
 from schemas.codec import encode
@@ -53,7 +52,9 @@ def _described(route: Route) -> Schema:
         sent = Sent if route.answer is Result else route.answer
         assert isinstance(sent, type)  # noqa: S101 - a route with `Prefer` answers with a document
         responses["202"] = _content("Kafka has it; the result will be at `location`.", sent)
-    responses |= _refusals(route.refusals)
+    if IF_NONE_MATCH in route.parameters:
+        responses["304"] = {"description": "Nothing else than before.", "headers": _view_headers(route)}
+    responses |= _refusals(route)
     if route.other is not None and not isinstance(route.answer, str):
         status, meaning = route.other
         responses[str(status)] = _content(meaning, route.answer)
@@ -80,19 +81,29 @@ def _answer(route: Route) -> Schema:
     if CURSOR in route.parameters:
         what = '`<...>; rel="next"`: the request that goes on; absent at the end.'
         answer["headers"] = {"Link": {"schema": STRING, "description": what}}
+    if headers := _view_headers(route):
+        answer["headers"] = answer.get("headers", {}) | headers
     return answer
 
 
-def _refusals(codes: Iterable[AnyCode]) -> dict[str, Schema]:
-    by_status: dict[int, list[str]] = {}
-    for code in codes:
-        by_status.setdefault(REFUSALS[code].status, []).append(code.value)
+def _view_headers(route: Route) -> Schema:
+    """Return the headers of an answer from the view, by name."""
+    headers: Schema = {}
+    if GatewayCode.VIEW_BEHIND in route.codes:
+        integer = {"type": "integer", "minimum": 0}
+        headers["Holdfast-View-Lag-Ms"] = {"schema": integer, "description": "`lag_ms`: how old the view is."}
+    if IF_NONE_MATCH in route.parameters:
+        headers["ETag"] = {"schema": STRING, "description": "Of the items; the same on every gateway."}
+    return headers
+
+
+def _refusals(route: Route) -> dict[str, Schema]:
     return {
         str(status): {
-            "description": "Refused: " + ", ".join(f"`{code}`" for code in values),
+            "description": "Refused: " + ", ".join(f"`{code}`" for code in codes),
             "content": {"application/problem+json": {"schema": _ref("ProblemDocument")}},
         }
-        for status, values in sorted(by_status.items())
+        for status, codes in route.refusals_by_status.items()
     }
 
 

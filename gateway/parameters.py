@@ -3,7 +3,9 @@
 from typing import Any, Literal, NamedTuple
 
 from gateway.backorders import MOST_WAITING
+from gateway.recent_changes import MOST_RECENT, USUAL_RECENT
 from gateway.rules import MOST_LISTED
+from gateway.skus import MOST_SKUS
 from schemas.fields import CHANNEL_OR_ALL_PATTERN, IDENTIFIER_PATTERN, MAX_QUANTITY, MAX_TIME_MS, PLACE_PATTERN
 from schemas.stock_changes import MAX_SEQ
 
@@ -90,6 +92,35 @@ PAGE_LIMIT = Parameter(
     "query",
     {"type": "integer", "minimum": 1, "maximum": MOST_LISTED, "default": MOST_LISTED},
     f"How many to list at most; {MOST_LISTED} when absent.",
+)
+PREFIX = Parameter("prefix", "query", {"type": "string", "maxLength": 64}, "Only SKUs that begin so; all when absent.")
+IN_WAREHOUSE = Parameter("warehouse", "query", _PLACE, "Only SKUs with a stock row there.")
+SHORTFALL = Parameter(
+    "shortfall",
+    "query",
+    {"type": "boolean", "default": False},
+    "`true`: only SKUs with a row (with `warehouse`: that one) where more is reserved than on hand.",
+)
+SKUS_LIMIT = Parameter(
+    "limit",
+    "query",
+    {"type": "integer", "minimum": 1, "maximum": MOST_SKUS, "default": MOST_SKUS},
+    f"How many to list at most; {MOST_SKUS:,} when absent.",
+)
+RECENT_LIMIT = Parameter(
+    "limit",
+    "query",
+    {"type": "integer", "minimum": 1, "maximum": MOST_RECENT, "default": USUAL_RECENT},
+    f"How many to list at most; {USUAL_RECENT} when absent.",
+)
+MAX_LAG_MS = Parameter(
+    "max_lag_ms",
+    "query",
+    {"type": "integer", "minimum": 0, "maximum": MAX_SEQ},
+    "Refuse to answer (503) from a view that has been behind for longer.",
+)
+IF_NONE_MATCH = Parameter(
+    "If-None-Match", "header", STRING, "`ETag` of an earlier answer: 304 when it would be the same again."
 )
 CURSOR = Parameter("cursor", "query", STRING, "`next` of the last answer: list those that come after it.")
 MAX_WAIT_MS = 30_000

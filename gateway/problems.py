@@ -10,6 +10,7 @@ RequestRefused            a request that gets no result document
   ViewNotReady            503, with Retry-After
   ResultTimeout           504: what became of the command is not known, asking again with the same key is safe
   ViewBehind              504: the availability view did not reach `min_seq` in time
+  ViewTooOld              503, with Retry-After: it has been behind for longer than `max_lag_ms`
 
 Every answer of 400 and above is a problem document (RFC 9457) with the extension members `code`, `field`, `problem` and
 `result`.
@@ -39,6 +40,7 @@ class GatewayCode(StrEnum):
     UNKNOWN_COMMAND = "unknown_command"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    POSITION_GONE = "position_gone"
     BODY_TOO_LARGE = "body_too_large"
     TOO_MANY_REQUESTS = "too_many_requests"
     INTERNAL_ERROR = "internal_error"
@@ -109,6 +111,9 @@ REFUSALS: dict[AnyCode, Refusal] = {
     GatewayCode.UNKNOWN_COMMAND: Refusal(404, "No such command is remembered for the SKU."),
     GatewayCode.NOT_FOUND: Refusal(404, "There is no such route; /docs lists them."),
     GatewayCode.METHOD_NOT_ALLOWED: Refusal(405, "The route does not take this method; /docs lists them."),
+    GatewayCode.POSITION_GONE: Refusal(
+        410, "The log does not hold what the cursor names any more; begin again without a cursor."
+    ),
     GatewayCode.BODY_TOO_LARGE: Refusal(413, "The body is too large."),
     GatewayCode.TOO_MANY_REQUESTS: Refusal(
         429, "Too many requests are waiting for their results; try again a little later."
@@ -124,7 +129,9 @@ REFUSALS: dict[AnyCode, Refusal] = {
     GatewayCode.RESULT_TIMEOUT: Refusal(
         504, "The result did not come in time. Try again with the same key: that is safe."
     ),
-    GatewayCode.VIEW_BEHIND: Refusal(504, "The availability view did not reach min_seq in time."),
+    GatewayCode.VIEW_BEHIND: Refusal(
+        503, "The availability view has been behind for longer than max_lag_ms, or did not reach min_seq in time (504)."
+    ),
 }
 
 
@@ -140,6 +147,9 @@ def check_refusals(refusals: Mapping[AnyCode, Refusal]) -> None:
 
 
 check_refusals(REFUSALS)
+
+# `view_behind` when a caller waited for `min_seq`.
+NOT_REACHED_STATUS = 504
 
 
 class ProblemDocument(msgspec.Struct, kw_only=True):
@@ -169,6 +179,7 @@ def problem_body(
     field: str | None = None,
     problem: Problem | None = None,
     result: bytes | None = None,
+    status: int | None = None,
 ) -> bytes:
     """Return the problem document of a code as JSON.
 
@@ -178,12 +189,13 @@ def problem_body(
         field: the path of the wrong field.
         problem: what is wrong with it.
         result: the ledger's result, unchanged, JSON.
+        status: the HTTP status, where a code has another one than usual.
     """
     return _encode(
         ProblemDocument(
             type=f"urn:holdfast:problem:{code}",
             title=code.replace("_", " ").capitalize(),
-            status=REFUSALS[code].status,
+            status=status or REFUSALS[code].status,
             detail=detail or REFUSALS[code].text,
             code=code,
             field=UNSET if field is None else field,
@@ -230,7 +242,7 @@ class RequestRefused(Exception):
 
     def body(self) -> bytes:
         """Return the problem document as JSON."""
-        return problem_body(self.code, detail=self.detail, field=self.field, problem=self.problem)
+        return problem_body(self.code, detail=self.detail, field=self.field, problem=self.problem, status=self.status)
 
 
 class BodyTooLarge(RequestRefused):
@@ -309,4 +321,17 @@ class ViewBehind(RequestRefused):
 
     def __init__(self, min_seq: int, seq: int) -> None:
         detail = f"The availability view has the SKU's sequence number {seq} and did not reach {min_seq} in time."
+        super().__init__(GatewayCode.VIEW_BEHIND, detail=detail)
+
+    @property
+    def status(self) -> int:
+        """Return the HTTP status: the caller waited in vain."""
+        return NOT_REACHED_STATUS
+
+
+class ViewTooOld(RequestRefused):
+    """The view has been behind for longer than the caller allows."""
+
+    def __init__(self, lag_ms: int, max_lag_ms: int) -> None:
+        detail = f"The availability view has been behind for {lag_ms} ms, and max_lag_ms is {max_lag_ms}."
         super().__init__(GatewayCode.VIEW_BEHIND, detail=detail)

@@ -35,21 +35,9 @@ async def open_reader(
     Raises:
         aiokafka.errors.KafkaError: Kafka cannot be reached, or the topic does not exist.
     """
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=config.bootstrap,
-        client_id="holdfast-gateway",
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-        isolation_level="read_committed",
-        fetch_max_wait_ms=LONG_POLL_MS,
-        fetch_min_bytes=1,
-        request_timeout_ms=int(config.request_timeout_s * 1000),
-        **kafka_options(),
-    )
     partitions = [TopicPartition(topic, partition) for partition in range(config.partitions)]
+    consumer = await connect_reader(config, LONG_POLL_MS)
     try:
-        await consumer.start()
         if start == "beginning":
             positions = await consumer.beginning_offsets(partitions)
         else:
@@ -63,6 +51,36 @@ async def open_reader(
     consumer.assign(partitions)
     for partition in partitions:
         consumer.seek(partition, positions[partition])
+    return consumer
+
+
+async def connect_reader(config: GatewayConfig, long_poll_ms: int) -> AIOKafkaConsumer:
+    """Connect a consumer without partitions.
+
+    Args:
+        config: says where Kafka is.
+        long_poll_ms: how long the broker may wait for records before it answers that there are none.
+
+    Raises:
+        aiokafka.errors.KafkaError: Kafka cannot be reached.
+    """
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=config.bootstrap,
+        client_id="holdfast-gateway",
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        isolation_level="read_committed",
+        fetch_max_wait_ms=long_poll_ms,
+        fetch_min_bytes=1,
+        request_timeout_ms=int(config.request_timeout_s * 1000),
+        **kafka_options(),
+    )
+    try:
+        await consumer.start()
+    except BaseException:
+        await close_reader(consumer)
+        raise
     return consumer
 
 

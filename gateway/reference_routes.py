@@ -1,19 +1,20 @@
 """Owns the routes of reference data: warehouses and channels are set in every partition, and read from the view."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 
 from gateway.access.credential import credential_of
 from gateway.compose import compose, compose_query, idempotency_key
 from gateway.config import GatewayConfig
 from gateway.incoming import HttpRequest, Query, header, read_body
 from gateway.problems import REFUSALS, GatewayCode, RequestRefused, ViewNotReady, problem_body
-from gateway.replies import JSON, Reply, document, page, problem
+from gateway.replies import Reply, document, problem
 from gateway.requests import LedgerClient
 from gateway.rules import MOST_LISTED, Kind, ReferenceView
+from gateway.view_answer import Lag, LagMs, Next, Stale, ViewState, answer_of, page_of
 from gateway.view_reader import ViewReader
 from schemas.codec import encode
 from schemas.codes import Code
@@ -22,7 +23,6 @@ from schemas.policies import POLICY_FIELDS, Policy
 from schemas.reference import MAX_CHANNELS, MAX_WAREHOUSES, Channel, FeedState, SkuPolicy, Warehouse
 
 Act = Callable[[HttpRequest], Awaitable[Reply]]
-Next = Annotated[str | None, Meta(description="`cursor` of the request that goes on; null at the end.")]
 
 
 class Everywhere(msgspec.Struct):
@@ -36,8 +36,9 @@ class Warehouses(msgspec.Struct):
 
     items: list[Warehouse]
     next: Next
-    lag: int
-    lag_ms: int
+    lag: Lag
+    lag_ms: LagMs
+    stale: Stale | UnsetType = UNSET
 
 
 class Channels(msgspec.Struct):
@@ -45,8 +46,9 @@ class Channels(msgspec.Struct):
 
     items: list[Channel]
     next: Next
-    lag: int
-    lag_ms: int
+    lag: Lag
+    lag_ms: LagMs
+    stale: Stale | UnsetType = UNSET
 
 
 class Feeds(msgspec.Struct):
@@ -54,8 +56,9 @@ class Feeds(msgspec.Struct):
 
     items: list[FeedState]
     next: Next
-    lag: int
-    lag_ms: int
+    lag: Lag
+    lag_ms: LagMs
+    stale: Stale | UnsetType = UNSET
 
 
 class ResolvedField(msgspec.Struct):
@@ -70,8 +73,9 @@ class Policies(msgspec.Struct):
 
     sku: str
     items: list[SkuPolicy]
-    lag: int
-    lag_ms: int
+    lag: Lag
+    lag_ms: LagMs
+    stale: Stale | UnsetType = UNSET
     channel: str | UnsetType = UNSET
     resolved: dict[str, ResolvedField] | UnsetType = UNSET
 
@@ -83,14 +87,23 @@ class ReferenceRoutes:
         config: the limits.
         ledger: the client of the ledger.
         view: the reference data in force.
-        reader: feeds the view.
+        reader: feeds it.
+        state: how far the views of the gateway are behind.
     """
 
-    def __init__(self, config: GatewayConfig, ledger: LedgerClient, view: ReferenceView, reader: ViewReader) -> None:
+    def __init__(
+        self,
+        config: GatewayConfig,
+        ledger: LedgerClient,
+        view: ReferenceView,
+        reader: ViewReader,
+        state: ViewState,
+    ) -> None:
         self._config = config
         self._ledger = ledger
         self._view = view
         self._reader = reader
+        self._state = state
 
     def setter(self, type_: str, kind: Kind) -> Act:
         """Return a function that sends a reference command to every partition and answers with all results.
@@ -101,56 +114,51 @@ class ReferenceRoutes:
         """
         return lambda request: self._set(request, type_, kind)
 
-    async def warehouse(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for reads
+    async def warehouse(self, request: HttpRequest, query: Query) -> Reply:
         """Read a warehouse."""
-        return self._one("warehouse", request.path_params["id"])
+        return self._one("warehouse", request, query)
 
-    async def channel(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for all reads
+    async def channel(self, request: HttpRequest, query: Query) -> Reply:
         """Read a channel."""
-        return self._one("channel", request.path_params["id"])
+        return self._one("channel", request, query)
 
     async def warehouses(self, request: HttpRequest, query: Query) -> Reply:
         """List the warehouses."""
-        return self._page("warehouse", Warehouses, request, query)
+        return self._page("warehouse", request, query)
 
     async def channels(self, request: HttpRequest, query: Query) -> Reply:
         """List the channels."""
-        return self._page("channel", Channels, request, query)
+        return self._page("channel", request, query)
 
     async def feeds(self, request: HttpRequest, query: Query) -> Reply:
         """List the feeds."""
-        return self._page("feed", Feeds, request, query)
+        return self._page("feed", request, query)
 
     async def policies(self, request: HttpRequest, query: Query) -> Reply:
         """Read the policies of a SKU."""
         sku, channel = query.needed("sku"), query.one("channel")
         # It refuses what no SKU or channel can be.
         compose_query(sku, credential_of(request), channel=None if channel == "*" else channel)
-        rules = self._known().of[partition_of(sku, self._config.partitions)]
-        found = Policies(sku, rules.own_policies(sku), self._reader.lag, self._reader.lag_ms)
+        age = self._state.asked(query)
+        rules = self._view.of[partition_of(sku, self._config.partitions)]
+        found = Policies(sku, rules.own_policies(sku), *age)
         if channel is not None:
             found.channel = channel
             found.resolved = _resolved(rules.policy(channel, sku), [*rules.layers(channel, sku)])
-        return _answer(found)
+        return answer_of(found, age)
 
-    def _known(self) -> ReferenceView:
-        if not self._reader.complete.is_set():
-            raise ViewNotReady
-        return self._view
-
-    def _one(self, kind: Kind, id_: str) -> Reply:
-        found = self._known().find(kind, id_)
+    def _one(self, kind: Kind, request: HttpRequest, query: Query) -> Reply:
+        age = self._state.asked(query)
+        found = self._view.find(kind, request.path_params["id"])
         if found is None:
             raise RequestRefused(GatewayCode.NOT_FOUND, detail=f"Nobody set this {kind}: it has all defaults.")
-        return _answer(found)
+        return answer_of(found, age)
 
-    def _page(
-        self, kind: Kind, answer: type[Warehouses | Channels | Feeds], request: HttpRequest, query: Query
-    ) -> Reply:
+    def _page(self, kind: Kind, request: HttpRequest, query: Query) -> Reply:
         limit = query.integer("limit", least=1, most=MOST_LISTED) or MOST_LISTED
-        items, goes_on = self._known().page(kind, query.one("cursor") or "", limit)
-        found = answer(items, goes_on, self._reader.lag, self._reader.lag_ms)  # type: ignore[arg-type] # its kind
-        return page(encode(found), request.scope["path"], limit, goes_on)
+        age = self._state.asked(query)
+        items, goes_on = self._view.page(kind, query.one("cursor") or "", limit)
+        return page_of(request, query, Raw(encode(items)), goes_on, age)
 
     async def _set(self, request: HttpRequest, type_: str, kind: Kind) -> Reply:
         key = idempotency_key(header(request, b"idempotency-key"))
@@ -166,7 +174,9 @@ class ReferenceRoutes:
         return document(200, encode(everywhere), command.command_id)
 
     def _check_limit(self, kind: Kind, name: str, command_id: str) -> None:
-        view = self._known()
+        if not self._reader.complete.is_set():
+            raise ViewNotReady
+        view = self._view
         most = MAX_WAREHOUSES if kind == "warehouse" else MAX_CHANNELS
         if view.count(kind) >= most and view.find(kind, name) is None:
             detail = f"There are {most:,} of them, which is the most."
@@ -179,7 +189,3 @@ def _resolved(policy: Policy, layers: list[tuple[str, SkuPolicy | Channel]]) -> 
         giving = (key for key, document in layers if getattr(document, name) is not UNSET)
         fields[name] = ResolvedField(getattr(policy, name), next(giving, None))
     return fields
-
-
-def _answer(answer: object) -> Reply:
-    return Reply(200, encode(answer), [JSON])

@@ -1,7 +1,5 @@
 """Owns the HTTP answers: status, headers and ready-made bytes."""
 
-from urllib.parse import urlencode
-
 from litestar.types import Receive, Scope, Send
 
 from gateway.problems import HELP_LINK, MEDIA_TYPE, RequestRefused
@@ -49,22 +47,6 @@ def refusal(error: RequestRefused, retry_after_s: int) -> Reply:
         if status in _MAY_BE_APPLIED:
             headers.append((b"holdfast-command-id", name))
     return Reply(status, error.body(), headers)
-
-
-def page(body: bytes, path: str, limit: int, cursor: str | None) -> Reply:
-    """Return the answer with a part of a list; its header `Link` has the request that goes on.
-
-    Args:
-        body: the document.
-        path: the list's path.
-        limit: how many it lists at most.
-        cursor: that of the request that goes on; None at the end.
-    """
-    headers = [JSON]
-    if cursor is not None:
-        goes_on = urlencode({"limit": limit, "cursor": cursor})
-        headers.append((b"link", f'<{path}?{goes_on}>; rel="next"'.encode()))
-    return Reply(200, body, headers)
 
 
 def document(status: int, body: bytes, command_id: str) -> Reply:

@@ -3,15 +3,15 @@
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, Raw, UnsetType
 
-from gateway.announced import Lag, LagMs, SkuOfAnswer
+from gateway.announced import SkuOfAnswer
 from gateway.availability import AvailabilityView, RowKey
 from gateway.incoming import HttpRequest, Query
-from gateway.problems import RequestRefused, ViewNotReady
-from gateway.replies import Reply, page
+from gateway.problems import RequestRefused
+from gateway.replies import Reply
 from gateway.rules import MOST_LISTED
-from gateway.view_reader import ViewReader
+from gateway.view_answer import Lag, LagMs, Next, Stale, ViewState, page_of
 from schemas.codec import encode
 from schemas.codes import Code, Problem
 from schemas.results import StockView
@@ -33,9 +33,10 @@ class Shortfalls(msgspec.Struct, kw_only=True):
     """The stock rows that are short, by SKU and warehouse."""
 
     items: list[Short]
-    next: Annotated[str | None, Meta(description="`cursor` of the request that goes on; null at the end.")]
+    next: Next
     lag: Lag
     lag_ms: LagMs
+    stale: Stale | UnsetType = UNSET
 
 
 class ShortfallRoutes:
@@ -43,27 +44,21 @@ class ShortfallRoutes:
 
     Args:
         view: the availability view.
-        reader: feeds it.
+        state: how far it is behind.
     """
 
-    def __init__(self, view: AvailabilityView, reader: ViewReader) -> None:
+    def __init__(self, view: AvailabilityView, state: ViewState) -> None:
         self._view = view
-        self._reader = reader
+        self._state = state
 
     async def shortfalls(self, request: HttpRequest, query: Query) -> Reply:
         """Answer with the rows that are short."""
         limit = query.integer("limit", least=1, most=MOST_LISTED) or MOST_LISTED
         after = _key_of(query.one("cursor"))
-        if not self._reader.complete.is_set():
-            raise ViewNotReady
+        age = self._state.asked(query)
         keys, goes_on = self._view.short_rows(after, limit)
-        answer = Shortfalls(
-            items=[_short_in(self._view, key) for key in keys],
-            next="/".join(keys[-1]) if goes_on else None,
-            lag=self._reader.lag,
-            lag_ms=self._reader.lag_ms,
-        )
-        return page(encode(answer), request.scope["path"], limit, answer.next)
+        items = Raw(encode([_short_in(self._view, key) for key in keys]))
+        return page_of(request, query, items, "/".join(keys[-1]) if goes_on else None, age)
 
 
 def every_short_row(view: AvailabilityView) -> list[Short]:

@@ -56,14 +56,15 @@ class ViewReader:
 
     @property
     def lag_ms(self) -> int:
-        """Return the milliseconds since the view last had all published changes; 0 while it has them."""
+        """Return the milliseconds since the view last had all published changes; 0 if it had within the last second."""
         if self._in_step_at is None:
             return 0
         age = time.monotonic() - self._in_step_at
-        return 0 if self.lag == 0 and age < _STALE_S else int(age * 1000)
+        return 0 if age < _STALE_S else int(age * 1000)
 
     async def run(self) -> None:
         """Feed the view until cancelled."""
+        self._in_step_at = time.monotonic()  # before this nobody was promised anything
         while True:
             try:
                 await self._follow()

@@ -4,6 +4,7 @@
 # ruff: noqa: PLC0415
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -232,10 +233,14 @@ def gateway(
 
     Example: `holdfast gateway --host 0.0.0.0 --port 8080`
     """
-    from gateway.config import GatewayConfig
+    from gateway.config import GatewayConfig, settings_of
     from gateway.server import CannotListenError, run
 
     _prepare_service(bootstrap, partitions)
+    try:
+        by_variable = settings_of(os.environ)
+    except ValueError as error:
+        raise CannotDo(str(error)) from error
     config = GatewayConfig(
         bootstrap=bootstrap,
         partitions=partitions,
@@ -243,6 +248,7 @@ def gateway(
         port=port,
         request_timeout_s=request_timeout_s,
         max_in_flight=max_in_flight,
+        **by_variable,
     )
     try:
         run(config)

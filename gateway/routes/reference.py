@@ -9,7 +9,7 @@ from gateway.access.scopes import ADMIN, READ
 from gateway.parameters import Parameter
 from gateway.problems import GatewayCode
 from gateway.reference_routes import Channels, Everywhere, Feeds, Policies, Warehouses
-from gateway.routes.route import ANY_READ, LEDGER, Parts, Read, Route
+from gateway.routes.route import LEDGER, VIEW, Parts, Read, Route
 from gateway.rules import Kind
 from schemas.codes import Code
 from schemas.commands import tag_of
@@ -47,11 +47,11 @@ def _rules(
 ) -> Route:
     """Declare a route that is answered from the view of reference data."""
     missing = (GatewayCode.NOT_FOUND,) if path.endswith("}") else ()
-    codes = (*ANY_READ, GatewayCode.VIEW_NOT_READY, *missing)
+    codes, known = (*VIEW, *missing), (*known, parameters.MAX_LAG_MS)
     return Route("GET", path, summary, answer, scope=READ, read=read, codes=codes, parameters=known, tag="rules")
 
 
-_PAGED = (parameters.PAGE_LIMIT, parameters.CURSOR)
+_PAGED = (parameters.PAGE_LIMIT, parameters.CURSOR, parameters.IF_NONE_MATCH)
 REFERENCE_ROUTES = (
     _setter(
         SetWarehouse, "warehouse", "/v1/warehouses/{id}", "Set a warehouse in every partition", parameters.WAREHOUSE_ID

@@ -11,13 +11,16 @@ from gateway.announced import AnnouncedRoutes
 from gateway.availability_routes import AvailabilityRoutes
 from gateway.bulk_routes import BulkRoutes
 from gateway.command_routes import Act, CommandRoutes
+from gateway.dead_letters_routes import DeadLetterRoutes
 from gateway.incoming import HttpRequest, Query
 from gateway.operations import Operations
-from gateway.parameters import Parameter
-from gateway.problems import AnyCode, GatewayCode
+from gateway.parameters import MIN_SEQ, Parameter
+from gateway.problems import NOT_REACHED_STATUS, REFUSALS, AnyCode, GatewayCode
+from gateway.recent_changes_routes import RecentChangesRoutes
 from gateway.reference_routes import ReferenceRoutes
 from gateway.replies import Reply
 from gateway.shortfalls import ShortfallRoutes
+from gateway.skus import SkuRoutes
 from gateway.stock_change_stream import StockChangeStreams
 from schemas.codes import Code
 
@@ -31,8 +34,11 @@ class Parts(NamedTuple):
     commands: CommandRoutes
     bulk: BulkRoutes
     availability: AvailabilityRoutes
+    skus: SkuRoutes
     announced: AnnouncedRoutes
     shortfalls: ShortfallRoutes
+    recent_changes: RecentChangesRoutes
+    dead_letters: DeadLetterRoutes
     reference: ReferenceRoutes
     streams: StockChangeStreams
     operations: Operations
@@ -71,6 +77,16 @@ class Route(NamedTuple):
         """Return the codes of the route, those included that come before it: from the wrong page, host or caller."""
         return self.codes if self.path.startswith("/health/") else (*self.codes, *_of_access(self.scope))
 
+    @property
+    def refusals_by_status(self) -> dict[int, list[AnyCode]]:
+        """Return the codes of the route by HTTP status."""
+        found: dict[int, list[AnyCode]] = {}
+        for code in self.refusals:
+            found.setdefault(REFUSALS[code].status, []).append(code)
+        if MIN_SEQ in self.parameters or (self.body is not None and MIN_SEQ.name in self.body.__struct_fields__):
+            found.setdefault(NOT_REACHED_STATUS, []).append(GatewayCode.VIEW_BEHIND)
+        return dict(sorted(found.items()))
+
     def bound(self, parts: Parts) -> Act:
         """Return the function that answers a request of this route."""
         if self.read is None:
@@ -90,8 +106,9 @@ def _of_access(scope: Needed | UnsetType | None) -> tuple[AnyCode, ...]:
     return for_all if scope is NOBODY else (GatewayCode.UNAUTHENTICATED, *for_all, GatewayCode.RATE_LIMITED)
 
 
-# The codes of every read, and of every request that is answered through the log.
+# The codes of every read, of every read from the view, and of every request that is answered through the log.
 ANY_READ = (Code.MALFORMED, Code.INVALID_FIELD, GatewayCode.STOPPING)
+VIEW = (*ANY_READ, GatewayCode.VIEW_NOT_READY, GatewayCode.VIEW_BEHIND)
 LEDGER = (*ANY_READ, GatewayCode.TOO_MANY_REQUESTS, GatewayCode.KAFKA_UNAVAILABLE, GatewayCode.RESULT_TIMEOUT)
 
 

@@ -5,7 +5,8 @@ from gateway.routes.operations import OPERATION_ROUTES
 from gateway.routes.reads import READ_ROUTES
 from gateway.routes.reference import REFERENCE_ROUTES
 from gateway.routes.route import Route, check_routes
+from gateway.routes.view import VIEW_ROUTES
 
-ROUTES: tuple[Route, ...] = (*COMMAND_ROUTES, *READ_ROUTES, *REFERENCE_ROUTES, *OPERATION_ROUTES)
+ROUTES: tuple[Route, ...] = (*COMMAND_ROUTES, *READ_ROUTES, *VIEW_ROUTES, *REFERENCE_ROUTES, *OPERATION_ROUTES)
 
 check_routes(ROUTES)

@@ -132,7 +132,7 @@ async def test_a_page_has_100_at_most_and_says_where_the_list_goes_on(client, kn
             document(path.removeprefix("/v1/").removesuffix("s"), f"it-{number:03}"), partitions=[number % PARTITIONS]
         )
     answer = await client.get(path)
-    assert answer.headers["link"] == f'<{path}?limit=100&cursor=it-099>; rel="next"'
+    assert answer.headers["link"] == f'<{path}?cursor=it-099>; rel="next"'
     first = answer.json()
     assert ([it["id"] for it in first["items"]], first["next"]) == ([f"it-{n:03}" for n in range(100)], "it-099")
     answer = await client.get(f"{path}?cursor=it-099")

@@ -308,10 +308,8 @@ def _body(route: Route) -> str:
 
 
 def _refusals(route: Route) -> str:
-    by_status: dict[int, list[str]] = {}
-    for code in route.codes:
-        by_status.setdefault(REFUSALS[code].status, []).append(f"`{code}`")
-    return "; ".join(f"{status} {', '.join(names)}" for status, names in sorted(by_status.items()))
+    by_status = route.refusals_by_status
+    return "; ".join(f"{status} {', '.join(f'`{code}`' for code in codes)}" for status, codes in by_status.items())
 
 
 def schemas() -> str:

@@ -46,6 +46,7 @@ COVERS = {
     ],
     "bench/test_quick_run.py": ["bench/"],
     "bench/test_sizes.py": ["bench/shop.py"],
+    "gateway/test_dead_letters_over_kafka.py": ["gateway/dead_letters_routes.py"],
     "gateway/test_over_kafka.py": [
         "gateway/app.py",
         "gateway/reader.py",
@@ -54,6 +55,7 @@ COVERS = {
         "gateway/view_reader.py",
     ],
     "gateway/test_process.py": ["gateway/config.py"],
+    "gateway/test_recent_changes.py": ["gateway/recent_changes_routes.py"],
     "gateway/test_reference_routes.py": ["gateway/rules.py"],
     "gateway/test_route_table.py": ["gateway/parameters.py", "gateway/routes/"],
     "gateway/test_routes.py": [
@@ -64,6 +66,7 @@ COVERS = {
         "gateway/operations.py",
         "gateway/replies.py",
     ],
+    "gateway/test_skus.py": ["gateway/in_order.py"],
     "gateway/access/test_credential.py": ["gateway/access/scopes.py"],
     "gateway/test_stopping.py": ["gateway/in_hand.py", "gateway/server.py"],
     "e2e/test_demo.py": ["ops/demo/drive.py", "ops/demo/report.py", "ops/demo/run.py"],
