@@ -14,6 +14,7 @@ from gateway.availability_routes import AvailabilityRoutes
 from gateway.bulk_routes import BulkRoutes
 from gateway.command_routes import CommandRoutes
 from gateway.config import GatewayConfig
+from gateway.console.files import ConsoleFiles
 from gateway.dead_letters_routes import DeadLetterRoutes
 from gateway.endpoint import handler_of
 from gateway.incoming import HttpRequest
@@ -84,6 +85,7 @@ class Gateway:
             reference=ReferenceRoutes(self.config, self.ledger, self.rules, self.rules_reader, self.view_state),
             streams=StockChangeStreams(self.config, self.ledger, self.stopping),
             operations=Operations(self.reasons, self.metrics, openapi_document()),
+            console=ConsoleFiles(),
         )
         handlers = [
             handler_of(route, parts, self.metrics.observer(route.path), self.config.retry_after_s, self.stopping)

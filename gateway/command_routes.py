@@ -13,7 +13,7 @@ from gateway.backorders import MOST_WAITING, backorders_of
 from gateway.compose import Composed, compose, compose_query, idempotency_key
 from gateway.config import GatewayConfig
 from gateway.incoming import HttpRequest, Query, header, prefers_async, read_body
-from gateway.parameters import MAX_WAIT_MS
+from gateway.parameters import MAX_WAIT_MS, MOST_RESERVATIONS
 from gateway.pending import Answer
 from gateway.problems import REFUSALS, GatewayCode, RequestRefused, Stopping, problem_body
 from gateway.replies import JSON, Reply, document, problem
@@ -63,8 +63,11 @@ class CommandRoutes:
         return _reply(await self._waited(self._ledger.ask(command), command), 200, command)
 
     async def stock(self, request: HttpRequest, query: Query) -> Reply:
-        """Read a SKU's stock, in the order of the log."""
-        command = compose_query(query.needed("sku"), credential_of(request))
+        """Read a SKU's stock, and its open reservations where these are asked for, in the order of the log."""
+        reservations = query.integer("reservations", least=1, most=MOST_RESERVATIONS)
+        command = compose_query(
+            query.needed("sku"), credential_of(request), reservations=reservations, after=query.one("after")
+        )
         return _reply(await self._waited(self._ledger.ask(command), command), 200, command)
 
     async def backorders(self, request: HttpRequest, query: Query) -> Reply:

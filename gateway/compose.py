@@ -189,6 +189,8 @@ def compose_query(
     of_command_id: str | None = None,
     waiting: int | None = None,
     channel: str | None = None,
+    reservations: int | None = None,
+    after: str | None = None,
 ) -> Composed:
     """Make a query with a new id.
 
@@ -197,14 +199,15 @@ def compose_query(
     """
     command_id = new_command_id()
     query: dict[str, str | int | tuple[str, ...]] = {"type": "query", "command_id": command_id, "sku": sku}
-    if reservation_id is not None:
-        query["reservation_id"] = reservation_id
-    if of_command_id is not None:
-        query["of_command_id"] = of_command_id
-    if waiting is not None:
-        query["waiting"] = waiting
-    if channel is not None:
-        query["channel"] = channel
+    asked = {
+        "reservation_id": reservation_id,
+        "of_command_id": of_command_id,
+        "waiting": waiting,
+        "channel": channel,
+        "reservations": reservations,
+        "after": after,
+    }
+    query |= {name: value for name, value in asked.items() if value is not None}
     if credential.channels is not None:
         query["channels"] = credential.channels
     if credential.source is not None:

@@ -85,6 +85,16 @@ WAITING_LIMIT = Parameter(
     {"type": "integer", "minimum": 1, "maximum": MOST_WAITING, "default": MOST_WAITING},
     f"How many to list at most; {MOST_WAITING} when absent.",
 )
+MOST_RESERVATIONS = 100  # that one query lists
+RESERVATIONS = Parameter(
+    "reservations",
+    "query",
+    {"type": "integer", "minimum": 1, "maximum": MOST_RESERVATIONS},
+    "Also list so many of the SKU's open reservations, by id; the answer's `next` is null at the end.",
+)
+AFTER = Parameter(
+    "after", "query", IDENTIFIER, "With `reservations`: those whose id is greater, as `next` of the last answer says."
+)
 WAREHOUSE_ID = Parameter("id", "path", _PLACE, "The warehouse.", required=True, field="warehouse")
 CHANNEL_ID = Parameter("id", "path", _CHANNEL, "The channel; `*` (as `%2A`): all.", required=True, field="channel")
 PAGE_LIMIT = Parameter(
@@ -136,6 +146,8 @@ MIN_SEQ = Parameter(
     {"type": "integer", "minimum": 0, "maximum": MAX_SEQ},
     "With one SKU: wait until the view has the change of this sequence number.",
 )
+CONSOLE_VERSION = Parameter("version", "path", STRING, "The hash of all files, as the page names it.", required=True)
+CONSOLE_FILE = Parameter("file", "path", STRING, "The file's name.", required=True)
 LAST_EVENT_ID = Parameter(
     "Last-Event-ID", "header", STRING, "The id of the last event that was seen: the stream goes on after it."
 )

@@ -1,7 +1,9 @@
-"""Owns the routes for operators: health, metrics, documentation."""
+"""Owns the routes for operators: health, metrics, documentation, the console."""
 
+from gateway import parameters
 from gateway.access.scopes import NOBODY, READ
 from gateway.operations import Live, Readiness
+from gateway.problems import GatewayCode
 from gateway.routes.route import Route
 
 OPERATION_ROUTES = (
@@ -40,5 +42,16 @@ OPERATION_ROUTES = (
         "text/html",
         scope=NOBODY,
         act=lambda parts: parts.operations.docs,
+    ),
+    Route("GET", "/console", "A page for operators", "text/html", scope=NOBODY, act=lambda parts: parts.console.page),
+    Route(
+        "GET",
+        "/console/{version}/{file}",
+        "A file of the console",
+        "*/*",
+        scope=NOBODY,
+        act=lambda parts: parts.console.file,
+        codes=(GatewayCode.NOT_FOUND,),
+        parameters=(parameters.CONSOLE_VERSION, parameters.CONSOLE_FILE),
     ),
 )

@@ -26,12 +26,12 @@ READ_ROUTES = (
     Route(
         "GET",
         "/v1/stock",
-        "Read a SKU's stock rows, linearizably",
+        "Read a SKU's stock rows, and with `reservations` its open ones, linearizably",
         Result,
         scope=READ,
         read=lambda parts: parts.commands.stock,
         codes=(*LEDGER, Code.UNKNOWN_SKU),
-        parameters=(parameters.SKU,),
+        parameters=(parameters.SKU, parameters.RESERVATIONS, parameters.AFTER),
         tag="reads",
     ),
     Route(

@@ -11,6 +11,7 @@ from gateway.announced import AnnouncedRoutes
 from gateway.availability_routes import AvailabilityRoutes
 from gateway.bulk_routes import BulkRoutes
 from gateway.command_routes import Act, CommandRoutes
+from gateway.console.files import ConsoleFiles
 from gateway.dead_letters_routes import DeadLetterRoutes
 from gateway.incoming import HttpRequest, Query
 from gateway.operations import Operations
@@ -42,6 +43,7 @@ class Parts(NamedTuple):
     reference: ReferenceRoutes
     streams: StockChangeStreams
     operations: Operations
+    console: ConsoleFiles
 
 
 class Route(NamedTuple):

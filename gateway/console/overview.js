@@ -1,0 +1,227 @@
+// Owns the overview: how all is, what was measured in the last ten minutes, the partitions, and what needs a person.
+
+import { sparkline } from "./chart.js";
+import { el, show } from "./dom.js";
+import { feeds, findings, lateBy, letters, shortRows, shortfalls } from "./findings.js";
+import { healthOf } from "./health.js";
+import { icon } from "./icons.js";
+import { Panel, emptyBox, table } from "./panel.js";
+import { SPAN_MS, lately, measured, status } from "./status.js";
+import { age, bdi, brief, count, dash, duration, listed, many, moment, name, rate, since } from "./text.js";
+
+const STATES = {
+  open: { icon: "open", tone: "tone-ok", said: "open" },
+  recovering: { icon: "recovering", tone: "tone-attention", said: "recovering" },
+  no_owner: { icon: "attention", tone: "tone-bad", said: "no owner" },
+};
+const SHOWN = 5;
+
+function banner(box) {
+  const health = healthOf(status, findings());
+  box.dataset.level = health.level;
+  const others = health.reasons.filter((reason) => reason.next || health.reasons.length > 1);
+  const line = (reason) =>
+    el(
+      "li",
+      { "data-key": reason.code },
+      icon(reason.level, `tone-${reason.level}`),
+      el("span", { class: "for-ears" }, reason.level === "bad" ? "Not working: " : "Needs attention: "),
+      el("div", {}, el("b", {}, reason.text), " ", reason.next, " ", reason.href && el("a", { href: reason.href }, `Open ${reason.link.toLowerCase()}`)),
+    );
+  show(
+    box,
+    el("div", { class: "verdict" }, icon(health.level, "huge"), el("div", {}, el("p", { class: "word" }, health.word), el("p", { class: "sentence" }, health.sentence))),
+    others.length > 0 && el("ul", { class: "reasons" }, others.map(line)),
+  );
+}
+
+function tile({ title, figure, unit = "", about, kinds, format, most }) {
+  const to = Date.now();
+  const from = to - SPAN_MS;
+  const top = Math.max(most, ...kinds.flatMap(([kind]) => lately(kind).map((point) => point.value ?? 0)));
+  const figures = () => {
+    const every = 30_000;
+    const rows = [];
+    for (let at = to; at > from && at > (measured[0]?.at ?? to) - every; at -= every) {
+      const inside = measured.filter((point) => !point.gap && point.at <= at && point.at > at - every);
+      if (!inside.length) continue;
+      const most = kinds.map(([kind]) => inside.map((point) => point[kind]).filter((value) => value !== null && value !== undefined));
+      rows.push({ key: String(Math.round(at / every)), cells: [moment(at), ...most.map((values) => (values.length ? format(Math.max(...values)) : dash()))] });
+    }
+    return table(`${title}: the greatest of each half minute`, ["until", ...kinds.map(([, said]) => [said, "number"])], rows, { kind: "tight" });
+  };
+  return el(
+    "div",
+    { class: "tile", "data-key": title },
+    el("h3", {}, title),
+    el("p", { class: "figure" }, figure, unit && el("span", { class: "unit" }, unit)),
+    el("div", { class: "sparks" }, kinds.map(([kind, , tone]) => sparkline(lately(kind), { from, to, most: top, kind: tone }))),
+    el("p", { class: "about" }, about),
+    el("details", { class: "figures" }, el("summary", {}, "Figures of 10 min"), figures()),
+  );
+}
+
+function tiles(now) {
+  const behind = now.view.lag_ms ?? 0;
+  const view = now.view.complete === false ? "being read" : behind > 1000 ? age(behind) : "up to date";
+  return el(
+    "div",
+    { class: "tiles" },
+    tile({
+      title: "Throughput",
+      figure: rate(now.perSecond),
+      unit: "results/s",
+      about: "All partitions, whoever asked",
+      kinds: [["perSecond", "results/s", "a"]],
+      format: rate,
+      most: 1,
+    }),
+    tile({
+      title: "Latency",
+      figure: now.p50 === null ? "–" : duration(now.p50),
+      unit: now.p50 === null ? "" : "p50",
+      about: now.p99 === null ? "No requests in the last 10 s" : `p99 ${duration(now.p99)}, requests of this gateway`,
+      kinds: [["p99", "p99", "b"], ["p50", "p50", "a"]],
+      format: duration,
+      most: 1,
+    }),
+    tile({
+      title: "Waiting",
+      figure: brief(now.waiting),
+      unit: now.waiting === 1 ? "request" : "requests",
+      about: "Sent to the log, not answered yet",
+      kinds: [["waiting", "requests", "a"]],
+      format: count,
+      most: 4,
+    }),
+    tile({
+      title: "View of the stock",
+      figure: view,
+      unit: view === "up to date" ? "" : "behind",
+      about: now.view.skus === undefined ? "" : `${many(now.view.skus, "SKU")} in view`,
+      kinds: [["behindMs", "behind", "a"]],
+      format: duration,
+      most: 1000,
+    }),
+  );
+}
+
+function partitionTable(now) {
+  const to = Date.now();
+  const from = to - SPAN_MS;
+  const most = Math.max(1, ...measured.flatMap((point) => Object.values(point.of ?? {})));
+  const rows = now.partitions.map((it) => {
+    const state = STATES[it.state] ?? STATES.no_owner;
+    const points = measured.map((point) => ({ at: point.at, value: point.gap ? null : (point.of?.[it.number] ?? 0) }));
+    const said = [icon(state.icon), state.said];
+    const recovery =
+      it.state === "recovering" && it.toRecover > 0
+        ? el("span", { class: "recovery" }, el("progress", { max: it.toRecover, value: it.recovered, "aria-label": `Recovery of partition ${it.number}` }), ` ${count(it.recovered)} of ${count(it.toRecover)}`)
+        : null;
+    return {
+      key: String(it.number),
+      tone: it.state === "open" ? null : "stands-out",
+      cells: [
+        String(it.number),
+        [el("span", { class: `tag ${state.tone}` }, said), recovery],
+        it.worker === null || it.state === "no_owner" ? [dash(), it.worker && el("span", { class: "small" }, ` was ${it.worker}`)] : el("code", {}, it.worker),
+        it.lag === null ? dash() : count(it.lag),
+        [rate(it.perSecond), sparkline(points, { from, to, most, kind: "a inline" })],
+        it.p99 === null ? dash() : `${duration(it.p50)} · ${duration(it.p99)}`,
+      ],
+    };
+  });
+  const heads = ["Partition", "State", "Owner", ["Waiting in the log", "number"], ["Results/s", "number"], ["Transaction p50 · p99", "number"]];
+  return table("The partitions, with owner, state and lag", heads, rows, { kind: "partitions" });
+}
+
+function shortTable(data) {
+  const rows = shortRows(data.items).slice(0, SHOWN);
+  return table(
+    "Stock rows that are short",
+    ["SKU", "Warehouse", ["Short by", "number"]],
+    rows.map((row) => ({
+      key: `${row.sku}/${row.warehouse}`,
+      cells: [el("a", { href: `#/skus/${encodeURIComponent(row.sku)}` }, bdi(row.sku)), name(row.warehouse), el("b", { class: "tone-attention" }, count(row.short))],
+    })),
+  );
+}
+
+const more = (href, text) => el("p", { class: "more" }, el("a", { href }, text, icon("forward")));
+
+function feedTable(data) {
+  const rows = [...data.items].sort((one, other) => lateBy(other) - lateBy(one)).slice(0, SHOWN);
+  return table(
+    "Feeds of counts",
+    ["Feed", "Last counts", ["Refused", "number"]],
+    rows.map((feed) => ({
+      key: feed.id,
+      cells: [name(feed.id), lateBy(feed) ? el("span", { class: "tag tone-attention" }, icon("stale"), "late, ", since(feed.as_of_at)) : since(feed.as_of_at), count(feed.refused)],
+    })),
+  );
+}
+
+function letterTable(data) {
+  return table(
+    "Records that could not be read",
+    ["When", "Reason", ["Place", "number"]],
+    data.items.slice(0, SHOWN).map((letter) => ({
+      key: `${letter.partition}:${letter.offset}`,
+      cells: [since(letter.at), el("code", {}, name(letter.reason)), `${letter.partition}:${letter.offset}`],
+    })),
+  );
+}
+
+/** Show the overview; the returned function ends it. */
+export function overview(page) {
+  const verdict = el("section", { class: "banner", "aria-label": "Health" });
+  const redraw = () => banner(verdict);
+  const panels = [
+    new Panel({ title: "Last 10 minutes", source: status, body: tiles, isLive: true, kind: "wide bare", bones: 4 }),
+    new Panel({
+      title: "Partitions",
+      source: status,
+      body: partitionTable,
+      isEmpty: (now) => now.partitions.length === 0,
+      empty: () => emptyBox("No worker has reported yet.", "Start one: holdfast worker.", "attention"),
+      isLive: true,
+      kind: "wide",
+      bones: 5,
+    }),
+    new Panel({
+      title: "Shortfalls",
+      source: shortfalls,
+      isEmpty: (data) => data.items.length === 0,
+      empty: () => emptyBox("No stock row is short.", "Everything that is reserved is there."),
+      body: (data) => [shortTable(data), more("#/shortfalls", "All shortfalls")],
+    }),
+    new Panel({
+      title: "Feeds of counts",
+      source: feeds,
+      isEmpty: (data) => data.items.length === 0,
+      empty: () => emptyBox("No feed has sent counts.", "holdfast reconcile brings the counts of a warehouse system in.", "unknown"),
+      body: (data) => [feedTable(data), more("#/drift", "All feeds")],
+    }),
+    new Panel({
+      title: "Dead letters",
+      source: letters,
+      isEmpty: (data) => data.items.length === 0,
+      empty: () => emptyBox("Every record could be read.", "Records that are no valid command would be listed here."),
+      body: (data) => [letterTable(data), more("#/dead-letters", "All dead letters")],
+    }),
+  ];
+  page.append(verdict, el("div", { class: "panels" }, panels.map((panel) => panel.element)));
+  const leave = [status, shortfalls, feeds, letters].map((one) => one.subscribe(redraw));
+  const ends = panels.map((panel) => panel.mount());
+  const timer = setInterval(redraw, 1000);
+  return () => {
+    clearInterval(timer);
+    for (const end of [...leave, ...ends]) end();
+  };
+}
+
+/** Return the health in short, for pages that are not the overview. */
+export function healthLink() {
+  const { level, word } = healthOf(status, findings());
+  return el("a", { class: `pill tone-${level}`, href: "#/" }, icon(level), word);
+}
