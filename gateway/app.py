@@ -8,6 +8,7 @@ import structlog
 from litestar import Litestar, Response
 from litestar.exceptions import HTTPException
 
+from gateway.access.admission import Access
 from gateway.announced import AnnouncedRoutes
 from gateway.availability import AvailabilityView
 from gateway.availability_routes import AvailabilityRoutes
@@ -59,6 +60,7 @@ class Gateway:
         self.rules = ReferenceView(config.partitions)
         self.rules_reader = ViewReader(config, REFERENCE, "reference data", self.rules.apply, self.rules.clear)
         self.view_state = ViewState((self.reader, self.rules_reader), config.max_view_lag_ms)
+        self.access = Access(config.access, host=config.host, max_in_flight=config.max_in_flight)
         self.stopping = stopping or asyncio.Event()
         self.failed = asyncio.Event()
         self._kafka = KafkaLedger(config) if ledger is None else None
@@ -88,7 +90,9 @@ class Gateway:
             console=ConsoleFiles(),
         )
         handlers = [
-            handler_of(route, parts, self.metrics.observer(route.path), self.config.retry_after_s, self.stopping)
+            handler_of(
+                route, parts, self.access, self.metrics.observer(route.path), self.config.retry_after_s, self.stopping
+            )
             for route in ROUTES
         ]
         return Litestar(
@@ -110,8 +114,13 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run Kafka's clients during the block; `failed` is set if one ends by itself."""
-        tasks = [asyncio.ensure_future(reader.run()) for reader in (self.reader, self.rules_reader)]
+        """Run Kafka's clients during the block; `failed` is set if one ends by itself.
+
+        Raises:
+            AccessError: the key file or the key set cannot be used.
+        """
+        await self.access.load()
+        tasks = [asyncio.ensure_future(part.run()) for part in (self.reader, self.rules_reader, self.access)]
         if self._kafka is not None:
             tasks.append(asyncio.ensure_future(self._kafka.run()))
         for task in tasks:

@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.access.config import AccessConfig
+
+_OPEN = AccessConfig()
+
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayConfig:
@@ -24,6 +28,7 @@ class GatewayConfig:
         max_view_lag_ms: answers from a view that has been behind for longer (ms) say that they are stale.
         recent_changes: how many stock changes to hold for `GET /v1/stock-changes/recent`, of all SKUs together.
         retry_after_s: the value of `Retry-After` with 429 and 503.
+        access: who may use the gateway.
     """
 
     bootstrap: str = "127.0.0.1:9092"
@@ -41,6 +46,7 @@ class GatewayConfig:
     max_view_lag_ms: int = 10_000
     recent_changes: int = 100_000
     retry_after_s: int = 1
+    access: AccessConfig = _OPEN
 
 
 _MOST_DIGITS = 16

@@ -5,7 +5,9 @@ from time import perf_counter
 
 from litestar.handlers import HTTPRouteHandler
 
-from gateway.access.credential import OPEN, set_credential
+from gateway.access.admission import Access
+from gateway.access.credential import set_credential
+from gateway.access.scopes import NOBODY
 from gateway.incoming import HttpRequest
 from gateway.metrics import Observe
 from gateway.problems import RequestRefused, Stopping
@@ -14,18 +16,20 @@ from gateway.routes.route import Parts, Route
 
 
 def handler_of(
-    route: Route, parts: Parts, observe: Observe, retry_after_s: int, stopping: asyncio.Event
+    route: Route, parts: Parts, access: Access, observe: Observe, retry_after_s: int, stopping: asyncio.Event
 ) -> HTTPRouteHandler:
     """Return Litestar's handler of a route.
 
     Args:
         route: its entry in the table.
         parts: the objects that answer.
+        access: admits requests.
         observe: called with the time when a request began and its status.
         retry_after_s: the value of `Retry-After`.
         stopping: set when the process should end; from then on only health, metrics and documentation are served.
     """
     act = route.bound(parts)
+    needed, is_health = route.scope or NOBODY, route.is_health
     is_served_to_the_end = route.tag == "operations"
 
     async def handle(request: HttpRequest) -> Reply:
@@ -33,8 +37,13 @@ def handler_of(
         try:
             if stopping.is_set() and not is_served_to_the_end:
                 raise Stopping
-            set_credential(request, OPEN)
-            reply = await act(request)
+            credential = access.admit(request, needed, is_health=is_health)
+            set_credential(request, credential)
+            credential.usage.enter()
+            try:
+                reply = await act(request)
+            finally:
+                credential.usage.leave()
         except RequestRefused as error:
             reply = refusal(error, retry_after_s)
         except asyncio.CancelledError:

@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 import structlog
 import uvloop
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.log import LogLevels
 from granian.server.embed import Server
 
+from gateway.access.config import check_certificate, check_listen
 from gateway.app import Gateway
 from gateway.config import GatewayConfig
 from gateway.in_hand import RequestsInHand
@@ -51,6 +52,7 @@ def run(config: GatewayConfig) -> None:
         config: the settings.
 
     Raises:
+        AccessError: the settings of who may use the gateway, or the files that they name, cannot be used.
         CannotListenError: the gateway cannot listen on the address.
         SystemExit: with 1, when a part of the gateway ended by itself.
     """
@@ -77,8 +79,11 @@ async def serve(config: GatewayConfig) -> Ended:
         config: the settings.
 
     Raises:
+        AccessError: the settings of who may use the gateway, or the files that they name, cannot be used.
         CannotListenError: the gateway cannot listen on the address.
     """
+    check_listen(config.host, config.access)
+    check_certificate(config.access)
     stopping = _listen_to_signals()
     # A Ctrl-C before that has cancelled this task: end here, before granian's threads start.
     await asyncio.sleep(0)
@@ -86,7 +91,7 @@ async def serve(config: GatewayConfig) -> Ended:
     gateway = Gateway(config, stopping=stopping)
     _keep_from_collection()
     async with gateway.running():
-        beside = asyncio.ensure_future(_announce(gateway, config.host, port))
+        beside = asyncio.ensure_future(_announce(gateway, port))
         try:
             in_hand = RequestsInHand(gateway.app)
             ended = await _serve_until_stopped(gateway, in_hand, _server(gateway.config, in_hand, port))
@@ -117,6 +122,9 @@ def _server(config: GatewayConfig, app: RequestsInHand, port: int) -> Server:
         backpressure=config.max_in_flight + config.max_streams + 1024,
         log_level=LogLevels.error,
         log_dictconfig=_GRANIAN_LOGS,
+        ssl_cert=config.access.tls_cert,
+        ssl_key=config.access.tls_key,
+        ssl_protocol_min=SSLProtocols.tls12,
     )
     server.workers_kill_timeout = _GRACE_S
     return server
@@ -163,11 +171,13 @@ async def _answered(host: str, port: int) -> None:
                 writer.close()
 
 
-async def _announce(gateway: Gateway, host: str, port: int) -> None:
+async def _announce(gateway: Gateway, port: int) -> None:
     await gateway.until_ready()
     _keep_from_collection()
+    host = gateway.config.host
     address = f"[{host}]" if ":" in host else host
-    sys.stdout.write(f"ready http://{address}:{port} (docs at /docs, {len(gateway.view)} SKUs in view)\n")
+    scheme = "http" if gateway.config.access.tls_cert is None else "https"
+    sys.stdout.write(f"ready {scheme}://{address}:{port} (docs at /docs, {len(gateway.view)} SKUs in view)\n")
     sys.stdout.flush()
 
 

@@ -16,6 +16,7 @@ import typer
 
 from ops.importing.command import import_file
 from ops.importing.stock_command import import_stock_file
+from ops.keys_commands import keys_app
 from ops.options import (
     BROKER_PORT,
     DEFAULT_BOOTSTRAP,
@@ -229,13 +230,16 @@ def gateway(
     """Run the HTTP gateway.
 
     Answers health checks at once, and prints `ready ...` when Kafka answers and its view of the stock is complete.
-    SIGTERM stops it. Port 0 takes a free port.
+    SIGTERM stops it. Port 0 takes a free port. Without keys it listens on loopback only (`holdfast keys new`).
 
-    Example: `holdfast gateway --host 0.0.0.0 --port 8080`
+    Example: `HOLDFAST_KEYS_FILE=keys.json holdfast gateway --host 0.0.0.0 --port 8080`
     """
+    from gateway.access.config import AccessError
     from gateway.config import GatewayConfig, settings_of
     from gateway.server import CannotListenError, run
+    from ops.access import checked_access
 
+    access = checked_access(host)
     _prepare_service(bootstrap, partitions)
     try:
         by_variable = settings_of(os.environ)
@@ -249,9 +253,12 @@ def gateway(
         request_timeout_s=request_timeout_s,
         max_in_flight=max_in_flight,
         **by_variable,
+        access=access,
     )
     try:
         run(config)
+    except AccessError as error:
+        raise CannotDo(str(error)) from error
     except CannotListenError as error:
         raise CannotDo(f"the gateway cannot listen on {host}:{port}: {error.strerror or error}") from error
 
@@ -312,6 +319,7 @@ def tail(
 
 
 app.add_typer(reference_app, name="reference")
+app.add_typer(keys_app, name="keys")
 app.command("policy")(policy)
 app.command("shortfalls")(shortfalls)
 app.command("import")(import_file)

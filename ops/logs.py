@@ -8,6 +8,8 @@ from typing import Any
 import structlog
 from structlog.stdlib import ProcessorFormatter
 
+from ops.secrets import drop_secrets
+
 FORMATS = ("text", "json")
 
 _ADDED: list[Any] = [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
@@ -26,11 +28,17 @@ def log_to_stderr(form: str | None = None) -> None:
     form = form or os.environ.get("HOLDFAST_LOG") or "text"
     if form not in FORMATS:
         raise ValueError(f"HOLDFAST_LOG is {form!r}; it may be {' or '.join(FORMATS)}.")
-    render: list[Any] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(sort_keys=False)]
+    # A traceback is text before secrets are dropped. Structlog's own for people would show the variables of every
+    # frame, a request's headers among them.
+    render: list[Any] = [
+        structlog.processors.format_exc_info,
+        drop_secrets,
+        structlog.processors.JSONRenderer(sort_keys=False)
         if form == "json"
-        else [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)]
-    )
+        else structlog.dev.ConsoleRenderer(
+            colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         ProcessorFormatter(foreign_pre_chain=_ADDED, processors=[ProcessorFormatter.remove_processors_meta, *render])

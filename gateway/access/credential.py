@@ -9,10 +9,12 @@ before the route is called; what only the route knows, the route asks:
 - `bind(type_, fields)`: writes `source`, `channel` and `channels` into a command, and refuses a caller's own `source`.
 - `sees(channel)`: whether an item of a list or of a stream may be shown.
 - `check_unbound()`: refuses a credential with channels where items do not tell their channel.
+- `holds()`: whether the credential is still in force; a stream asks from time to time, and ends when it is not.
 - `usage.take(n)`: one token for each further command of a list (the request itself has paid for one).
 - `usage.stream()` and `usage.waiting(n)`: blocks in which a stream is open, or n more commands wait.
 """
 
+import time
 from dataclasses import dataclass, field
 
 from msgspec import Raw
@@ -36,6 +38,7 @@ class Credential:
         scopes: what it may do.
         channels: the only channels that it may have; None: all.
         usage: what it uses now, and its rate.
+        expires_at: until when it holds, ms since the Unix epoch; None: until it is revoked.
     """
 
     id: str
@@ -43,6 +46,12 @@ class Credential:
     scopes: frozenset[Scope]
     channels: tuple[str, ...] | None = None
     usage: Usage = field(default_factory=Usage)
+    expires_at: int | None = None
+
+    def holds(self) -> bool:
+        """Return whether it was not revoked and has not expired: what a stream asks now and then."""
+        is_over = self.expires_at is not None and self.expires_at <= time.time_ns() // 1_000_000
+        return not is_over and not self.usage.revoked
 
     def may(self, needed: Needed) -> bool:
         """Return whether the credential has any one of the scopes, or `admin`."""
@@ -110,6 +119,9 @@ class Credential:
         of_channels.bind(self.source, self.channels, type_, fields)
 
 
+# A caller of a route that needs no credential.
+ANYBODY = Credential(id="anybody", source=None, scopes=frozenset())
+# Every caller of an open gateway.
 OPEN = Credential(id="open", source=None, scopes=frozenset({Scope.ADMIN}))
 
 

@@ -62,7 +62,7 @@ class Usage:
         clock: returns the time in seconds.
     """
 
-    __slots__ = ("bucket", "most_streams", "most_waiting", "streams", "waits")
+    __slots__ = ("bucket", "most_streams", "most_waiting", "revoked", "streams", "waits")
 
     def __init__(
         self,
@@ -77,6 +77,7 @@ class Usage:
         self.most_waiting = most_waiting
         self.streams = 0
         self.waits = 0
+        self.revoked = False  # what its holder still has open ends
 
     def take(self, wanted: int = 1) -> None:
         """Take a token for each of some requests.

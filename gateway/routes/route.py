@@ -77,7 +77,14 @@ class Route(NamedTuple):
     @property
     def refusals(self) -> tuple[AnyCode, ...]:
         """Return the codes of the route, those included that come before it: from the wrong page, host or caller."""
-        return self.codes if self.path.startswith("/health/") else (*self.codes, *_of_access(self.scope))
+        if self.is_health:
+            return (*self.codes, GatewayCode.FORBIDDEN)
+        return (*self.codes, *_of_access(self.scope))
+
+    @property
+    def is_health(self) -> bool:
+        """Return whether balancers ask it, under any name."""
+        return self.path.startswith("/health/")
 
     @property
     def refusals_by_status(self) -> dict[int, list[AnyCode]]:

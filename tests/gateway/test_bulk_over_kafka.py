@@ -31,7 +31,7 @@ async def serving(bootstrap, **settings):
     async with gateway.running():
         await asyncio.wait_for(gateway.until_ready(), 30)
         transport = httpx.ASGITransport(gateway.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=30) as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=30) as client:
             yield gateway, client
 
 

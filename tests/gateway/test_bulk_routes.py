@@ -291,6 +291,6 @@ def test_the_how_to_sends_the_same_list_until_every_item_has_an_answer(monkeypat
             raise given
         return given
 
-    with httpx.Client(transport=httpx.MockTransport(answer), base_url="http://gateway") as http:
+    with httpx.Client(transport=httpx.MockTransport(answer), base_url="http://localhost") as http:
         assert names["send_list"](http, "delivery-88", [ADJUST, RESERVE]) == done
     assert (len(sent), len(set(sent)), answers) == (4, 1, [])

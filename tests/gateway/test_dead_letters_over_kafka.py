@@ -32,7 +32,7 @@ async def topic(broker, monkeypatch):
 async def client(broker, ledger, topic):  # noqa: ARG001 - it must be there before
     gateway = Gateway(GatewayConfig(bootstrap=broker.bootstrap, partitions=PARTITIONS), ledger)
     transport = httpx.ASGITransport(gateway.app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=30) as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=30) as client:
         yield client
 
 

@@ -21,7 +21,7 @@ async def serving(bootstrap, **settings):
     async with gateway.running():
         await asyncio.wait_for(gateway.until_ready(), 30)
         transport = httpx.ASGITransport(gateway.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=30) as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=30) as client:
             yield gateway, client
 
 
@@ -139,7 +139,7 @@ async def test_a_topic_of_another_partition_count_is_refused(broker, scripted, s
         while "partitions, not 3" not in (gateway.ledger.unavailable or ""):
             await asyncio.sleep(0.05)
         transport = httpx.ASGITransport(gateway.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             assert (await reserve(client, sku, "k")).status_code == 503
     assert scripted.seen == []
 
