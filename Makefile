@@ -78,7 +78,7 @@ simulate: $(STAMP) ## Simulated clusters; random histories of all commands, alon
 mutants: $(STAMP) ## Take one rule at a time out of a copy of the source; a test has to notice.
 	@$(BIN)/python -m tests.mutants
 
-bench: $(STAMP) ## Measure throughput, latency, recovery and large SKUs; JSON goes to bench/results.
+bench: $(STAMP) ## Measure throughput, latency, the gateway, recovery and large SKUs; JSON goes to bench/results.
 	@$(BIN)/python -m bench
 
 fmt: $(STAMP) ## Format the code and mend what ruff can mend.

@@ -10,11 +10,13 @@ from typing import Annotated
 
 import typer
 
-from bench import audit, availability, curves, latency, memory, recovery, report, throughput
+from bench import audit, availability, curves, latency, memory, over_http, recovery, report, throughput
 from bench.harness import Stage
 from ops.screen import print_table, say
 
-_BENCHMARKS = {module.NAME: module for module in (throughput, latency, recovery, memory, availability, audit, curves)}
+_BENCHMARKS = {
+    module.NAME: module for module in (throughput, latency, over_http, recovery, memory, availability, audit, curves)
+}
 
 
 class Benchmark(StrEnum):
@@ -23,6 +25,7 @@ class Benchmark(StrEnum):
     ALL = "all"
     THROUGHPUT = "throughput"
     LATENCY = "latency"
+    HTTP = "http"
     RECOVERY = "recovery"
     MEMORY = "memory"
     AVAILABILITY = "availability"

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, cast
 
 from bench.load import Request
-from bench.open_loop import Pace, Trial
+from bench.open_loop import Pace, Trial, clock
 from schemas.codec import encode
 
 _CONNECTIONS = 32
@@ -15,7 +15,7 @@ _PATHS = {"adjust": "/v1/adjustments", "reserve": "/v1/reservations"}
 
 
 class _Call(NamedTuple):
-    trial: Trial
+    trial: Trial | None
     number: int
     request: bytes
 
@@ -48,7 +48,7 @@ class _Connection(asyncio.Protocol):
         if not separator or len(body) < _content_length(head):
             return
         self._received = b""
-        if self._call is not None:
+        if self._call is not None and self._call.trial is not None:
             self._call.trial.answered(self._call.number)
         self._done(self, int(head[9:12]))
 
@@ -76,6 +76,7 @@ class HttpCaller:
         self._waiting: deque[_Call] = deque()
         self._opening: set[asyncio.Task[None]] = set()
         self._statuses: Counter[int] = Counter()
+        self._on_answer: Callable[[_Connection], None] = self._serve
 
     async def start(self) -> None:
         """Open the first connections."""
@@ -108,23 +109,59 @@ class HttpCaller:
             Per request, the seconds from the intended send time to the last byte of the answer; and how often each
             status came.
         """
-        encoded = [self._encoded(request.fields) for request in requests]
+        encoded = [self.encoded(request.fields) for request in requests]
         self._statuses = Counter()
         trial = Trial(pace, lambda number: self._send(_Call(trial, number, encoded[number])))
         taken = await trial.run()
         return taken, dict(self._statuses)
 
-    def _encoded(self, fields: dict[str, object]) -> bytes:
+    async def saturate(self, requests: Iterator[bytes], *, connections: int, seconds: float, warm_up_s: float) -> float:
+        """Send the next request on each connection as soon as its last one is answered; return the answers per second.
+
+        Args:
+            requests: the requests, without an end.
+            connections: how many.
+            seconds: how long to count.
+            warm_up_s: how long to send before that.
+        """
+        self._statuses = Counter()
+        self._on_answer = lambda connection: connection.send(_Call(None, 0, next(requests)))
+        while len(self._open_ones) < connections:
+            await self._open()
+        for connection in self._free[:connections]:
+            connection.send(_Call(None, 0, next(requests)))
+        self._free.clear()
+        await asyncio.sleep(warm_up_s)
+        before, began = self._statuses.total(), clock()
+        await asyncio.sleep(seconds)
+        rate = (self._statuses.total() - before) / (clock() - began)
+        self._on_answer = self._serve
+        return rate
+
+    @property
+    def statuses(self) -> dict[int, int]:
+        """Return how often each status came in the last run."""
+        return dict(self._statuses)
+
+    def encoded(self, fields: dict[str, object]) -> bytes:
+        """Return the request of a command."""
         body = {name: value for name, value in fields.items() if name not in {"command_id", "type"}}
         path = _PATHS.get(str(fields["type"]))
         if path is None:
             path = f"/v1/reservations/{body.pop('reservation_id')}/{fields['type']}"
-        content = encode(body)
+        return self.posted(path, encode(body), str(fields["command_id"]))
+
+    def posted(self, path: str, content: bytes, key: str) -> bytes:
+        """Return a request with a body."""
         head = (
             f"POST {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\nContent-Type: application/json\r\n"
-            f"Idempotency-Key: {fields['command_id']}\r\nContent-Length: {len(content)}\r\n\r\n"
+            f"Idempotency-Key: {key}\r\nContent-Length: {len(content)}\r\n\r\n"
         )
         return head.encode() + content
+
+    def gotten(self, path: str) -> bytes:
+        """Return a request without a body."""
+        return f"GET {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n\r\n".encode()
 
     def _send(self, call: _Call) -> None:
         if self._free:
@@ -138,7 +175,7 @@ class HttpCaller:
 
     def _answered(self, connection: _Connection, status: int) -> None:
         self._statuses[status] += 1
-        self._serve(connection)
+        self._on_answer(connection)
 
     def _serve(self, connection: _Connection) -> None:
         if self._waiting:

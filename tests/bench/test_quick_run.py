@@ -49,7 +49,7 @@ def test_a_quick_run_measures_everything_and_leaves_nothing_behind(tmp_path):
     assert processes_of(tmp_path) == []
     assert list((tmp_path / "temporary").glob("holdfast-bench-*")) == []
     found = {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
-    assert sorted(found) == ["audit", "availability", "curves", "latency", "memory", "recovery", "throughput"]
+    assert sorted(found) == ["audit", "availability", "curves", "http", "latency", "memory", "recovery", "throughput"]
     for document in found.values():
         assert document["quick"] is True
         assert {"cpu", "cores", "memory_gb", "python", "kafka", "date"} <= document["machine"].keys()
@@ -62,6 +62,7 @@ def test_a_quick_run_measures_everything_and_leaves_nothing_behind(tmp_path):
     for figures in found["latency"]["rates"].values():
         assert [figures[target]["unanswered"] for target in ("kafka", "echo", "http")] == [0, 0, 0]
         assert all(int(status) < 300 for statuses in figures["http"]["statuses"] for status in statuses)
+    assert all(ratio > 0 for ratio in found["http"]["ratios"].values())
     assert found["recovery"]["ratio_to_bare_read"].keys() == {"stock", "mixed"}
     assert found["audit"]["ratio_to_bare_read"] > 0
     assert found["memory"]["under_limit"] is True
