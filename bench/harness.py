@@ -46,6 +46,7 @@ class Child:
             self._process = subprocess.Popen(
                 command,
                 cwd=_ROOT,
+                env={"HOLDFAST_DRAIN_MS": "0", **os.environ},  # no balancer stands before a gateway
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

@@ -18,6 +18,7 @@ from gateway.config import GatewayConfig
 from gateway.console.files import ConsoleFiles
 from gateway.dead_letters_routes import DeadLetterRoutes
 from gateway.endpoint import handler_of
+from gateway.health import Health, Views
 from gateway.incoming import HttpRequest
 from gateway.metrics import Metrics
 from gateway.openapi import openapi_document
@@ -32,11 +33,14 @@ from gateway.routes.table import ROUTES
 from gateway.rules import ReferenceView
 from gateway.shortfalls import ShortfallRoutes
 from gateway.skus import SkuRoutes
+from gateway.status_document import GatewayStatus, Sources
+from gateway.status_routes import StatusRoutes
+from gateway.status_view import StatusView
 from gateway.stock_change_stream import StockChangeStreams
 from gateway.view_answer import ViewState
 from gateway.view_reader import ViewReader
 from schemas.codes import Code
-from schemas.topics import REFERENCE, STOCK_CHANGES
+from schemas.topics import REFERENCE, STATUS, STOCK_CHANGES
 
 _log = structlog.get_logger("holdfast.gateway")
 
@@ -47,11 +51,17 @@ class Gateway:
     Args:
         config: the settings.
         ledger: the client of the ledger; None makes one for Kafka. Must be made in the running event loop.
+        draining: set when the process was told to end, and still serves; None makes an event.
         stopping: set when the process should end; None makes an event.
     """
 
     def __init__(
-        self, config: GatewayConfig, ledger: LedgerClient | None = None, *, stopping: asyncio.Event | None = None
+        self,
+        config: GatewayConfig,
+        ledger: LedgerClient | None = None,
+        *,
+        draining: asyncio.Event | None = None,
+        stopping: asyncio.Event | None = None,
     ) -> None:
         self.config = config
         self.recent = RecentChanges(config.recent_changes)
@@ -60,21 +70,38 @@ class Gateway:
         self.rules = ReferenceView(config.partitions)
         self.rules_reader = ViewReader(config, REFERENCE, "reference data", self.rules.apply, self.rules.clear)
         self.view_state = ViewState((self.reader, self.rules_reader), config.max_view_lag_ms)
+        self.owners = StatusView(config.partitions)
+        self.owners_reader = ViewReader(
+            config, STATUS, "status of the partitions", self.owners.apply, self.owners.clear
+        )
+        self.owners.is_live = self.owners_reader.complete.is_set
+        self.owners.behind_ms = lambda: self.owners_reader.lag_ms
         self.access = Access(config.access, host=config.host, max_in_flight=config.max_in_flight)
         self.stopping = stopping or asyncio.Event()
+        self.draining = draining or asyncio.Event()
         self.failed = asyncio.Event()
-        self._kafka = KafkaLedger(config) if ledger is None else None
+        self._kafka = KafkaLedger(config, self.owners.owned) if ledger is None else None
         self.ledger: LedgerClient = ledger or self._kafka  # type: ignore[assignment]
         self.metrics = Metrics(
             in_flight=lambda: self.ledger.in_flight,
             view_size=lambda: len(self.view),
             view_lag=lambda: self.reader.lag,
             connected=lambda: float(self.ledger.unavailable is None),
+            shed=lambda: self.ledger.loads.shed,
+            partitions=lambda state: sum(owned.state == state for owned in self.owners.all().values()),
             feeds=lambda: self.rules.feeds().values(),
+        )
+        views = Views(self.reader, self.rules_reader)
+        self.health = Health(self.ledger, views, self.owners, self.draining, self.stopping)
+        self.health.credentials_are_stale = lambda: self.access.credentials_stale
+        self.status = GatewayStatus(
+            Sources(self.ledger, self.health, self.view, views, self.owners, self.metrics.times)
         )
         self.app = self._routed()
 
     def _routed(self) -> Litestar:
+        streams = StockChangeStreams(self.config, self.ledger, self.stopping)
+        self.status.streams = lambda: streams.open
         parts = Parts(
             commands=CommandRoutes(self.config, self.ledger, self.stopping),
             bulk=BulkRoutes(self.config, self.ledger, self.stopping),
@@ -85,8 +112,9 @@ class Gateway:
             recent_changes=RecentChangesRoutes(self.recent, self.view, self.view_state),
             dead_letters=DeadLetterRoutes(self.config, self.ledger),
             reference=ReferenceRoutes(self.config, self.ledger, self.rules, self.rules_reader, self.view_state),
-            streams=StockChangeStreams(self.config, self.ledger, self.stopping),
-            operations=Operations(self.reasons, self.metrics, openapi_document()),
+            streams=streams,
+            operations=Operations(self.health, self.metrics, openapi_document()),
+            status=StatusRoutes(self.status, self.stopping),
             console=ConsoleFiles(),
         )
         handlers = [
@@ -102,16 +130,6 @@ class Gateway:
             exception_handlers={HTTPException: _http_problem, Exception: _internal_error},
         )
 
-    def reasons(self) -> list[str]:
-        """Return the reasons why the gateway cannot serve; empty when it can."""
-        reasons = ["the gateway is stopping"] if self.stopping.is_set() else []
-        if self.ledger.unavailable is not None:
-            reasons.append(f"Kafka: {self.ledger.unavailable}")
-        for what, reader in (("availability view", self.reader), ("reference data", self.rules_reader)):
-            if not reader.complete.is_set():
-                reasons.append(f"{what}: still being read, {reader.lag} records to go")
-        return reasons
-
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run Kafka's clients during the block; `failed` is set if one ends by itself.
@@ -120,7 +138,8 @@ class Gateway:
             AccessError: the key file or the key set cannot be used.
         """
         await self.access.load()
-        tasks = [asyncio.ensure_future(part.run()) for part in (self.reader, self.rules_reader, self.access)]
+        parts = (self.reader, self.rules_reader, self.owners_reader, self.access, self.status)
+        tasks = [asyncio.ensure_future(part.run()) for part in parts]
         if self._kafka is not None:
             tasks.append(asyncio.ensure_future(self._kafka.run()))
         for task in tasks:

@@ -118,6 +118,7 @@ class AvailabilityView:
     """
 
     def __init__(self, recent: RecentChanges | None = None) -> None:
+        self.rows = 0
         self._recent = recent
         self._entries: dict[str, _Entry] = {}
         # Most SKUs are in one of a few sets of warehouses, so each set is stored once.
@@ -135,6 +136,7 @@ class AvailabilityView:
         """Remove all rows, before the topic is read again from its beginning."""
         if self._recent is not None:
             self._recent.clear()
+        self.rows = 0
         self._entries.clear()
         self._skus.clear()
         self._short.clear()
@@ -192,6 +194,7 @@ class AvailabilityView:
             warehouses = (*entry.warehouses, change.warehouse)
             entry.warehouses = self._sets.setdefault(warehouses, warehouses)
             cells.extend(row)
+            self.rows += 1
         self._note(change, cells)
 
     def _list_or_strike(self, key: RowKey, is_short: bool) -> None:

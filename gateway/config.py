@@ -27,6 +27,8 @@ class GatewayConfig:
             429.
         max_view_lag_ms: answers from a view that has been behind for longer (ms) say that they are stale.
         recent_changes: how many stock changes to hold for `GET /v1/stock-changes/recent`, of all SKUs together.
+        shed_after_ms: a request that its partition would answer later is refused at once; 0 refuses none.
+        drain_ms: how long requests are still served after SIGTERM, for a balancer to notice.
         retry_after_s: the value of `Retry-After` with 429 and 503.
         access: who may use the gateway.
     """
@@ -45,6 +47,8 @@ class GatewayConfig:
     max_streams: int = 64
     max_view_lag_ms: int = 10_000
     recent_changes: int = 100_000
+    shed_after_ms: int = 1_000
+    drain_ms: int = 5_000
     retry_after_s: int = 1
     access: AccessConfig = _OPEN
 
@@ -54,6 +58,8 @@ _MOST_DIGITS = 16
 _BY_VARIABLE = (
     ("max_view_lag_ms", "HOLDFAST_MAX_VIEW_LAG_MS", 0),
     ("recent_changes", "HOLDFAST_RECENT_CHANGES", 1),
+    ("shed_after_ms", "HOLDFAST_SHED_AFTER_MS", 0),
+    ("drain_ms", "HOLDFAST_DRAIN_MS", 0),
 )
 
 

@@ -1,12 +1,14 @@
 """Owns the gateway's metrics, in Prometheus' format."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from time import perf_counter, time
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from gateway.answer_times import AnswerTimes
 from schemas.reference import FeedState
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
@@ -25,6 +27,8 @@ class Metrics:
         view_size: returns how many SKUs the availability view has.
         view_lag: returns how many stock changes the view is behind.
         connected: returns 1 while Kafka is reachable, else 0.
+        shed: returns how many requests were refused because their partition would have answered too late.
+        partitions: returns how many partitions have a state: `no_owner`, `recovering`.
         feeds: returns the feeds of counts.
     """
 
@@ -35,8 +39,11 @@ class Metrics:
         view_size: Callable[[], float],
         view_lag: Callable[[], float],
         connected: Callable[[], float],
+        shed: Callable[[], float],
+        partitions: Callable[[str], float],
         feeds: Callable[[], Iterable[FeedState]],
     ) -> None:
+        self.times = AnswerTimes()
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "holdfast_gateway_requests", "Requests answered.", ["route", "status"], registry=self._registry
@@ -55,15 +62,26 @@ class Metrics:
             ("kafka_connected", "1 while Kafka is there, else 0.", connected),
         ):
             Gauge(f"holdfast_gateway_{name}", text, registry=self._registry).set_function(value)
+        for name, text, state in (
+            ("without_owner", "Partitions that no worker serves.", "no_owner"),
+            ("recovering", "Partitions that a worker brings up to date.", "recovering"),
+        ):
+            gauge = Gauge(f"holdfast_partitions_{name}", text, registry=self._registry)
+            gauge.set_function(partial(partitions, state))
+        text = "Requests refused because their partition would have answered too late."
+        self._registry.register(_Count("holdfast_gateway_shed", text, shed))
         self._registry.register(_FeedAges(feeds))
 
     def observer(self, route: str) -> Observe:
         """Return the function that counts an answered request of a route: (`perf_counter` at its begin, its status)."""
         observe_latency = self._latency.labels(route).observe
         counts: dict[int, Counter] = {}
+        note = self.times.add if route.startswith("/v1/") and route != "/v1/status" else None
 
         def observe(began: float, status: int) -> None:
             observe_latency(perf_counter() - began)
+            if note is not None:
+                note(began, status)
             count = counts.get(status)
             if count is None:
                 count = counts[status] = self._requests.labels(route, str(status))
@@ -74,6 +92,17 @@ class Metrics:
     def exposition(self) -> bytes:
         """Return all metrics as text for Prometheus."""
         return generate_latest(self._registry)
+
+
+class _Count(Collector):
+    """A count that somebody else keeps."""
+
+    def __init__(self, name: str, text: str, count: Callable[[], float]) -> None:
+        self._name, self._text, self._count = name, text, count
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Return the count."""
+        yield CounterMetricFamily(self._name, self._text, value=self._count())
 
 
 class _FeedAges(Collector):

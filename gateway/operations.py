@@ -1,15 +1,17 @@
 """Owns the routes for operators: health, metrics, documentation."""
 
-from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 
 from gateway.docs_page import PAGE
-from gateway.incoming import HttpRequest
+from gateway.health import Health
+from gateway.incoming import HttpRequest, Query
 from gateway.metrics import CONTENT_TYPE, Metrics
+from gateway.problems import RequestRefused
 from gateway.replies import JSON, Reply
 from schemas.codec import encode
+from schemas.codes import Code, Problem
 
 
 class Live(msgspec.Struct):
@@ -18,24 +20,17 @@ class Live(msgspec.Struct):
     status: Literal["live"] = "live"
 
 
-class Readiness(msgspec.Struct):
-    """Whether requests can be served, and the reasons if not."""
-
-    status: Literal["ready", "not_ready"]
-    reasons: list[str]
-
-
 class Operations:
     """The routes of health, metrics and documentation.
 
     Args:
-        reasons: returns why the gateway cannot serve; empty when it can.
+        health: says whether the gateway can serve, and why not.
         metrics: the gateway's metrics.
         openapi: the OpenAPI document, JSON.
     """
 
-    def __init__(self, reasons: Callable[[], list[str]], metrics: Metrics, openapi: bytes) -> None:
-        self._reasons = reasons
+    def __init__(self, health: Health, metrics: Metrics, openapi: bytes) -> None:
+        self._health = health
         self._metrics = metrics
         self._openapi = openapi
 
@@ -43,11 +38,15 @@ class Operations:
         """Answer that the process runs."""
         return Reply(200, encode(Live()), [JSON])
 
-    async def ready(self, request: HttpRequest) -> Reply:  # noqa: ARG002
-        """Answer whether requests can be served."""
-        reasons = self._reasons()
-        readiness = Readiness("not_ready" if reasons else "ready", reasons)
-        return Reply(503 if reasons else 200, encode(readiness), [JSON])
+    async def ready(self, request: HttpRequest, query: Query) -> Reply:  # noqa: ARG002 - one signature for all reads
+        """Answer whether requests can be served; with `strict`, 503 also while not all can."""
+        strict = query.one("strict")
+        if strict not in {None, "true", "false"}:
+            detail = "The parameter strict must be true or false."
+            raise RequestRefused(Code.INVALID_FIELD, detail=detail, field="strict", problem=Problem.NOT_ALLOWED)
+        readiness = self._health.readiness()
+        serves = readiness.status == "ready" or (readiness.status == "degraded" and strict != "true")
+        return Reply(200 if serves else 503, encode(readiness), [JSON])
 
     async def metrics(self, request: HttpRequest) -> Reply:  # noqa: ARG002
         """Answer with the metrics."""

@@ -151,3 +151,4 @@ CONSOLE_FILE = Parameter("file", "path", STRING, "The file's name.", required=Tr
 LAST_EVENT_ID = Parameter(
     "Last-Event-ID", "header", STRING, "The id of the last event that was seen: the stream goes on after it."
 )
+STRICT = Parameter("strict", "query", {"type": "boolean", "default": False}, "Answer 503 also while `degraded`.")

@@ -43,10 +43,11 @@ class Answer(NamedTuple):
 class Waiter:
     """One waiting request; `offset` is that of its record, None until Kafka has acknowledged it."""
 
-    __slots__ = ("command_id", "future", "key", "offset")
+    __slots__ = ("command_id", "future", "key", "offset", "partition")
 
-    def __init__(self, key: bytes, command_id: str, future: "asyncio.Future[Answer]") -> None:
+    def __init__(self, key: bytes, command_id: str, future: "asyncio.Future[Answer]", partition: int) -> None:
         self.key = key
+        self.partition = partition
         self.command_id = command_id
         self.future = future
         self.offset: int | None = None
@@ -100,14 +101,15 @@ class PendingResults:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, key: bytes, command_id: str) -> Waiter:
+    def add(self, key: bytes, command_id: str, partition: int = 0) -> Waiter:
         """Add a request that waits, and return it.
 
         Args:
             key: the record's key: the SKU in UTF-8.
             command_id: its idempotency key.
+            partition: where its record goes.
         """
-        waiter = Waiter(key, command_id, asyncio.get_running_loop().create_future())
+        waiter = Waiter(key, command_id, asyncio.get_running_loop().create_future(), partition)
         self._group(key, command_id).waiters.append(waiter)
         self._count += 1
         return waiter

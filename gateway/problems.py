@@ -6,6 +6,7 @@ RequestRefused            a request that gets no result document
   RateLimited             429, with Retry-After: the credential's own limit
   BodyTooLarge            413
   TooManyRequests         429, with Retry-After
+  Shed                    429, with Retry-After: the command's partition has more to do than it can answer in time
   KafkaUnavailable        503, with Retry-After
   ViewNotReady            503, with Retry-After
   ResultTimeout           504: what became of the command is not known, asking again with the same key is safe
@@ -18,7 +19,7 @@ Every answer of 400 and above is a problem document (RFC 9457) with the extensio
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -152,11 +153,22 @@ check_refusals(REFUSALS)
 NOT_REACHED_STATUS = 504
 
 
+PartitionStateName = Literal["open", "recovering", "no_owner", "unknown"]
+
+
+class LogProgress(msgspec.Struct, gc=False):
+    """How far the reading of a log is, in records."""
+
+    done: int
+    total: int
+
+
 class ProblemDocument(msgspec.Struct, kw_only=True):
     """A problem document (RFC 9457).
 
     `field` is set with `invalid_field`, and `problem` beside it where it is known, as in results; `result` when the
-    ledger gave one.
+    ledger gave one. With `result_timeout`, `partition_state` says who serves the partition, and `progress` how far its
+    recovery is.
     """
 
     type: str
@@ -167,6 +179,8 @@ class ProblemDocument(msgspec.Struct, kw_only=True):
     field: str | UnsetType = UNSET
     problem: Problem | UnsetType = UNSET
     result: Raw | UnsetType = UNSET
+    partition_state: PartitionStateName | UnsetType = UNSET
+    progress: LogProgress | UnsetType = UNSET
 
 
 _encode = msgspec.json.Encoder().encode
@@ -287,6 +301,14 @@ class TooManyRequests(RequestRefused):
         super().__init__(GatewayCode.TOO_MANY_REQUESTS, detail=detail, command_id=command_id)
 
 
+class Shed(RequestRefused):
+    """The command's partition has more to do than it can answer in time; the command was not sent."""
+
+    def __init__(self, *, command_id: str | None = None) -> None:
+        detail = "The partition of this SKU has more to do than it can answer in time; try again a little later."
+        super().__init__(GatewayCode.TOO_MANY_REQUESTS, detail=detail, command_id=command_id)
+
+
 class KafkaUnavailable(RequestRefused):
     """Kafka cannot be reached, or does not take the command."""
 
@@ -310,10 +332,33 @@ class ViewNotReady(RequestRefused):
 
 
 class ResultTimeout(RequestRefused):
-    """No result came in time: the command may be applied or not."""
+    """No result came in time: the command may be applied or not.
 
-    def __init__(self, *, command_id: str) -> None:
+    Args:
+        command_id: the command.
+        partition_state: who serves its partition; None when the command is not known to have a partition.
+        progress: how far the partition's recovery is.
+    """
+
+    def __init__(
+        self,
+        *,
+        command_id: str,
+        partition_state: PartitionStateName | None = None,
+        progress: LogProgress | None = None,
+    ) -> None:
         super().__init__(GatewayCode.RESULT_TIMEOUT, command_id=command_id)
+        self._partition_state = partition_state
+        self._progress = progress
+
+    def body(self, **how: bool) -> bytes:
+        """Return the problem document as JSON, with what is known of the partition."""
+        document = msgspec.json.decode(super().body(**how), type=ProblemDocument)
+        if self._partition_state is not None:
+            document.partition_state = self._partition_state
+        if self._progress is not None:
+            document.progress = self._progress
+        return _encode(document)
 
 
 class ViewBehind(RequestRefused):

@@ -1,14 +1,17 @@
 """Owns request and response over Kafka: a command goes to `inventory.commands`, its result to `inventory.results`.
 
-A connection to Kafka is a producer, a reader of the results with its own client, and a probe that checks four times a
-second whether the brokers answer. While they do not, requests are refused at once instead of queueing up. Both clients
-reconnect by themselves; if one breaks for good, the connection is made anew.
+A connection to Kafka is a producer, a reader of the results with its own client, and a probe that checks six times a
+second whether the brokers answer. When two probes got no answer, requests are refused at once instead of queueing up:
+within a second after Kafka was killed or froze. Both clients reconnect by themselves; if one breaks for good, the
+connection is made anew.
 """
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -17,16 +20,20 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from gateway.compose import Composed
 from gateway.config import GatewayConfig
+from gateway.loads import Loads
 from gateway.pending import Answer, PendingResults, Waiter
-from gateway.problems import KafkaUnavailable, RequestRefused, ResultTimeout, TooManyRequests
+from gateway.problems import KafkaUnavailable, LogProgress, RequestRefused, ResultTimeout, Shed, TooManyRequests
 from gateway.reader import Positions, close_reader, open_reader
 from gateway.shipping import Delivered, ship
+from gateway.status_view import Owned
 from schemas.kafka_connection import kafka_options
 from schemas.partitioner import partition_of
 from schemas.topics import COMMANDS, RESULTS
 
-_PROBE_S = 0.25
-_PROBE_TIMEOUT_S = 2.0
+_PROBE_S = 0.15
+_PROBE_TIMEOUT_S = 0.4
+_UNANSWERED = 2  # one probe may come too late on a busy machine
+_TURNS = 5  # of the loop, for an answer that has come while the loop was busy
 # When Kafka is away for longer, the clients are made anew: the brokers may come back at other addresses.
 _PATIENCE_S = 10.0
 _RETRY_S = 0.5
@@ -104,16 +111,25 @@ class LedgerClient(Protocol):
     def in_flight(self) -> int:
         """Count the requests that wait."""
 
+    @property
+    def loads(self) -> Loads:
+        """Return the load of each partition."""
+
 
 class KafkaLedger:
     """The ledger behind Kafka.
 
     Args:
         config: the address of Kafka, time-outs and limits.
+        owned: says who serves a partition; it is told to a request without a result.
     """
 
-    def __init__(self, config: GatewayConfig) -> None:
+    def __init__(
+        self, config: GatewayConfig, owned: Callable[[int], Owned] = lambda _: Owned("unknown", None, 0.0)
+    ) -> None:
         self._config = config
+        self._owned = owned
+        self.loads = Loads(config.partitions, config.shed_after_ms)
         self._pending = PendingResults()
         self._posting = 0
         self._producer: AIOKafkaProducer | None = None
@@ -145,15 +161,29 @@ class KafkaLedger:
 
     async def _ask(self, command: Composed, partition: int, key: bytes) -> Answer:
         self._admit(command)
-        waiter = self._pending.add(key, command.command_id)
-        timer = asyncio.get_running_loop().call_later(self._config.request_timeout_s, _time_out, waiter)
+        if not self.loads.begin(partition):
+            raise Shed(command_id=command.command_id)
+        waiter = self._pending.add(key, command.command_id, partition)
+        timer = asyncio.get_running_loop().call_later(self._config.request_timeout_s, self._time_out, waiter)
+        answered = False
         try:
             sent = await self._send(command, partition)
             sent.add_done_callback(lambda sent: self._acknowledged(waiter, sent))
-            return await waiter.future
+            answer = await waiter.future
+            answered = True
+            return answer
         finally:
             timer.cancel()
             self._pending.discard(waiter)
+            self.loads.end(partition, answered=answered)
+
+    def _time_out(self, *waiters: Waiter) -> None:
+        for waiter in waiters:
+            owned = self._owned(waiter.partition)
+            progress = None
+            if owned.state == "recovering" and owned.status is not None:
+                progress = LogProgress(owned.status.recovered, owned.status.to_recover)
+            waiter.fail(ResultTimeout(command_id=waiter.command_id, partition_state=owned.state, progress=progress))
 
     async def post(self, command: Composed) -> None:
         """Send a command and wait until Kafka has it."""
@@ -173,11 +203,18 @@ class KafkaLedger:
     async def ask_all(self, commands: Sequence[Composed], answered: Answered) -> None:
         """Send commands, those of one SKU in their order, and wait for their results."""
         self._admit_all(len(commands))
-        waiters = [self._pending.add(command.sku.encode(), command.command_id) for command in commands]
-        timer = asyncio.get_running_loop().call_later(self._config.request_timeout_s, _time_out, *waiters)
+        numbers = self._not_shed(commands, answered)
+        taken = [commands[number] for number in numbers]
+        waiters = [
+            self._pending.add(it.sku.encode(), it.command_id, partition_of(it.sku, self._config.partitions))
+            for it in taken
+        ]
+        for waiter in waiters:
+            waiter.future.add_done_callback(partial(self._waited, waiter.partition))
+        timer = asyncio.get_running_loop().call_later(self._config.request_timeout_s, self._time_out, *waiters)
         sending = asyncio.ensure_future(
             self._ship(
-                commands,
+                taken,
                 lambda number, offset: self._pending.acknowledge(waiters[number], offset),
                 lambda number, error: waiters[number].fail(error),
             )
@@ -189,10 +226,28 @@ class KafkaLedger:
         finally:
             timer.cancel()
             await _cancel([sending])
-            for number, waiter in enumerate(waiters):
+            for number, waiter in zip(numbers, waiters, strict=True):
                 self._pending.discard(waiter)
                 if waiter.future.done():
                     answered(number, waiter.outcome())
+                else:
+                    waiter.future.cancel()
+
+    def _waited(self, partition: int, ended: "asyncio.Future[Answer]") -> None:
+        self.loads.end(partition, answered=not ended.cancelled() and ended.exception() is None)
+
+    def _not_shed(self, commands: Sequence[Composed], answered: Answered) -> list[int]:
+        """Return the numbers of the commands that may wait; the others are answered.
+
+        Of one partition all or none: a caller who sends the whole list again would otherwise have a command applied
+        after a later one of the same SKU.
+        """
+        places = [partition_of(command.sku, self._config.partitions) for command in commands]
+        shed = {partition for partition, count in Counter(places).items() if not self.loads.begin(partition, count)}
+        for number, partition in enumerate(places):
+            if partition in shed:
+                answered(number, Shed(command_id=commands[number].command_id))
+        return [number for number, partition in enumerate(places) if partition not in shed]
 
     async def post_all(self, commands: Sequence[Composed], answered: Answered) -> None:
         """Send commands, those of one SKU in their order, and wait until Kafka has them."""
@@ -327,12 +382,20 @@ class KafkaLedger:
                     # The result of a reference command has an empty key, and there is one in every partition.
                     match_result(everywhere if record.key == b"" else record.key, record.value)
                 self._positions[partition] = batch[-1].offset + 1
+                self.loads.results(partition.partition, len(batch))
 
     async def _probe(self, producer: AIOKafkaProducer) -> None:
         clock = asyncio.get_running_loop().time
-        seen_at = clock()
+        seen_at, unanswered = clock(), 0
         while clock() - seen_at < _PATIENCE_S:
-            reason = await _reason_to_refuse(producer, self._config.partitions)
+            if not await _answers(producer):
+                unanswered += 1
+                if unanswered >= _UNANSWERED:
+                    self._away("no broker answers")
+                    await asyncio.sleep(_PROBE_S)
+                continue
+            unanswered = 0
+            reason = _reason_to_refuse(producer, self._config.partitions)
             if reason is None:
                 seen_at = clock()
                 self._here()
@@ -359,14 +422,19 @@ class KafkaLedger:
         self._pending.fail_unacknowledged(lambda command_id: KafkaUnavailable(reason, command_id=command_id))
 
 
-async def _reason_to_refuse(producer: AIOKafkaProducer, partitions: int) -> str | None:
+async def _answers(producer: AIOKafkaProducer) -> bool:
+    """Return whether a broker answers in time; not that this process was too busy to see the answer."""
+    asked = asyncio.ensure_future(producer.client.force_metadata_update())
+    await asyncio.wait({asked}, timeout=_PROBE_TIMEOUT_S)
+    for _ in range(_TURNS):
+        if asked.done():
+            return not asked.cancelled() and asked.exception() is None and bool(asked.result())
+        await asyncio.sleep(0)
+    return False
+
+
+def _reason_to_refuse(producer: AIOKafkaProducer, partitions: int) -> str | None:
     client = producer.client
-    try:
-        answered = await asyncio.wait_for(client.force_metadata_update(), _PROBE_TIMEOUT_S)
-    except TimeoutError:
-        return "no broker answers"
-    if not answered:
-        return "no broker answers"
     found = client.cluster.partitions_for_topic(COMMANDS) or ()
     if len(found) != partitions:
         return f"{COMMANDS} has {len(found)} partitions, not {partitions}: set HOLDFAST_PARTITIONS to its count"
@@ -379,11 +447,6 @@ async def _reason_to_refuse(producer: AIOKafkaProducer, partitions: int) -> str 
 def _everywhere(partition: int) -> bytes:
     """Return what stands for the SKU of a reference command in one partition; no SKU has a control character."""
     return b"\0%d" % partition
-
-
-def _time_out(*waiters: Waiter) -> None:
-    for waiter in waiters:
-        waiter.fail(ResultTimeout(command_id=waiter.command_id))
 
 
 async def _close(producer: AIOKafkaProducer) -> None:

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import structlog
@@ -84,11 +85,12 @@ async def serve(config: GatewayConfig) -> Ended:
     """
     check_listen(config.host, config.access)
     check_certificate(config.access)
-    stopping = _listen_to_signals()
+    draining, stopping = asyncio.Event(), asyncio.Event()
+    _listen_to_signals(draining, stopping)
     # A Ctrl-C before that has cancelled this task: end here, before granian's threads start.
     await asyncio.sleep(0)
     port = _free_port(config.host, config.port)
-    gateway = Gateway(config, stopping=stopping)
+    gateway = Gateway(config, draining=draining, stopping=stopping)
     _keep_from_collection()
     async with gateway.running():
         beside = asyncio.ensure_future(_announce(gateway, port))
@@ -102,11 +104,14 @@ async def serve(config: GatewayConfig) -> Ended:
     return ended
 
 
-def _listen_to_signals() -> asyncio.Event:
-    stopping = asyncio.Event()
+def _listen_to_signals(draining: asyncio.Event, stopping: asyncio.Event) -> None:
+    def told(number: int) -> None:
+        if number == signal.SIGINT or draining.is_set():
+            stopping.set()  # somebody waits at a terminal
+        draining.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    return stopping
+        asyncio.get_running_loop().add_signal_handler(number, told, number)
 
 
 def _server(config: GatewayConfig, app: RequestsInHand, port: int) -> Server:
@@ -133,15 +138,19 @@ def _server(config: GatewayConfig, app: RequestsInHand, port: int) -> Server:
 async def _serve_until_stopped(gateway: Gateway, in_hand: RequestsInHand, server: Server) -> Ended:
     """Run granian until a signal comes or a part of the gateway ends, and then until every request is answered.
 
+    After SIGTERM requests are served for a while, for a balancer to notice. A second signal ends that.
+
     Granian has its own threads. A stop before they answer is lost, and threads that outlive the interpreter panic or
     hang. So it is stopped only after it has answered a request, and its end is always awaited.
     """
-    waiting = [asyncio.ensure_future(event.wait()) for event in (gateway.stopping, gateway.failed)]
+    waiting = [asyncio.ensure_future(event.wait()) for event in (gateway.draining, gateway.failed)]
     serving = asyncio.ensure_future(server.serve())
     try:
         await _answered(gateway.config.host, server.bind_port)
         await asyncio.wait({serving, *waiting}, return_when=asyncio.FIRST_COMPLETED)
-        on_a_signal = gateway.stopping.is_set()
+        on_a_signal = gateway.draining.is_set()
+        if on_a_signal and not serving.done():
+            await _first_of((gateway.stopping, gateway.failed), gateway.config.drain_ms / 1000)
         gateway.stopping.set()
         await in_hand.finish(_FINISH_WITHIN_S)
         server.stop()  # type: ignore[no-untyped-call]
@@ -154,6 +163,13 @@ async def _serve_until_stopped(gateway: Gateway, in_hand: RequestsInHand, server
     finally:
         for task in waiting:
             task.cancel()
+
+
+async def _first_of(events: Sequence[asyncio.Event], within_s: float) -> None:
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waiting, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
 
 
 async def _answered(host: str, port: int) -> None:

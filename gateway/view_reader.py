@@ -53,6 +53,7 @@ class ViewReader:
         self._logged: str | None = None
         self.complete = asyncio.Event()
         self.lag = 0
+        self.read = 0  # records since the topic's beginning
 
     @property
     def lag_ms(self) -> int:
@@ -80,6 +81,7 @@ class ViewReader:
     def _restart(self) -> None:
         self._positions.clear()
         self._clear()
+        self.read = 0
         self.complete.clear()
 
     async def _follow(self) -> None:
@@ -89,6 +91,7 @@ class ViewReader:
             while True:
                 records = await consumer.getmany(timeout_ms=_IDLE_MS, max_records=_SLICE)
                 for batch in records.values():
+                    self.read += len(batch)
                     for record in batch:
                         self._take(record)
                 await self._measure(consumer)

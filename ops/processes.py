@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -60,6 +61,7 @@ class Service:
                 stdin=DEVNULL,
                 stdout=PIPE,
                 stderr=log,
+                env={"HOLDFAST_DRAIN_MS": "0", **os.environ},  # no balancer stands before its gateway
                 # In a session of its own it gets no Ctrl-C: its starter stops it, in the right order.
                 start_new_session=True,
                 preexec_fn=die_with_parent,

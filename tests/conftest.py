@@ -12,6 +12,8 @@ from ops.kafka.runtime import KAFKA_VERSION
 # The machines that run this are shared: how long an example takes says nothing.
 settings.register_profile("holdfast", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("holdfast")
+# No balancer stands before the gateways that tests start.
+os.environ.setdefault("HOLDFAST_DRAIN_MS", "0")
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,12 @@
 
 from gateway import parameters
 from gateway.access.scopes import NOBODY, READ
-from gateway.operations import Live, Readiness
+from gateway.health import Readiness
+from gateway.operations import Live
 from gateway.problems import GatewayCode
 from gateway.routes.route import Route
+from gateway.status_document import StatusDocument
+from schemas.codes import Code
 
 OPERATION_ROUTES = (
     Route(
@@ -13,11 +16,22 @@ OPERATION_ROUTES = (
     Route(
         "GET",
         "/health/ready",
-        "Whether requests can be served (503 while not)",
+        "Whether requests can be served (503 while not), and the reasons if not all can",
         Readiness,
         scope=NOBODY,
-        act=lambda parts: parts.operations.ready,
+        read=lambda parts: parts.operations.ready,
+        codes=(Code.INVALID_FIELD,),
+        parameters=(parameters.STRICT,),
         other=(503, "Not ready, with the reasons."),
+    ),
+    Route(
+        "GET",
+        "/v1/status",
+        "The gateway's health, its requests and the partitions; with `Accept: text/event-stream` once a second",
+        StatusDocument,
+        scope=READ,
+        act=lambda parts: parts.status.status,
+        codes=(GatewayCode.TOO_MANY_REQUESTS,),
     ),
     Route(
         "GET",

@@ -22,6 +22,7 @@ from gateway.reference_routes import ReferenceRoutes
 from gateway.replies import Reply
 from gateway.shortfalls import ShortfallRoutes
 from gateway.skus import SkuRoutes
+from gateway.status_routes import StatusRoutes
 from gateway.stock_change_stream import StockChangeStreams
 from schemas.codes import Code
 
@@ -43,6 +44,7 @@ class Parts(NamedTuple):
     reference: ReferenceRoutes
     streams: StockChangeStreams
     operations: Operations
+    status: StatusRoutes
     console: ConsoleFiles
 
 

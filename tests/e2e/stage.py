@@ -62,6 +62,7 @@ class Terminal:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")} | {
             "HOLDFAST_BOOTSTRAP": bootstrap,
             "HOLDFAST_REQUEST_TIMEOUT": "1",
+            "HOLDFAST_DRAIN_MS": "0",
             "PYTHONPATH": str(ROOT),
         }
         if port:

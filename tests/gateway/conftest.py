@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from gateway.app import Gateway
 from gateway.compose import Composed
 from gateway.config import GatewayConfig
+from gateway.loads import Loads
 from gateway.pending import Answer, _head_of
 from gateway.requests import Answered
 from schemas.topics import COMMANDS, RESULTS, STOCK_CHANGES
@@ -70,6 +71,7 @@ class FakeLedger:
         self.error: Exception | None = None
         self.unavailable: str | None = None
         self.in_flight = 0
+        self.loads = Loads(PARTITIONS, shed_after_ms=1_000)
         self.seen = asyncio.Event()
         self.watched: tuple[str, str] | None = None
 

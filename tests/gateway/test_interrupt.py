@@ -27,7 +27,7 @@ from ops.logs import log_to_stderr
 log_to_stderr()
 sys.stderr.write("go\\n")
 sys.stderr.flush()
-run(GatewayConfig(bootstrap="127.0.0.1:1", port=0))
+run(GatewayConfig(bootstrap="127.0.0.1:1", port=0, drain_ms=0))
 """
 LATEST_S = 0.4 * (1 + BUSY)
 # Interrupted between `go` and `run`, Python itself ends the process.

@@ -19,7 +19,7 @@ from gateway.config import GatewayConfig
 from gateway.server import run
 from ops.logs import log_to_stderr
 log_to_stderr()
-run(GatewayConfig(bootstrap=sys.argv[1], port=int(sys.argv[2]), partitions=4, request_timeout_s=3.0))
+run(GatewayConfig(bootstrap=sys.argv[1], port=int(sys.argv[2]), partitions=4, request_timeout_s=3.0, drain_ms=0))
 """
 
 

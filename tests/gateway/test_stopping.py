@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
+import time
 
 import httpx
 import pytest
@@ -13,15 +15,16 @@ from ops.kafka.broker import free_port
 
 # Its ledger answers after as many seconds as the SKU says; there is no Kafka.
 CODE = """
-import asyncio, sys
+import asyncio, os, sys
 from gateway import server
 from gateway.app import Gateway
 from gateway.config import GatewayConfig
+from gateway.loads import Loads
 from gateway.pending import Answer, _head_of
 from ops.logs import log_to_stderr
 
 class SlowLedger:
-    unavailable, in_flight = None, 0
+    unavailable, in_flight, loads = None, 0, Loads(4, 1_000)
 
     async def ask(self, command):
         await asyncio.sleep(float(command.sku))
@@ -31,8 +34,8 @@ class SlowLedger:
     post = ask
 
 class GatewayWithoutKafka(Gateway):
-    def __init__(self, config, *, stopping):
-        super().__init__(config, SlowLedger(), stopping=stopping)
+    def __init__(self, config, **events):
+        super().__init__(config, SlowLedger(), **events)
         self.reader.complete.set()
         self.rules_reader.complete.set()
         if len(sys.argv) > 2:
@@ -40,23 +43,26 @@ class GatewayWithoutKafka(Gateway):
 
 server.Gateway = GatewayWithoutKafka
 log_to_stderr()
-server.run(GatewayConfig(bootstrap="127.0.0.1:1", port=int(sys.argv[1]), request_timeout_s=60))
+drain_ms = int(os.environ.get("DRAIN_MS", 0))
+server.run(GatewayConfig(bootstrap="127.0.0.1:1", port=int(sys.argv[1]), request_timeout_s=60, drain_ms=drain_ms))
 """
 RESERVE = b'{"sku":"50","quantity":1,"ttl_ms":1000}'
 
 
 @contextlib.asynccontextmanager
-async def running_gateway(fails_after_s=None):
+async def running_gateway(fails_after_s=None, drain_ms=0):
     """Run a gateway and a client of it; it must have ended cleanly at the end of the block.
 
     Args:
         fails_after_s: when a part of it ends by itself; None: never.
+        drain_ms: how long it serves after SIGTERM.
     """
     port = free_port()
     failing = [] if fails_after_s is None else [str(fails_after_s)]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", CODE, str(port), *failing, stderr=asyncio.subprocess.PIPE
-    )
+        sys.executable, "-c", CODE, str(port), *failing, stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"DRAIN_MS": str(drain_ms)},
+    )  # fmt: skip
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             process.client, process.port = client, port
@@ -138,10 +144,38 @@ async def test_a_result_that_comes_soon_is_still_given_while_new_requests_are_re
         await asyncio.sleep(0.1)
         assert told(await gateway.client.get("/v1/stock", params={"sku": "0"})) == STOPPING
         ready = await gateway.client.get("/health/ready")
-        assert (ready.status_code, ready.json()["reasons"]) == (503, ["the gateway is stopping"])
+        assert ready.status_code == 503
+        assert "draining" in [reason["code"] for reason in ready.json()["reasons"]]
         assert (await gateway.client.get("/health/live")).status_code == 200
         assert (await waiting).status_code == 200
         assert json.loads((await waiting).content)["status"] == "accepted"
+
+
+async def test_after_sigterm_requests_are_served_until_the_balancer_had_time_to_notice():
+    async with running_gateway(drain_ms=1_500) as gateway:
+        (waiting,) = await in_flight(gateway.client.get("/v1/stock", params={"sku": "2.2"}))
+        gateway.send_signal(signal.SIGTERM)
+        told_at = time.monotonic()
+        await asyncio.sleep(0.1)
+        ready = await gateway.client.get("/health/ready")
+        assert (ready.status_code, ready.json()["reasons"][0]["code"]) == (503, "draining")
+        assert (await gateway.client.get("/v1/stock", params={"sku": "0"})).status_code == 200
+        assert (await waiting).status_code == 200  # it waited for longer than the drain lasts
+    assert 1.5 < time.monotonic() - told_at < 6
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_ends_the_drain(second):
+    async with running_gateway(drain_ms=60_000) as gateway:
+        gateway.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.2)
+        assert (await gateway.client.get("/v1/stock", params={"sku": "0"})).status_code == 200
+        gateway.send_signal(second)
+
+
+async def test_whoever_interrupts_at_a_terminal_waits_for_no_balancer():
+    async with running_gateway(drain_ms=60_000) as gateway:
+        gateway.send_signal(signal.SIGINT)
 
 
 async def test_a_client_that_sends_half_a_request_keeps_no_gateway_from_its_end():

@@ -64,7 +64,10 @@ def test_every_warning_is_explained_in_the_runbook():
 
 def test_every_metric_that_a_document_names_is_exposed_under_that_name():
     feed = FeedState("wms", 1, "c", 1, as_of_at=1, interval_ms=1, rows=1, refused=0)
-    metrics = Metrics(in_flight=float, view_size=float, view_lag=float, connected=float, feeds=lambda: [feed])
+    metrics = Metrics(
+        in_flight=float, view_size=float, view_lag=float, connected=float, shed=float, partitions=len,
+        feeds=lambda: [feed],
+    )  # fmt: skip
     metrics.observer("GET /v1/stock")(0.0, 200)
     exposed = set(re.findall(r"^(holdfast_\w+)", metrics.exposition().decode(), re.MULTILINE))
     named = {name for path in text_files() for name in re.findall(r"`(holdfast_(?:gateway|feed)_\w+)", text_of(path))}

@@ -191,7 +191,7 @@ def copy(tmp_path_factory):
 
 def environment(copy):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
-    return kept | {"PYTHONPATH": str(copy)}
+    return kept | {"PYTHONPATH": str(copy), "HOLDFAST_DRAIN_MS": "0"}
 
 
 def run(copy, *arguments, given=None):

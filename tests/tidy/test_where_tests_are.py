@@ -68,6 +68,7 @@ COVERS = {
     ],
     "gateway/test_skus.py": ["gateway/in_order.py"],
     "gateway/access/test_credential.py": ["gateway/access/scopes.py"],
+    "gateway/test_status_document.py": ["gateway/status_routes.py"],
     "gateway/access/test_tokens.py": ["gateway/access/key_set.py"],
     "gateway/test_stopping.py": ["gateway/in_hand.py", "gateway/server.py"],
     "e2e/test_demo.py": ["ops/demo/drive.py", "ops/demo/report.py", "ops/demo/run.py"],
