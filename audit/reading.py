@@ -209,7 +209,10 @@ class Kafka:
         cluster = await self._client.fetch_all_metadata()
         counts = {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in (COMMANDS, *OUTPUTS, CHANGELOG)}
         if missing := [topic for topic, count in counts.items() if count == 0]:
-            raise CannotAudit(f"no topic {', '.join(missing)} at {self._bootstrap}: create them with `holdfast topics`")
+            raise CannotAudit(
+                f"no topic {', '.join(missing)} at {self._bootstrap}: create them with `holdfast topics`, or give this "
+                "user the right to read them (docs/how-to/secure-kafka.md)"
+            )
         if len(set(counts.values())) > 1:
             raise CannotAudit(f"the topics must have the same number of partitions: {counts}")
         await self._client.set_topics(list(counts))

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Coroutine
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -34,9 +34,6 @@ from ops.problems import CannotDo, Commands
 from ops.reconciling.command import reconcile_file
 from ops.reference_commands import policy, reference_app
 from ops.shortfall_command import shortfalls
-
-# A service may be started together with Kafka, so it waits this long for Kafka.
-SERVICE_PATIENCE_S = 30.0
 
 app = typer.Typer(
     cls=Commands,
@@ -102,16 +99,25 @@ def broker(
     data_dir: DataDir = Path(".holdfast/broker"),
     port: Port = BROKER_PORT,
     host: Host = DEFAULT_HOST,
+    secure: Annotated[
+        bool,
+        typer.Option(
+            "--secure",
+            envvar="HOLDFAST_BROKER_SECURE",
+            help="With TLS, a user for each kind of process, and the rights that it needs.",
+        ),
+    ] = False,
 ) -> None:
     """Run a real Kafka on this machine: one node, in the foreground. The first start downloads it.
 
-    Prints `ready HOST:PORT` when it serves. SIGTERM stops it cleanly. Port 0 takes a free port.
+    Prints `ready HOST:PORT` when it serves. SIGTERM stops it cleanly. Port 0 takes a free port. With `--secure` the
+    data directory holds a file of settings for each kind of process, such as `gateway.env`.
 
     Example: `holdfast broker --data-dir /var/lib/holdfast/broker`
     """
     from ops.kafka.foreground import serve_broker
 
-    raise typer.Exit(serve_broker(data_dir=data_dir, host=host, port=port))
+    raise typer.Exit(serve_broker(data_dir=data_dir, host=host, port=port, secure=secure))
 
 
 @app.command()
@@ -153,13 +159,13 @@ async def _until_signal(work: Coroutine[Any, Any, object]) -> None:
             loop.remove_signal_handler(number)
 
 
-def _prepare_service(bootstrap: str, partitions: int) -> None:
-    """Set up the logs of a service, and make the topics as soon as Kafka answers.
+def _prepare_service(bootstrap: str, partitions: int, role: Literal["worker", "gateway"]) -> None:
+    """Set up the logs of a service, and wait until Kafka is ready for it.
 
     Raises:
         typer.Exit: a signal came before.
     """
-    from ops.kafka.topic_list import make_topics
+    from ops.kafka.start import PATIENCE_S, prepare_cluster
     from ops.logs import log_to_stderr
     from ops.screen import say
 
@@ -169,9 +175,9 @@ def _prepare_service(bootstrap: str, partitions: int) -> None:
         raise CannotDo(str(error)) from error
 
     def waiting() -> None:
-        say(f"no Kafka answers at {bootstrap} yet; waiting {SERVICE_PATIENCE_S:.0f} s for it")
+        say(f"no Kafka answers at {bootstrap} yet; waiting {PATIENCE_S:.0f} s for it")
 
-    asyncio.run(_until_signal(make_topics(bootstrap, partitions, timeout_s=SERVICE_PATIENCE_S, waiting=waiting)))
+    asyncio.run(_until_signal(prepare_cluster(bootstrap, partitions, role, waiting=waiting)))
 
 
 @app.command()
@@ -196,7 +202,7 @@ def worker(
     from agents.config import WorkerConfig
     from agents.worker import run
 
-    _prepare_service(bootstrap, partitions)
+    _prepare_service(bootstrap, partitions, "worker")
     config = WorkerConfig(bootstrap=bootstrap, partitions=partitions, data_dir=data_dir, standbys=standbys)
     try:
         code = run(config)
@@ -240,7 +246,7 @@ def gateway(
     from ops.access import checked_access
 
     access = checked_access(host)
-    _prepare_service(bootstrap, partitions)
+    _prepare_service(bootstrap, partitions, "gateway")
     try:
         by_variable = settings_of(os.environ)
     except ValueError as error:

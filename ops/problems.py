@@ -29,7 +29,14 @@ def no_kafka(bootstrap: str) -> CannotDo:
 
 def no_topic(topic: str) -> CannotDo:
     """Return the error for a topic that does not exist."""
-    return CannotDo(f"topic {topic} does not exist; make all topics with `holdfast topics`.")
+    from schemas.kafka_connection import security_protocol  # noqa: PLC0415 - as light as it looks
+
+    if security_protocol() == "PLAINTEXT":
+        return CannotDo(f"topic {topic} does not exist; make all topics with `holdfast topics`.")
+    return CannotDo(
+        f"topic {topic} does not exist, or this process's user has no right on it. Make all topics with `holdfast "
+        "topics`; docs/how-to/secure-kafka.md has the rights that each command needs."
+    )
 
 
 @contextlib.contextmanager
@@ -39,7 +46,14 @@ def kafka_at(bootstrap: str) -> Iterator[None]:
     Raises:
         CannotDo: Kafka cannot be reached, or answers with an error.
     """
-    from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError  # noqa: PLC0415 - costs 0.2 s
+    from aiokafka import errors  # noqa: PLC0415 - costs 0.2 s
+
+    no_rights = (
+        errors.TopicAuthorizationFailedError,
+        errors.GroupAuthorizationFailedError,
+        errors.ClusterAuthorizationFailedError,
+        errors.TransactionalIdAuthorizationFailed,
+    )
 
     # A client logs every attempt to connect; one sentence at the end is better.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -47,9 +61,17 @@ def kafka_at(bootstrap: str) -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise  # of our own output: clients raise a KafkaError for theirs
-    except (KafkaConnectionError, NodeNotReadyError, ConnectionError) as error:
-        raise no_kafka(bootstrap) from error
-    except KafkaError as error:
+    except (errors.KafkaConnectionError, errors.NodeNotReadyError, ConnectionError) as error:
+        from ops.kafka.trouble import trouble_at  # noqa: PLC0415
+
+        trouble = trouble_at(bootstrap)
+        raise (no_kafka(bootstrap) if trouble is None else CannotDo(trouble.sentence)) from error
+    except no_rights as error:
+        raise CannotDo(
+            f"Kafka at {bootstrap} does not let this process do that ({error}). docs/how-to/secure-kafka.md has the "
+            "rights that each command needs."
+        ) from error
+    except errors.KafkaError as error:
         raise CannotDo(f"Kafka at {bootstrap} answered with an error: {error}") from error
 
 

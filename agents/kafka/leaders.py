@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaClient, TopicPartition
-from aiokafka.errors import KafkaError, LeaderNotAvailableError, for_code
+from aiokafka.errors import KafkaError, LeaderNotAvailableError, TopicAuthorizationFailedError, for_code
 from aiokafka.protocol.offset import OffsetRequest
 
 READ_UNCOMMITTED, READ_COMMITTED = 0, 1
@@ -27,6 +27,7 @@ async def leader_of(client: AIOKafkaClient, topic: str, partition: int) -> int:
     """Return the broker that leads a partition.
 
     Raises:
+        TopicAuthorizationFailedError: this user may not see the topic.
         LeaderNotAvailableError: there is none at the moment.
         TimeoutError: no broker answered.
     """
@@ -37,6 +38,8 @@ async def leader_of(client: AIOKafkaClient, topic: str, partition: int) -> int:
         async with asyncio.timeout(_ASK_WITHIN_S):
             await client.force_metadata_update()
         leader = client.cluster.leader_for_partition(place)
+        if topic in client.cluster.unauthorized_topics:
+            raise TopicAuthorizationFailedError(topic)
         if leader is None or leader == -1:
             raise LeaderNotAvailableError(f"{topic}-{partition} has no leader at the moment")
     return leader

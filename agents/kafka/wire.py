@@ -15,6 +15,7 @@ from aiokafka.protocol.types import (
     CompactArray,
     CompactBytes,
     CompactString,
+    Int8,
     Int16,
     Int32,
     Int64,
@@ -26,6 +27,7 @@ from aiokafka.protocol.types import (
 _STRING = CompactString("utf-8")
 
 Flag = Annotated[bool, Boolean]
+I8 = Annotated[int, Int8]
 I16 = Annotated[int, Int16]
 I32 = Annotated[int, Int32]
 I64 = Annotated[int, Int64]

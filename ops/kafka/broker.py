@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import IO
 
 from ops.child import die_with_parent
+from ops.kafka.files import write_private
 from ops.kafka.probe import cluster_at
 from ops.kafka.runtime import KafkaRuntime, Say, format_storage, prepare
+from ops.kafka.security import Security
 
 START_TIMEOUT_S = 60.0
 
@@ -70,6 +72,7 @@ class Broker:
         java_flags: further flags for the Java process; without any, both of its compilers work as they do by default.
         properties: further broker properties, which replace those above; `{host}`, `{port}` and `{controller_port}` in
             a value are replaced by this node's.
+        secure: whether clients need TLS, a user of SCRAM and its rights; see `ops.kafka.security`.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Broker:
         say: Say = _say_nothing,
         java_flags: tuple[str, ...] = QUICK_COMPILER,
         properties: Mapping[str, str] | None = None,
+        secure: bool = False,
     ) -> None:
         self._home = Path(data_dir).resolve()
         self._host = host
@@ -90,6 +94,7 @@ class Broker:
         self._say = say
         self._java_flags = java_flags
         self._properties = properties or {}
+        self.security = Security(self._home, host) if secure else None
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
         self._lock: IO[str] | None = None
@@ -127,10 +132,15 @@ class Broker:
             raise
 
     def _start(self, runtime: KafkaRuntime) -> None:
+        is_new = not (self._home / "logs" / "meta.properties").exists()
+        if self.security is not None:
+            self.security.prepare(is_new=is_new)
+        elif Security.is_in(self._home):
+            raise RuntimeError(f"the Kafka in {self._home} was made with --secure; without it, everybody could do all.")
         properties = self._write_properties()
         _check_free(self._host, self._port or 0)
-        if not (self._home / "logs" / "meta.properties").exists():
-            format_storage(runtime, properties)
+        if is_new:
+            format_storage(runtime, properties, self.security.scram() if self.security else ())
         command = runtime.command(properties)
         command[1:1] = self._java_flags
         self._log = self.log_file.open("ab")
@@ -143,6 +153,8 @@ class Broker:
             preexec_fn=die_with_parent,  # noqa: PLW1509 - one call of libc, no Python state
         )
         self._wait_until_ready()
+        if self.security is not None:
+            self.security.open_to_users(self.bootstrap)
 
     def _take_directory(self) -> None:
         """Refuse a directory of a running broker or of a worker."""
@@ -171,26 +183,33 @@ class Broker:
         controller = int(before.get("controller.quorum.voters", ":0").rsplit(":", 1)[1]) or free_port()
         values = {"host": self._host, "port": self._port, "controller_port": controller, "logs": self._home / "logs"}
         # Of two lines with the same name, Java uses the last.
-        more = "".join(f"{name}={value}\n" for name, value in self._properties.items())
-        properties.write_text((_PROPERTIES + more).format(**values))
+        secure = self.security.properties() if self.security else {}
+        more = "".join(f"{name}={value}\n" for name, value in {**secure, **self._properties}.items())
+        write_private(properties, (_PROPERTIES + more).format(**values).encode())
         return properties
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         ours = self._cluster()
-        while (answering := cluster_at(self._host, self._port or 0)) != ours:
-            if answering:
-                self.kill()
-                raise RuntimeError(
-                    f"at {self.bootstrap} another Kafka answers, of cluster {answering} and not of {ours}, which was "
-                    f"started on {self._home}; choose another --port."
-                )
+        while not self._serves(ours):
             if self._process is None or self._process.poll() is not None:
                 raise RuntimeError(f"Kafka ended while starting. {self._tail()}")
             if time.monotonic() > deadline:
                 self.kill()
                 raise RuntimeError(f"Kafka did not serve within {START_TIMEOUT_S:.0f} s. {self._tail()}")
             time.sleep(0.02)
+
+    def _serves(self, ours: str) -> bool:
+        if self.security is not None:
+            return self.security.answers(self.bootstrap)
+        answering = cluster_at(self._host, self._port or 0)
+        if answering and answering != ours:
+            self.kill()
+            raise RuntimeError(
+                f"at {self.bootstrap} another Kafka answers, of cluster {answering} and not of {ours}, which was "
+                f"started on {self._home}; choose another --port."
+            )
+        return answering == ours
 
     def _cluster(self) -> str:
         """Return the cluster id of this data directory."""

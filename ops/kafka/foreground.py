@@ -23,13 +23,14 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise _Stop
 
 
-def serve_broker(*, data_dir: Path, host: str, port: int) -> int:
+def serve_broker(*, data_dir: Path, host: str, port: int, secure: bool = False) -> int:
     """Run the broker until SIGTERM or SIGINT.
 
     Args:
         data_dir: the broker's directory.
         host: the address to listen on.
         port: the port to listen on; 0 takes a free one.
+        secure: whether clients need TLS, a user and its rights.
 
     Returns:
         The exit code: 2 when Kafka ended by itself.
@@ -37,11 +38,13 @@ def serve_broker(*, data_dir: Path, host: str, port: int) -> int:
     Raises:
         CannotDo: it did not start.
     """
-    broker = Broker(data_dir, port=port or free_port(), host=host, say=say)
+    broker = Broker(data_dir, port=port or free_port(), host=host, say=say, secure=secure)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     try:
         broker.start()
+        for user, path in (broker.security.env_files() if broker.security else {}).items():
+            say(f"settings of {user}: {path}")
         print(f"ready {broker.bootstrap}", flush=True)  # noqa: T201 - the line that scripts wait for
         while broker.poll() is None:
             time.sleep(_WATCH_S)

@@ -10,9 +10,10 @@ import fcntl
 import hashlib
 import os
 import subprocess
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,16 +172,25 @@ class _JarCounter:
                 yield jar.stat()
 
 
-def format_storage(runtime: KafkaRuntime, properties: Path) -> None:
+def format_storage(runtime: KafkaRuntime, properties: Path, scram: Sequence[str] = ()) -> None:
     """Format a log directory (`kafka-storage format`): a new cluster with this release's features.
+
+    Args:
+        runtime: Java and the jars.
+        properties: the broker's configuration.
+        scram: users with their passwords, as `--add-scram` takes them.
 
     Raises:
         RuntimeError: the tool failed; has its output.
     """
     cluster = hashlib.sha256(os.urandom(16)).hexdigest()[:22]
-    command = runtime.java_command("-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool")
-    done = subprocess.run(
-        [*command, "format", "-t", cluster, "-c", str(properties)], capture_output=True, text=True, check=False
-    )
+    users = [word for user in scram for word in ("--add-scram", user)]
+    words = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties), *users]
+    # Java reads them from a file, because everybody on the machine can read the words of a command.
+    with tempfile.NamedTemporaryFile("w", prefix="holdfast-format-") as file:
+        file.writelines('"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"\n' for word in words)
+        file.flush()
+        command = runtime.java_command("-XX:TieredStopAtLevel=1", f"@{file.name}")
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"Kafka could not format its storage: {done.stdout}{done.stderr}".strip())

@@ -1,6 +1,6 @@
 """Owns `holdfast topics`: it makes the missing topics and lists all with their configuration."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 
 from aiokafka.errors import KafkaError
@@ -36,6 +36,7 @@ async def make_topics(
     bootstrap: str,
     partitions: int,
     *,
+    needed: Collection[str] = tuple(TOPICS),
     replication: int = -1,
     timeout_s: float = 3.0,
     waiting: Callable[[], None] | None = None,
@@ -48,7 +49,7 @@ async def make_topics(
     with kafka_at(bootstrap):
         try:
             return await ensure_topics(
-                bootstrap, partitions, replication=replication, timeout_s=timeout_s, waiting=waiting
+                bootstrap, partitions, needed=needed, replication=replication, timeout_s=timeout_s, waiting=waiting
             )
         except KafkaError:
             raise

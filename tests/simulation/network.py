@@ -346,6 +346,7 @@ class Client:
         self.request_timeout_s = request_timeout_ms / 1000
         self.pending: set[asyncio.Future[Any]] = set()
         self.cluster = self
+        self.unauthorized_topics: set[str] = set()
         self._conns: dict[tuple[int, int], Connection] = {}
         self._leaders: dict[Place, int] = {}  # as it last heard
         self.network = network
