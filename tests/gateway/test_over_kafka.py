@@ -148,7 +148,7 @@ class Stream:
     """One client of `GET /v1/stock-changes`, spoken to in ASGI, as httpx would wait for the end."""
 
     def __init__(self, app, query, last_event_id=None):
-        headers = [(b"last-event-id", last_event_id)] if last_event_id else []
+        headers = [(b"host", b"localhost")] + ([(b"last-event-id", last_event_id)] if last_event_id else [])
         self._scope = {
             "type": "http",
             "asgi": {"version": "3.0"},

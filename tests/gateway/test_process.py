@@ -68,6 +68,9 @@ async def test_a_gateway_is_live_without_kafka_recovers_with_it_and_ends_on_sigt
         async def is_ready():
             return (await get("/health/ready")).status_code == 200
 
+        async def is_connected():
+            return "kafka_unavailable" not in (await get("/health/ready")).text
+
         async def is_refused():
             return (await get("/v1/stock", sku="a")).status_code == 503
 
@@ -90,12 +93,15 @@ async def test_a_gateway_is_live_without_kafka_recovers_with_it_and_ends_on_sigt
         # It is killed: refused, and the view still answers.
         stopped_broker.kill()
         await until(is_refused)
-        assert not await is_ready()
+        answer = await get("/health/ready")
+        assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+        assert answer.json()["reasons"][0]["code"] == "kafka_unavailable"
+        assert (await get("/health/ready", strict="true")).status_code == 503
         assert (await get("/v1/availability", sku="a")).status_code == 200
 
         # It comes back: the same process serves again.
         stopped_broker.start()
-        await until(is_ready)
+        await until(is_connected)
         async with helpers.scripted_ledger(stopped_broker.bootstrap):
             assert (await get("/v1/stock", sku="a")).status_code == 200
 
