@@ -1,6 +1,7 @@
 """Owns the list of the view's SKUs in byte order: all, or those that begin so, lie there, or are short."""
 
 import asyncio
+import re
 from typing import NamedTuple
 
 import msgspec
@@ -13,10 +14,13 @@ from gateway.replies import Reply
 from gateway.view_answer import Lag, LagMs, Next, Stale, ViewState, page_of
 from schemas.codec import MAX_ECHO, encode
 from schemas.codes import Code, Problem
+from schemas.fields import PLACE_PATTERN
 
 MOST_SKUS = 1_000
 # SKUs that one request looks at; then it answers what it found, and `next` goes on. 20,000 take about 20 ms.
 MOST_LOOKED_AT = 20_000
+MOST_CHARACTERS = 64  # of a SKU
+_is_place = re.compile(PLACE_PATTERN).fullmatch
 # SKUs that are looked at before other requests may run.
 _SLICE = 1_000
 # Items that are made before other requests may run.
@@ -57,7 +61,7 @@ class SkuRoutes:
     async def skus(self, request: HttpRequest, query: Query) -> Reply:
         """Answer with a page of SKUs."""
         limit = query.integer("limit", least=1, most=MOST_SKUS) or MOST_SKUS
-        wanted = _Wanted(query.one("prefix") or "", query.one("warehouse"), _flag(query, "shortfall"))
+        wanted = _Wanted(_prefix(query), _place(query, "warehouse"), _flag(query, "shortfall"))
         after = query.one("cursor")
         age = self._state.asked(query)
         names, goes_on = await self._find(wanted, "" if after is None else f"{after}\0", limit)
@@ -96,6 +100,22 @@ class SkuRoutes:
 
     def _fits(self, wanted: _Wanted, name: str) -> bool:
         return wanted.warehouse is None or self._view.has_row(name, wanted.warehouse, short=wanted.short)
+
+
+def _prefix(query: Query) -> str:
+    prefix = query.one("prefix") or ""
+    if len(prefix) > MOST_CHARACTERS:
+        detail = f"prefix has at most {MOST_CHARACTERS} characters, as a SKU has: {len(prefix)} are too many."
+        raise RequestRefused(Code.INVALID_FIELD, detail=detail, field="prefix", problem=Problem.TOO_LONG)
+    return prefix
+
+
+def _place(query: Query, name: str) -> str | None:
+    given = query.one(name)
+    if given is not None and _is_place(given) is None:
+        detail = f"{name} must be 1 to 32 letters, digits and . _ -: {given[:MAX_ECHO]!a} is not."
+        raise RequestRefused(Code.INVALID_FIELD, detail=detail, field=name, problem=Problem.BAD_CHARACTERS)
+    return given
 
 
 def _flag(query: Query, name: str) -> bool:

@@ -129,7 +129,8 @@ async def test_the_link_keeps_every_parameter_but_the_cursor(client, put):
     [
         ("limit=0", "limit", "too_small"), ("limit=1001", "limit", "too_large"),
         ("shortfall=yes", "shortfall", "wrong_type"), ("shortfall=true&shortfall=true", "shortfall", "not_allowed"),
-        ("channel=web", "channel", "unknown_field"),
+        ("channel=web", "channel", "unknown_field"), ("warehouse=a%20b", "warehouse", "bad_characters"),
+        (f"prefix={'p' * 65}", "prefix", "too_long"),
     ],
 )  # fmt: skip
 async def test_a_parameter_that_is_none_is_named(client, query, field, problem):
