@@ -9,13 +9,20 @@ import msgspec
 
 from gateway.command_routes import Sent
 from gateway.compose import made_fields
+from gateway.config import GatewayConfig
 from gateway.parameters import CURSOR, IDENTIFIER, IF_NONE_MATCH, PREFER, STRING, Schema
 from gateway.problems import REFUSALS, GatewayCode, ProblemDocument
 from gateway.routes.route import Route
 from gateway.routes.table import ROUTES
 from schemas.codec import encode
 from schemas.commands import SKU_COMMAND_TYPES, tag_of
+from schemas.reference import REFERENCE_COMMAND_TYPES
 from schemas.results import Result
+
+_WITH_ROUTES: tuple[type[msgspec.Struct], ...] = (*SKU_COMMAND_TYPES, *REFERENCE_COMMAND_TYPES)
+_GIVEN_HERE = "source"
+# Text of JSON has no half of a character, and not every library can read a pattern that forbids one.
+_HALVES = rb"\\ud800-\\udfff"
 
 
 def openapi_document() -> bytes:
@@ -36,7 +43,7 @@ def openapi_document() -> bytes:
             "paths": paths,
             "components": {"schemas": _schemas()},
         }
-    )
+    ).replace(_HALVES, b"")
 
 
 def _version() -> str:
@@ -116,7 +123,7 @@ def _ref(name: str) -> Schema:
 
 
 def _body_name(body: type[msgspec.Struct]) -> str:
-    return f"{body.__name__}Body" if body in SKU_COMMAND_TYPES else body.__name__
+    return f"{body.__name__}Body" if body in _WITH_ROUTES else body.__name__
 
 
 def _schemas() -> dict[str, Schema]:
@@ -126,12 +133,19 @@ def _schemas() -> dict[str, Schema]:
     )
     given: dict[type[msgspec.Struct], set[str]] = {}
     for route in ROUTES:
-        if route.body in SKU_COMMAND_TYPES:
+        if route.body in _WITH_ROUTES:
             given.setdefault(route.body, set()).update(p.field for p in route.parameters if p.field is not None)
     for command, fields in given.items():
         schemas[_body_name(command)] = _body_of(schemas[command.__name__], command, fields)
+    for command in REFERENCE_COMMAND_TYPES:
+        schemas.pop(command.__name__, None)
     for command in SKU_COMMAND_TYPES:
         schemas[command.__name__] = _item_of(schemas[command.__name__], command)
+    # The decoder leaves the count to the route, which says how many there are.
+    schemas["AvailabilityBody"]["properties"]["skus"] |= {
+        "minItems": 1,
+        "maxItems": GatewayConfig().max_availability_skus,
+    }
     problem = schemas["ProblemDocument"]["properties"]
     problem["code"] = {
         "enum": sorted(code.value for code in REFUSALS),
@@ -147,7 +161,7 @@ def _body_of(schema: Schema, command: type[msgspec.Struct], given: set[str]) -> 
     A body may have these fields, but they must equal those of path and header.
     """
     optional = {"type", *given, *made_fields(tag_of(command))}
-    properties = {name: of_field for name, of_field in schema["properties"].items() if name != "type"}
+    properties = {name: field for name, field in schema["properties"].items() if name not in {"type", _GIVEN_HERE}}
     required = [name for name in schema["required"] if name not in optional]
     return {**schema, "title": f"{schema['title']}Body", "properties": properties, "required": required}
 
@@ -155,4 +169,6 @@ def _body_of(schema: Schema, command: type[msgspec.Struct], given: set[str]) -> 
 def _item_of(schema: Schema, command: type[msgspec.Struct]) -> Schema:
     """Return a command's schema as an item of a list, where the gateway can give ids that are missing."""
     optional = {"command_id", *made_fields(tag_of(command))}
-    return {**schema, "required": [name for name in schema["required"] if name not in optional]}
+    properties = {name: field for name, field in schema["properties"].items() if name != _GIVEN_HERE}
+    required = [name for name in schema["required"] if name not in optional]
+    return {**schema, "properties": properties, "required": required}

@@ -6,7 +6,14 @@ from gateway.backorders import MOST_WAITING
 from gateway.recent_changes import MOST_RECENT, USUAL_RECENT
 from gateway.rules import MOST_LISTED
 from gateway.skus import MOST_SKUS
-from schemas.fields import CHANNEL_OR_ALL_PATTERN, IDENTIFIER_PATTERN, MAX_QUANTITY, MAX_TIME_MS, PLACE_PATTERN
+from schemas.fields import (
+    CHANNEL_OR_ALL_PATTERN,
+    IDENTIFIER_PATTERN,
+    MAX_QUANTITY,
+    MAX_TIME_MS,
+    PLACE_PATTERN,
+    SKU_PATTERN,
+)
 from schemas.stock_changes import MAX_SEQ
 
 Schema = dict[str, Any]
@@ -16,7 +23,7 @@ STRING: Schema = {"type": "string"}
 IDENTIFIER: Schema = {"type": "string", "pattern": IDENTIFIER_PATTERN}
 _PLACE: Schema = {"type": "string", "pattern": PLACE_PATTERN}
 _CHANNEL: Schema = {"type": "string", "pattern": CHANNEL_OR_ALL_PATTERN}
-_SKU: Schema = {"type": "string", "minLength": 1, "maxLength": 64}
+_SKU: Schema = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": SKU_PATTERN}
 
 
 class Parameter(NamedTuple):

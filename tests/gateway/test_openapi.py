@@ -38,9 +38,13 @@ async def test_the_problem_schema_knows_every_code(document):
 async def test_bodies_leave_out_what_the_route_gives(document):
     for name, schema in document["components"]["schemas"].items():
         if name.endswith("Body") and name != "AvailabilityBody":
-            assert "type" not in schema["properties"]
-            assert "sku" in schema["required"]
+            assert {"type", "source"}.isdisjoint(schema["properties"])
+            assert ("sku" in schema["required"]) == ("sku" in schema["properties"])
             assert "command_id" not in schema["required"]
+
+
+async def test_no_pattern_forbids_half_a_character_which_many_libraries_cannot_read(client):
+    assert b"ud800" not in (await client.get("/openapi.json")).content
 
 
 async def test_every_operation_has_an_id_of_its_own(document):
