@@ -1,21 +1,22 @@
 """Owns the availability view: each SKU's available quantity after the last stock change that was read.
 
 The view is a fold of `inventory.stock-changes`. The topic keeps the latest record per SKU and warehouse for ever, so
-reading it from its beginning gives every row. A SKU in one warehouse takes about 310 bytes.
+reading it from its beginning gives every row.
 """
 
 import asyncio
-from array import array
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from msgspec.structs import astuple
 
 from gateway.in_order import InOrder
 from gateway.recent_changes import Read, RecentChanges
 from gateway.rules import PartitionRules
+from gateway.stock_rows import StockRows
 from schemas.availability import (
     ChannelAvailability,
     Promise,
@@ -30,9 +31,8 @@ from schemas.results import StockView
 from schemas.stock_changes import BookInbound
 
 RowKey = tuple[str, str]  # SKU and warehouse, in the order of the view's lists
-
-_HEAD = 2  # cells before the rows: seq, at
-_ROW = 7  # cells of a row: on_hand, reserved, damaged, safety_stock, inbound, available, quarantine
+# SKUs that are put in order before other requests may run.
+_SLICE = 500
 
 
 class _After(msgspec.Struct, gc=False):
@@ -98,15 +98,15 @@ class Wanted(NamedTuple):
     by: int | None = None
 
 
-class _Entry(msgspec.Struct, gc=False):
-    warehouses: tuple[str, ...]
-    cells: "array[int]"
+class _SkuBook(NamedTuple):
+    """What a SKU has beside its rows."""
+
     channels: tuple[_ChannelUnits, ...] = ()
     inbounds: tuple[BookInbound, ...] = ()  # announced goods, by date and id
     owed: int = 0  # what the SKU's queue is due while its book says `settling`: nobody else gets these units
 
 
-_NOTHING = _Entry((), array("q", (0, 0)))
+_EMPTY = _SkuBook()
 _change_of = msgspec.json.Decoder(Change).decode
 
 
@@ -118,27 +118,32 @@ class AvailabilityView:
     """
 
     def __init__(self, recent: RecentChanges | None = None) -> None:
-        self.rows = 0
         self._recent = recent
-        self._entries: dict[str, _Entry] = {}
-        # Most SKUs are in one of a few sets of warehouses, so each set is stored once.
-        self._sets: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._rows = StockRows()
+        self._books: dict[str, _SkuBook] = {}  # those that are not empty
         self._waiting: dict[str, list[tuple[int, asyncio.Future[None]]]] = {}
-        # For lists. Few rows are short.
+        # For lists: putting a SKU in order takes 2 us, and waits until somebody asks for the order. Few rows are short.
         self._skus: InOrder[str] = InOrder()
+        self._not_in_order: list[str] = []
         self._short: set[RowKey] = set()
         self._short_in_order: InOrder[RowKey] = InOrder()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._rows)
+
+    @property
+    def rows(self) -> int:
+        """Return how many stock rows there are."""
+        return self._rows.count
 
     def clear(self) -> None:
         """Remove all rows, before the topic is read again from its beginning."""
         if self._recent is not None:
             self._recent.clear()
-        self.rows = 0
-        self._entries.clear()
+        self._rows.clear()
+        self._books.clear()
         self._skus.clear()
+        self._not_in_order.clear()
         self._short.clear()
         self._short_in_order.clear()
 
@@ -158,44 +163,31 @@ class AvailabilityView:
 
     def seq_of(self, sku: str) -> int:
         """Return the sequence number of a SKU's last applied change; 0 when there was none."""
-        entry = self._entries.get(sku)
-        return entry.cells[0] if entry is not None else 0
+        return self._rows.last_change(sku)[0]
 
     def apply(self, change: Change) -> None:
         """Apply one stock change. A SKU's changes come in the order of its sequence numbers."""
-        entry = self._entries.get(change.sku)
-        if entry is None:
-            entry = self._entries[change.sku] = _Entry((), array("q", (0, 0)))
-            self._skus.add(change.sku)
-        cells, after = entry.cells, change.after
+        sku = change.sku
         if change.book is not None:
-            book = change.book
-            entry.channels = tuple(book.channels)
-            entry.inbounds = tuple(book.inbounds)
-            entry.owed = book.backordered + book.promised if book.settling else 0
-            self._note(change, cells)
-            return
-        row = (
-            after.on_hand,
-            after.reserved,
-            after.damaged,
-            after.safety_stock,
-            after.inbound,
-            after.available,
-            after.quarantine,
-        )
-        is_short = after.reserved > after.on_hand
-        if is_short or self._short:  # most of the time no row is
-            self._list_or_strike((change.sku, change.warehouse), is_short)
-        if change.warehouse in entry.warehouses:
-            start = _HEAD + _ROW * entry.warehouses.index(change.warehouse)
-            cells[start : start + _ROW] = array("q", row)
+            is_new = self._rows.note(sku, change.seq, change.at)
+            self._put_book(sku, change.book)
         else:
-            warehouses = (*entry.warehouses, change.warehouse)
-            entry.warehouses = self._sets.setdefault(warehouses, warehouses)
-            cells.extend(row)
-            self.rows += 1
-        self._note(change, cells)
+            after, warehouse = change.after, change.warehouse
+            is_new = self._rows.put(sku, warehouse, change.seq, change.at, astuple(after))
+            is_short = after.reserved > after.on_hand
+            if is_short or self._short:  # most of the time no row is
+                self._list_or_strike((sku, warehouse), is_short)
+        if is_new:
+            self._not_in_order.append(sku)
+        if self._waiting:
+            self._wake(sku, change.seq)
+
+    def _put_book(self, sku: str, book: _Book) -> None:
+        owed = book.backordered + book.promised if book.settling else 0
+        if book.channels or book.inbounds or owed:
+            self._books[sku] = _SkuBook(tuple(book.channels), tuple(book.inbounds), owed)
+        else:
+            self._books.pop(sku, None)
 
     def _list_or_strike(self, key: RowKey, is_short: bool) -> None:
         if is_short == (key in self._short):
@@ -219,8 +211,19 @@ class AvailabilityView:
         found = [*(following if limit is None else islice(following, limit + 1))]
         return found[:limit], limit is not None and limit < len(found)
 
+    async def put_in_order(self) -> None:
+        """Put all SKUs in order, in slices; it takes 2 s after a million new ones."""
+        while new := self._not_in_order[-_SLICE:]:
+            del self._not_in_order[-_SLICE:]
+            for sku in new:
+                self._skus.add(sku)
+            await asyncio.sleep(0)
+
     def skus_from(self, least: str, count: int) -> list[str]:
-        """Return SKUs in byte order, at most `count`, the first one that is not before `least` first."""
+        """Return SKUs in byte order, at most `count`, the first one that is not before `least` first.
+
+        Those that came after `put_in_order` are missing.
+        """
         return [*islice(self._skus.since(least), count)]
 
     def short_skus_from(self, least: str, count: int) -> list[str]:
@@ -231,23 +234,15 @@ class AvailabilityView:
         """Return whether a SKU has a row in a warehouse; with `short` one with more reserved than on hand."""
         if short:
             return (sku, warehouse) in self._short
-        return warehouse in self._entries.get(sku, _NOTHING).warehouses
+        return self._rows.has(sku, warehouse)
 
     def last_change(self, sku: str) -> tuple[int, int]:
-        """Return the sequence number and the time (ms) of the last change of a SKU that the view knows."""
-        cells = self._entries[sku].cells
-        return cells[0], cells[1]
+        """Return the sequence number and the time (ms) of the last change of a SKU; 0 and 0 when there was none."""
+        return self._rows.last_change(sku)
 
     def row(self, key: RowKey) -> StockView:
         """Return a stock row that the view knows."""
-        entry = self._entries[key[0]]
-        return _row_of(entry, entry.warehouses.index(key[1]))
-
-    def _note(self, change: Change, cells: "array[int]") -> None:
-        cells[0] = max(cells[0], change.seq)
-        cells[1] = max(cells[1], change.at)
-        if self._waiting:
-            self._wake(change.sku, cells[0])
+        return self._rows.row(*key)
 
     def available_to(self, sku: str, channel: str, rules: PartitionRules, now_ms: int) -> Available:
         """Return what a channel may have of a SKU, by the function that its reserves are decided by.
@@ -280,7 +275,7 @@ class AvailabilityView:
 
     def inbounds(self, sku: str) -> tuple[BookInbound, ...]:
         """Return the announced goods of a SKU, by date and id."""
-        return self._entries.get(sku, _NOTHING).inbounds
+        return self._books.get(sku, _EMPTY).inbounds
 
     def _may_have(
         self, found: Available, channel: str, rules: PartitionRules, now_ms: int
@@ -290,29 +285,28 @@ class AvailabilityView:
         What the queue is due is known while the book says `settling`, not while the SKU waits for another to settle.
         """
         policy = rules.policy(channel, found.sku)
-        entry = self._entries.get(found.sku, _NOTHING)
-        free = {
-            row.warehouse: max(0, row.on_hand - row.reserved - row.safety_stock - entry.owed) for row in found.stock
-        }
+        book = self._books.get(found.sku, _EMPTY)
+        free = {row.warehouse: max(0, row.on_hand - row.reserved - row.safety_stock - book.owed) for row in found.stock}
         units = [free[name] for name in open_warehouses(policy, free, rules.warehouses)]
         held, backordered = 0, 0
-        for each in entry.channels:
+        for each in book.channels:
             if each.channel == channel:
                 held, backordered = each.held, each.backordered
-        supplies = supplies_of(entry.inbounds, policy, rules.warehouses, now_ms, entry.owed)
+        supplies = supplies_of(book.inbounds, policy, rules.warehouses, now_ms, book.owed)
         may_have = availability(channel, policy, units, held=held, backordered=backordered, supplies=supplies)
         return may_have, policy, supplies
 
     def available(self, sku: str) -> Available:
         """Return a SKU's available quantity, with its rows in the order of warehouse ids."""
-        entry = self._entries.get(sku)
-        if entry is None:
+        seq, at = self._rows.last_change(sku)
+        if not seq:
             return Available(sku, 0, [], 0, None)
-        cells = entry.cells
-        rows = [_row_of(entry, index) for index in range(len(entry.warehouses))]
-        # Warehouse ids are ASCII: this is the byte order of the ledger.
-        rows.sort(key=lambda row: row.warehouse)
-        return Available(sku, sum(max(row.available, 0) for row in rows), rows, cells[0], cells[1])
+        rows = self._rows.rows(sku)
+        return Available(sku, sum([row.available for row in rows if row.available > 0]), rows, seq, at)
+
+    def owed(self, sku: str) -> int:
+        """Return the units that a SKU's queue is due while its book says `settling`."""
+        return self._books.get(sku, _EMPTY).owed
 
     async def reach(self, sku: str, seq: int) -> None:
         """Wait until the view has a SKU's change of this sequence number, without a time limit."""
@@ -332,12 +326,3 @@ class AvailabilityView:
         for wanted, reached in self._waiting.get(sku, ()):
             if wanted <= seq and not reached.done():
                 reached.set_result(None)
-
-
-def _row_of(entry: _Entry, index: int) -> StockView:
-    start = _HEAD + _ROW * index
-    *units, quarantine = entry.cells[start : start + _ROW]
-    row = StockView(entry.warehouses[index], *units)
-    if quarantine:
-        row.quarantine = quarantine
-    return row

@@ -1,12 +1,15 @@
 """Owns the last stock changes that a gateway has read: so many of all SKUs together, found by SKU."""
 
+from array import array
 from typing import NamedTuple
+
+import msgspec
 
 MOST_RECENT = 1_000  # that one answer lists
 USUAL_RECENT = 100
 
 
-class Read(NamedTuple):
+class Read(msgspec.Struct, gc=False):
     """A stock change as it was read.
 
     `follows` says that the one before it, of the sequence number before, was read as well or that there is none: in a
@@ -43,7 +46,7 @@ class RecentChanges:
         """Forget everything, before the topic is read again from its beginning."""
         self._count = 0
         self._held: list[Read] = []  # the change of number n lies at n modulo `most`
-        self._before: list[int] = []  # the number of the same SKU's change before it; -1 when that was never held
+        self._before = array("q")  # the number of the same SKU's change before it; -1 when that was never held
         self._last: dict[str, int] = {}  # by SKU
         self._dropped_at: dict[int, int] = {}  # by partition: when the last change was made that is not held any more
 

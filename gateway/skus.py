@@ -64,6 +64,7 @@ class SkuRoutes:
         wanted = _Wanted(_prefix(query), _place(query, "warehouse"), _flag(query, "shortfall"))
         after = query.one("cursor")
         age = self._state.asked(query)
+        await self._view.put_in_order()
         names, goes_on = await self._find(wanted, "" if after is None else f"{after}\0", limit)
         items = []
         for made, name in enumerate(names, start=1):

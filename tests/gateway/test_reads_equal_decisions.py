@@ -58,7 +58,7 @@ class Watched:
         """Return whether what the SKU's queue is due is published: not while it waits behind another SKU's."""
         known = self.partition.ledger.sku_or_book(sku)
         owed = owed_to_queue(known.book) if known is not None else 0
-        shown = self.view._entries[sku].owed if sku in self.view._entries else 0
+        shown = self.view.owed(sku)
         assert shown in {0, owed}
         return shown == owed
 
