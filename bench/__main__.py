@@ -10,12 +10,13 @@ from typing import Annotated
 
 import typer
 
-from bench import audit, availability, curves, latency, memory, over_http, recovery, report, throughput
+from bench import audit, availability, curves, latency, memory, over_http, recovery, report, throughput, view
 from bench.harness import Stage
 from ops.screen import print_table, say
 
 _BENCHMARKS = {
-    module.NAME: module for module in (throughput, latency, over_http, recovery, memory, availability, audit, curves)
+    module.NAME: module
+    for module in (throughput, latency, over_http, recovery, memory, view, availability, audit, curves)
 }
 
 
@@ -28,6 +29,7 @@ class Benchmark(StrEnum):
     HTTP = "http"
     RECOVERY = "recovery"
     MEMORY = "memory"
+    VIEW = "view"
     AVAILABILITY = "availability"
     AUDIT = "audit"
     CURVES = "curves"

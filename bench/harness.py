@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -76,6 +77,17 @@ class Child:
                 raise RuntimeError(f"{self.name} did not print {start!r} within {timeout_s:.0f} s. {self._tail()}")
             time.sleep(_POLL_S)
         return line
+
+    def logged(self, pattern: str) -> str:
+        """Return the first group of a pattern in its log.
+
+        Raises:
+            RuntimeError: the log has nothing like it.
+        """
+        found = re.search(pattern, self._err.read_text(errors="replace"))
+        if found is None:
+            raise RuntimeError(f"{self.name} did not log {pattern!r}. {self._tail()}")
+        return found[1]
 
     def check(self) -> None:
         """Check that it runs.

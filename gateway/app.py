@@ -64,9 +64,16 @@ class Gateway:
         stopping: asyncio.Event | None = None,
     ) -> None:
         self.config = config
-        self.recent = RecentChanges(config.recent_changes)
+        self.recent = RecentChanges(config.recent_changes, config.partitions)
         self.view = AvailabilityView(self.recent)
-        self.reader = ViewReader(config, STOCK_CHANGES, "stock changes", self.view.apply_record, self.view.clear)
+        self.reader = ViewReader(
+            config,
+            STOCK_CHANGES,
+            "stock changes",
+            self.view.apply_record,
+            self.view.clear,
+            apply_many=self.view.apply_records,
+        )
         self.rules = ReferenceView(config.partitions)
         self.rules_reader = ViewReader(config, REFERENCE, "reference data", self.rules.apply, self.rules.clear)
         self.view_state = ViewState((self.reader, self.rules_reader), config.max_view_lag_ms)

@@ -5,6 +5,7 @@ reading it from its beginning gives every row.
 """
 
 import asyncio
+from collections.abc import Iterable
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import astuple
 
 from gateway.in_order import InOrder
+from gateway.reader import FOREIGN, Record
 from gateway.recent_changes import Read, RecentChanges
 from gateway.rules import PartitionRules
 from gateway.stock_rows import StockRows
@@ -153,34 +155,61 @@ class AvailabilityView:
         Raises:
             msgspec.DecodeError, UnicodeDecodeError, OverflowError: it is not written by a worker.
         """
-        if value is None:
-            return
-        change = _change_of(value)
-        if self._recent is not None:
-            follows = self.seq_of(change.sku) == change.seq - 1
-            self._recent.put(Read(change.sku, partition, change.seq, change.at, follows, value))
-        self.apply(change)
+        if value is not None:
+            change = _change_of(value)
+            before = self.apply(change)
+            if self._recent is not None:
+                self._recent.put(Read(change.sku, partition, change.seq, change.at, before == change.seq - 1, value))
+
+    def apply_records(self, partition: int, records: Iterable[Record], to_end: int = 0) -> None:
+        """Apply records of a partition of `inventory.stock-changes`; those that no worker wrote are left out.
+
+        Args:
+            partition: which.
+            records: in their order.
+            to_end: how many records of the partition follow.
+        """
+        recent, last_at = self._recent, 0
+        held = None if recent is None or not recent.wants(to_end) else recent
+        for record in records:
+            if (value := record.value) is None:
+                continue
+            try:
+                change = _change_of(value)
+                before = self.apply(change)
+            except FOREIGN:
+                continue
+            last_at = change.at
+            if held is not None:
+                held.put(Read(change.sku, partition, change.seq, last_at, before == change.seq - 1, value))
+        if recent is not None and held is None:
+            recent.pass_over(partition, last_at)
 
     def seq_of(self, sku: str) -> int:
         """Return the sequence number of a SKU's last applied change; 0 when there was none."""
         return self._rows.last_change(sku)[0]
 
-    def apply(self, change: Change) -> None:
-        """Apply one stock change. A SKU's changes come in the order of its sequence numbers."""
+    def apply(self, change: Change) -> int:
+        """Apply one stock change; a SKU's changes come in the order of its sequence numbers.
+
+        Returns:
+            The sequence number of the SKU's last change before; 0 when there was none.
+        """
         sku = change.sku
         if change.book is not None:
-            is_new = self._rows.note(sku, change.seq, change.at)
+            before = self._rows.note(sku, change.seq, change.at)
             self._put_book(sku, change.book)
         else:
             after, warehouse = change.after, change.warehouse
-            is_new = self._rows.put(sku, warehouse, change.seq, change.at, astuple(after))
+            before = self._rows.put(sku, warehouse, change.seq, change.at, astuple(after))
             is_short = after.reserved > after.on_hand
             if is_short or self._short:  # most of the time no row is
                 self._list_or_strike((sku, warehouse), is_short)
-        if is_new:
+        if not before:
             self._not_in_order.append(sku)
         if self._waiting:
             self._wake(sku, change.seq)
+        return before
 
     def _put_book(self, sku: str, book: _Book) -> None:
         owed = book.backordered + book.promised if book.settling else 0

@@ -36,10 +36,12 @@ class RecentChanges:
 
     Args:
         most: how many in all.
+        partitions: of how many partitions; while all records are read anew, each has its share.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, partitions: int = 1) -> None:
         self._most = most
+        self._share = max(1, most // partitions)
         self.clear()
 
     def clear(self) -> None:
@@ -49,6 +51,14 @@ class RecentChanges:
         self._before = array("q")  # the number of the same SKU's change before it; -1 when that was never held
         self._last: dict[str, int] = {}  # by SKU
         self._dropped_at: dict[int, int] = {}  # by partition: when the last change was made that is not held any more
+
+    def wants(self, to_end: int) -> bool:
+        """Return whether records are to be put of which so many follow in the same partition."""
+        return to_end <= self._share
+
+    def pass_over(self, partition: int, at: int) -> None:
+        """Note that changes of a partition were not put, the last one of a time (ms)."""
+        self._dropped_at[partition] = max(at, self._dropped_at.get(partition, 0))
 
     def put(self, change: Read) -> None:
         """Add a change, and drop the oldest one if there are too many."""

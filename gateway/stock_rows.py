@@ -1,19 +1,16 @@
 """Owns the stock rows of all SKUs, packed: one array of integers a SKU, and the id of each warehouse once.
 
-A row takes 64 bytes and a SKU about 230 more, in whatever order SKUs and warehouses come.
+A row takes 64 bytes and a SKU about 180 more, in whatever order SKUs and warehouses come.
 """
 
 from array import array
 from operator import attrgetter
-from struct import Struct
 
 from schemas.results import StockView
 
 _HEAD = 2  # cells before the rows: seq, at
 _ROW = 8  # cells of a row: the warehouse's number, then its units
-_CELL_BYTES = 8
 _warehouse_of = attrgetter("warehouse")
-_pack_into = Struct("=7q").pack_into
 
 Units = tuple[int, int, int, int, int, int, int]
 """on_hand, reserved, damaged, safety_stock, inbound, available, quarantine."""
@@ -41,41 +38,48 @@ class StockRows:
         cells = self._cells.get(sku)
         return (0, 0) if cells is None else (cells[0], cells[1])
 
-    def note(self, sku: str, seq: int, at: int) -> bool:
-        """Note a change of a SKU that concerns no row, and return whether it is the first one of the SKU.
+    def note(self, sku: str, seq: int, at: int) -> int:
+        """Note a change of a SKU that concerns no row; a SKU's changes come in their order.
 
-        The changes of a SKU come in their order.
+        Returns:
+            The sequence number of the SKU's last change before; 0 when this is the first.
         """
         cells = self._cells.get(sku)
         if cells is None:
             self._cells[sku] = array("q", (seq, at))
-            return True
+            return 0
+        before = cells[0]
         cells[0], cells[1] = seq, at
-        return False
+        return before
 
-    def put(self, sku: str, warehouse: str, seq: int, at: int, units: Units) -> bool:
-        """Note a change of a SKU and put a row in the place of the one that the SKU had in the same warehouse."""
-        number, cells = self._number(warehouse), self._cells.get(sku)
-        if cells is None:
-            self._cells[sku] = array("q", (seq, at, number, *units))
-            self.count += 1
-            return True
-        cells[0], cells[1] = seq, at
-        numbers = cells[_HEAD::_ROW]
-        if number in numbers:
-            _pack_into(cells, _CELL_BYTES * (_HEAD + _ROW * numbers.index(number) + 1), *units)
-        else:
-            # A sum of arrays has no room to spare, unlike an array that was extended.
-            self._cells[sku] = cells + array("q", (number, *units))
-            self.count += 1
-        return False
+    def put(self, sku: str, warehouse: str, seq: int, at: int, units: Units) -> int:
+        """Note a change of a SKU, and put a row in the place of the one that it had in the same warehouse.
 
-    def _number(self, warehouse: str) -> int:
-        number = self._numbers.get(warehouse)
+        Returns:
+            The same as `note`.
+
+        Raises:
+            OverflowError: a number has more than 64 bits.
+        """
+        number, cells = self._numbers.get(warehouse), self._cells.get(sku)
         if number is None:
             number = self._numbers[warehouse] = len(self._names)
             self._names.append(warehouse)
-        return number
+        if cells is None:
+            self._cells[sku] = array("q", (seq, at, number, *units))
+            self.count += 1
+            return 0
+        before, row = cells[0], array("q", (number, *units))
+        cells[0], cells[1] = seq, at
+        numbers = cells[_HEAD::_ROW]
+        if number in numbers:
+            start = _HEAD + _ROW * numbers.index(number)
+            cells[start : start + _ROW] = row
+        else:
+            # A sum of arrays has no room to spare, unlike an array that was extended.
+            self._cells[sku] = cells + row
+            self.count += 1
+        return before
 
     def has(self, sku: str, warehouse: str) -> bool:
         """Return whether a SKU has a row in a warehouse."""

@@ -2,18 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-import msgspec
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import OffsetOutOfRangeError
 
 from gateway.config import GatewayConfig
-from gateway.reader import LONG_POLL_MS, Positions, close_reader, open_reader
+from gateway.reader import FOREIGN, LONG_POLL_MS, Positions, Record, close_reader, open_reader, read_slice
 
-# How many records are applied before other tasks may run: 500 take about 2 ms.
-_SLICE = 500
+# How many records are applied before other tasks may run: 1,000 take 4 ms.
+_SLICE = 1_000
 # A pause between fetches lets changes gather: a fetch costs 0.3 ms, and nobody needs a younger view.
 _PAUSE_S = 0.005
 _IDLE_MS = 200
@@ -33,6 +32,7 @@ class ViewReader:
         what: its records in words, for the log.
         apply: feeds the view with partition, key and value of a record.
         clear: empties the view, before the topic is read again from its beginning.
+        apply_many: feeds it with records of a partition, and with how many follow; None: `apply` is called for each.
     """
 
     def __init__(
@@ -42,11 +42,14 @@ class ViewReader:
         what: str,
         apply: Callable[[int, bytes | None, bytes | None], None],
         clear: Callable[[], None],
+        *,
+        apply_many: Callable[[int, Sequence[Record], int], None] | None = None,
     ) -> None:
         self._config = config
         self._topic = topic
         self._what = what
         self._apply = apply
+        self._apply_many = apply_many or self._apply_each
         self._clear = clear
         self._positions: Positions = {}
         self._in_step_at: float | None = None
@@ -87,28 +90,40 @@ class ViewReader:
     async def _follow(self) -> None:
         consumer = await open_reader(self._config, self._topic, self._positions or "beginning")
         try:
-            ends = await consumer.end_offsets(list(consumer.assignment()))
+            if not self.complete.is_set():
+                await self._read_all(consumer)
             while True:
-                records = await consumer.getmany(timeout_ms=_IDLE_MS, max_records=_SLICE)
-                for batch in records.values():
-                    self.read += len(batch)
-                    for record in batch:
-                        self._take(record)
-                await self._measure(consumer)
-                if not self.complete.is_set():
-                    if all(self._positions[partition] >= end for partition, end in ends.items()):
-                        self.complete.set()
-                    await asyncio.sleep(0)
-                else:
-                    await asyncio.sleep(0 if self.lag > _SLICE else _PAUSE_S)
+                await self._read_on(consumer)
+                await asyncio.sleep(0 if self.lag > _SLICE else _PAUSE_S)
         finally:
             await close_reader(consumer)
 
-    def _take(self, record: ConsumerRecord) -> None:
-        try:
-            self._apply(record.partition, record.key, record.value)
-        except (msgspec.DecodeError, UnicodeDecodeError, OverflowError):
-            return  # not written by a worker
+    async def _read_all(self, consumer: AIOKafkaConsumer) -> None:
+        """Read to where the topic ends now."""
+        ends = await consumer.end_offsets(list(consumer.assignment()))
+        began, before = time.monotonic(), self.read
+        while True:
+            await self._read_on(consumer)
+            if all(self._positions[partition] >= end for partition, end in ends.items()):
+                break
+            await asyncio.sleep(0)
+        seconds = round(time.monotonic() - began, 3)
+        _log.info("a topic was read", records=self._what, count=self.read - before, seconds=seconds)
+        self.complete.set()
+
+    async def _read_on(self, consumer: AIOKafkaConsumer) -> None:
+        for place, records in (await read_slice(consumer, _IDLE_MS, _SLICE)).items():
+            self.read += len(records)
+            left = (consumer.last_stable_offset(place) or 0) - records[-1].offset - 1
+            self._apply_many(place.partition, records, max(0, left))
+        await self._measure(consumer)
+
+    def _apply_each(self, partition: int, records: Sequence[Record], _left: int) -> None:
+        for record in records:
+            try:
+                self._apply(partition, record.key, record.value)
+            except FOREIGN:
+                continue
 
     async def _measure(self, consumer: AIOKafkaConsumer) -> None:
         lag = 0

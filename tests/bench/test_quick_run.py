@@ -49,7 +49,8 @@ def test_a_quick_run_measures_everything_and_leaves_nothing_behind(tmp_path):
     assert processes_of(tmp_path) == []
     assert list((tmp_path / "temporary").glob("holdfast-bench-*")) == []
     found = {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
-    assert sorted(found) == ["audit", "availability", "curves", "http", "latency", "memory", "recovery", "throughput"]
+    names = ["audit", "availability", "curves", "http", "latency", "memory", "recovery", "throughput", "view"]
+    assert sorted(found) == names
     for document in found.values():
         assert document["quick"] is True
         assert {"cpu", "cores", "memory_gb", "python", "kafka", "date"} <= document["machine"].keys()
