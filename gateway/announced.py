@@ -93,6 +93,7 @@ class AnnouncedRoutes:
         sku, channel = query.needed("sku"), query.needed("channel")
         quantity = query.needed_integer("quantity", least=1, most=MAX_QUANTITY)
         compose_query(sku, credential_of(request), channel=channel)  # it refuses what no SKU or channel can be
+        credential_of(request).check_channel(channel)
         wanted = Wanted(sku, channel, quantity, query.integer("by", least=0, most=MAX_TIME_MS))
         age = self._state.asked(query)
         rules = self._rules.of[partition_of(sku, len(self._rules.of))]

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from gateway.access.credential import credential_of
 from gateway.availability import AvailabilityView, Available
 from gateway.config import GatewayConfig
 from gateway.incoming import HttpRequest, Query, read_body
@@ -94,13 +95,14 @@ class AvailabilityRoutes:
 
     async def _answer(self, request: HttpRequest, body: bytes, *, sku_field: str) -> Reply:
         asked = _asked_for(body, sku_field, self._config.max_availability_skus)
+        channel = credential_of(request).channel_for(asked.channel)
         age = self._state.check(asked.max_lag_ms)
         if asked.min_seq:
             await self._reach(asked.skus[0], asked.min_seq)
             age = self._state.check(asked.max_lag_ms)
         items: list[Available] = []
         for sku in asked.skus:
-            items.append(self._available(sku, asked.channel))
+            items.append(self._available(sku, channel))
             if len(items) % _SLICE == 0:
                 await asyncio.sleep(0)
         return items_of(request, Raw(encode(items)), age)

@@ -111,7 +111,7 @@ class BulkRoutes:
         if is_async:
             results = [_posted(item, outcome) for item, outcome in zip(items, outcomes, strict=True)]
             return _reply(202, results, key, (b"preference-applied", b"respond-async"))
-        results = [_result(item, outcome, statuses) for item, outcome in zip(items, outcomes, strict=True)]
+        results = [_result(item, outcome, statuses, credential) for item, outcome in zip(items, outcomes, strict=True)]
         return _reply(200, results, key)
 
     async def _composed(
@@ -180,12 +180,12 @@ def _invalid(field: str, detail: str, problem: Problem | None, key: str | None) 
     return RequestRefused(Code.INVALID_FIELD, detail=detail, field=field, problem=problem, command_id=key)
 
 
-def _result(item: _Item, outcome: Outcome, statuses: Mapping[str, int]) -> CommandResult:
+def _result(item: _Item, outcome: Outcome, statuses: Mapping[str, int], credential: Credential) -> CommandResult:
     if isinstance(item, RequestRefused) or not isinstance(outcome, Answer):
         return _refused(outcome)
     refused = refusal_of(outcome, item)
     if refused is None:
-        return CommandResult(item.command_id, statuses[item.type], Raw(outcome.document))
+        return CommandResult(item.command_id, statuses[item.type], Raw(credential.shown(outcome.document)))
     status, problem = refused
     return CommandResult(item.command_id, status, problem=Raw(problem))
 

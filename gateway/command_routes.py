@@ -60,7 +60,7 @@ class CommandRoutes:
     async def reservation(self, request: HttpRequest, query: Query) -> Reply:
         """Read a reservation and its SKU's stock, in the order of the log."""
         command = compose_query(query.needed("sku"), credential_of(request), reservation_id=request.path_params["id"])
-        return _reply(await self._waited(self._ledger.ask(command), command), 200, command)
+        return await self._read(request, command)
 
     async def stock(self, request: HttpRequest, query: Query) -> Reply:
         """Read a SKU's stock, and its open reservations where these are asked for, in the order of the log."""
@@ -68,7 +68,11 @@ class CommandRoutes:
         command = compose_query(
             query.needed("sku"), credential_of(request), reservations=reservations, after=query.one("after")
         )
-        return _reply(await self._waited(self._ledger.ask(command), command), 200, command)
+        return await self._read(request, command)
+
+    async def _read(self, request: HttpRequest, command: Composed) -> Reply:
+        answer = await self._waited(self._ledger.ask(command), command)
+        return _reply(answer._replace(document=credential_of(request).shown(answer.document)), 200, command)
 
     async def backorders(self, request: HttpRequest, query: Query) -> Reply:
         """Read who waits for a SKU, in the order of the log."""

@@ -10,6 +10,7 @@ from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from msgspec import UNSET, Meta, UnsetType
 
+from gateway.access.credential import credential_of
 from gateway.config import GatewayConfig
 from gateway.dead_letters import Place, read_page
 from gateway.incoming import HttpRequest, Query
@@ -68,7 +69,8 @@ class DeadLetterRoutes:
         self._reading = 0
 
     async def letters(self, request: HttpRequest, query: Query) -> Reply:
-        """Answer with a page of dead letters."""
+        """Answer with a page of dead letters; what is no command has no channel, so all channels are needed."""
+        credential_of(request).check_unbound()
         limit = query.integer("limit", least=1, most=MOST_LISTED) or MOST_LISTED
         place = _place_in(query.one("cursor"), self._config.partitions)
         if self._ledger.unavailable is not None:

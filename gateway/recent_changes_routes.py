@@ -58,5 +58,5 @@ class RecentChangesRoutes:
         compose_query(sku, credential_of(request))  # it refuses what no SKU can be
         age = self._state.asked(query)
         values, from_at = self._recent.of(sku, limit, self._view.available(sku).at or 0)
-        items = Raw(b"[%b]" % b",".join(values))
+        items = Raw(b"[%b]" % b",".join(map(credential_of(request).shown, values)))
         return answer_of(_Answer(sku, items, from_at, age.lag, age.lag_ms, age.stale), age)

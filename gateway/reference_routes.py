@@ -120,6 +120,7 @@ class ReferenceRoutes:
 
     async def channel(self, request: HttpRequest, query: Query) -> Reply:
         """Read a channel."""
+        _check_policy(request, request.path_params["id"])
         return self._one("channel", request, query)
 
     async def warehouses(self, request: HttpRequest, query: Query) -> Reply:
@@ -139,9 +140,12 @@ class ReferenceRoutes:
         sku, channel = query.needed("sku"), query.one("channel")
         # It refuses what no SKU or channel can be.
         compose_query(sku, credential_of(request), channel=None if channel == "*" else channel)
+        if channel is not None:
+            _check_policy(request, channel)
         age = self._state.asked(query)
         rules = self._view.of[partition_of(sku, self._config.partitions)]
-        found = Policies(sku, rules.own_policies(sku), *age)
+        own = [policy for policy in rules.own_policies(sku) if _sees_policy(request, policy.channel)]
+        found = Policies(sku, own, *age)
         if channel is not None:
             found.channel = channel
             found.resolved = _resolved(rules.policy(channel, sku), [*rules.layers(channel, sku)])
@@ -158,6 +162,8 @@ class ReferenceRoutes:
         limit = query.integer("limit", least=1, most=MOST_LISTED) or MOST_LISTED
         age = self._state.asked(query)
         items, goes_on = self._view.page(kind, query.one("cursor") or "", limit)
+        if kind == "channel":
+            items = [item for item in items if _sees_policy(request, item.id)]
         return page_of(request, query, Raw(encode(items)), goes_on, age)
 
     async def _set(self, request: HttpRequest, type_: str, kind: Kind) -> Reply:
@@ -181,6 +187,16 @@ class ReferenceRoutes:
         if view.count(kind) >= most and view.find(kind, name) is None:
             detail = f"There are {most:,} of them, which is the most."
             raise RequestRefused(Code.LIMIT_EXCEEDED, detail=detail, command_id=command_id)
+
+
+def _sees_policy(request: HttpRequest, channel: str) -> bool:
+    """Return whether a policy may be shown: what holds for all channels holds for those of a credential as well."""
+    return channel == "*" or credential_of(request).sees(channel)
+
+
+def _check_policy(request: HttpRequest, channel: str) -> None:
+    if channel != "*":
+        credential_of(request).check_channel(channel)
 
 
 def _resolved(policy: Policy, layers: list[tuple[str, SkuPolicy | Channel]]) -> dict[str, ResolvedField]:

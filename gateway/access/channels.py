@@ -1,7 +1,8 @@
-"""Owns what binds a command to who sent it: its `source`, and the channels of a credential that has only some.
+"""Owns what binds a credential to its channels: in the commands that it sends, and in the documents that it sees.
 
 A command that names a `channel` must name one of the credential's. A command about a reservation carries them as
-`channels`, so the ledger knows no reservation of another channel for it. Neither is part of a command's content.
+`channels`, so the ledger knows no reservation of another channel for it. The gateway also gives the `source`. Neither
+`source` nor `channels` is part of a command's content.
 """
 
 from collections.abc import Sequence
@@ -54,6 +55,34 @@ def bind(source: str | None, channels: Sequence[str] | None, type_: str, fields:
         _bind_channel(channels, type_, fields)
     if type_ in _WITH_CHANNELS and (type_ != _RETURN or _value(fields, "reservation_id") is not None):
         _bind_channels(channels, fields)
+
+
+def shown(channels: Sequence[str], document: bytes) -> bytes:
+    """Return a result or a stock change without what other channels have in its book.
+
+    Args:
+        channels: those of the credential.
+        document: the JSON document.
+    """
+    fields = _fields_of(document)
+    if "book" not in fields:
+        return document
+    book = _fields_of(fields["book"])
+    if "channels" not in book:
+        return document
+    entries = [entry for entry in _entries_of(book["channels"]) if _channel_of(entry).channel in channels]
+    book["channels"] = Raw(encode(entries))
+    fields["book"] = Raw(encode(book))
+    return encode(fields)
+
+
+class _OfChannel(msgspec.Struct):
+    channel: str
+
+
+_fields_of = msgspec.json.Decoder(dict[str, Raw]).decode
+_entries_of = msgspec.json.Decoder(list[Raw]).decode
+_channel_of = msgspec.json.Decoder(_OfChannel).decode
 
 
 def _bind_channel(channels: Sequence[str], type_: str, fields: dict[str, Raw]) -> None:

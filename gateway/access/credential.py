@@ -8,6 +8,7 @@ before the route is called; what only the route knows, the route asks:
   credential does not have, and fills in the only one that it has.
 - `bind(type_, fields)`: writes `source`, `channel` and `channels` into a command, and refuses a caller's own `source`.
 - `sees(channel)`: whether an item of a list or of a stream may be shown.
+- `shown(document)`: the JSON of a result or of a stock change, without what other channels have in its book.
 - `check_unbound()`: refuses a credential with channels where items do not tell their channel.
 - `holds()`: whether the credential is still in force; a stream asks from time to time, and ends when it is not.
 - `usage.take(n)`: one token for each further command of a list (the request itself has paid for one).
@@ -69,6 +70,10 @@ class Credential:
     def sees(self, channel: str) -> bool:
         """Return whether what belongs to a channel may be shown."""
         return self.channels is None or channel in self.channels
+
+    def shown(self, document: bytes) -> bytes:
+        """Return the JSON of a result or of a stock change, without the other channels' entries in its book."""
+        return document if self.channels is None else of_channels.shown(self.channels, document)
 
     def check_channel(self, channel: str) -> None:
         """Check that the credential may have a channel.

@@ -50,9 +50,7 @@ def serve(ledger, helpers):
     @contextlib.asynccontextmanager
     async def serving(**access):
         config = AccessConfig(**access)
-        gateway = Gateway(
-            GatewayConfig(partitions=helpers.partitions, request_timeout_s=0.2, access=config, max_in_flight=8), ledger
-        )
+        gateway = Gateway(GatewayConfig(partitions=helpers.partitions, request_timeout_s=0.2, access=config), ledger)
         gateway.reader.complete.set()
         gateway.rules_reader.complete.set()
         await gateway.access.load()

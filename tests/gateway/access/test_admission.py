@@ -98,6 +98,9 @@ async def test_one_key_may_have_a_quarter_of_the_waiting_requests(keyed, ledger)
 
     ledger.ask = ask
     async with keyed(a=ADMIN, b=ADMIN) as client:
+        usage = client.gateway.access._keys.credential(client.keys["a"].encode()).usage
+        assert usage.most_waiting == client.gateway.config.max_in_flight // 4
+        usage.most_waiting = 2
         asked = [asyncio.ensure_future(client.get("/v1/stock?sku=s", headers=client.as_["a"])) for _ in range(3)]
         done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
         other = asyncio.ensure_future(client.get("/v1/stock?sku=s", headers=client.as_["b"]))
