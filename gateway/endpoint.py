@@ -14,6 +14,9 @@ from gateway.problems import RequestRefused, Stopping
 from gateway.replies import Reply, refusal
 from gateway.routes.route import Parts, Route
 
+# A browser that saw it once never asks this name without TLS again, for a year (RFC 6797).
+_STRICT = (b"strict-transport-security", b"max-age=31536000")
+
 
 def handler_of(
     route: Route, parts: Parts, access: Access, observe: Observe, retry_after_s: int, stopping: asyncio.Event
@@ -50,6 +53,8 @@ def handler_of(
             if not stopping.is_set():
                 raise
             reply = refusal(Stopping(), retry_after_s)
+        if access.is_tls:
+            reply.headers.append(_STRICT)
         observe(began, reply.status)
         return reply
 

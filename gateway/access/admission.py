@@ -33,6 +33,7 @@ class Access:
     def __init__(self, config: AccessConfig, *, host: str, max_in_flight: int) -> None:
         most_waiting = max(1, max_in_flight // 4)
         self.config = config
+        self.is_tls = config.tls_cert is not None
         self._pages = Pages(host, config.hosts)
         self._keys = Keys(most_streams=config.max_streams, most_waiting=most_waiting)
         self._key_set = None if config.jwks is None else KeySet(config.jwks)

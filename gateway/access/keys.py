@@ -1,7 +1,7 @@
 """Owns the keys of a gateway and their file.
 
 A key is `hf_ID_SECRET`; its secret is 32 random bytes in base64url. The file has the SHA-256 of the whole key, which is
-enough for 256 random bits (ADR 0013).
+enough for 256 random bits (ADR 0012).
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """Owns what a credential uses of one gateway: its rate, its streams and its waiting requests.
 
-All of it counts in this gateway alone: G gateways let G times as much through (ADR 0013).
+All of it counts in this gateway alone: G gateways let G times as much through (ADR 0012).
 """
 
 import contextlib
