@@ -1,14 +1,10 @@
 """What a credential with some channels sees of each route, and which other channels' things it cannot touch."""
 
 import json
-import re
 
 import pytest
 
-from gateway.access.scopes import NOBODY
-from gateway.routes.table import ROUTES
 from tests.gateway.test_reference_routes import document, policy
-from tests.tidy.repository import ROOT, text_of
 
 ALL = {"scopes": ["admin"]}
 WEB = ALL | {"channels": ["web"]}
@@ -125,11 +121,3 @@ async def test_policies_of_other_channels_are_not_its_own_to_set(client):
 async def test_dead_letters_have_no_channel_and_need_all(client):
     status, refused = await read(client, "web", "/v1/dead-letters")
     assert (status, refused["field"]) == (403, "channel")
-
-
-@pytest.mark.parametrize(
-    "route", [route for route in ROUTES if route.scope is not NOBODY], ids=lambda route: route.name
-)
-def test_the_table_says_of_every_route_what_such_a_credential_sees(route):
-    named = re.findall(r"`((?:GET|POST|PUT) [^`]+)`", text_of(ROOT / "docs/how-to/who-may.md"))
-    assert route.name in named
