@@ -19,10 +19,11 @@ COMMANDS = (
     "send", "tail", "import", "import-stock", "stock", "backorders", "promise", "settle", "shortfalls", "policy",
     "reconcile", "audit", "doctor",
 )  # fmt: skip
+GROUPS = ("keys", "reference")
 
 
 def test_the_commands_are_those_of_the_contract():
-    assert sorted(get_command(app).commands) == sorted([*COMMANDS, "reference"])
+    assert sorted(get_command(app).commands) == sorted([*COMMANDS, *GROUPS])
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -32,10 +33,19 @@ def test_every_command_has_help_with_an_example(holdfast, command):
     assert "Example: " in result.stdout
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_is_explained(command):
-    for parameter in get_command(app).commands[command].params:
-        assert getattr(parameter, "help", None), f"{command} {parameter.name}"
+@pytest.mark.parametrize("name", [*COMMANDS, *GROUPS])
+def test_every_option_is_explained(name):
+    found = get_command(app).commands[name]
+    for command in (found, *getattr(found, "commands", {}).values()):
+        for parameter in command.params:
+            assert getattr(parameter, "help", None), f"{name} {command.name} {parameter.name}"
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_command_of_a_group_has_help(holdfast, group):
+    for command in get_command(app).commands[group].commands.values():
+        assert holdfast(group, command.name, "--help").exit_code == 0
+        assert command.help, f"{group} {command.name}"
 
 
 def test_help_comes_fast_because_nothing_is_imported_that_it_does_not_need():
