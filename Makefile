@@ -14,7 +14,7 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help setup demo test check docs fault matrix interrupts simulate mutants bench fmt lock clean
+.PHONY: help setup demo test secure check docs fault matrix interrupts simulate mutants bench fmt lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,14 +45,18 @@ demo: $(STAMP) ## Show it all on this machine: Kafka, two workers, a gateway, a 
 test: $(STAMP) ## Run all tests, end to end and with faults (under 15 minutes).
 	@$(BIN)/python -m pytest -p tests.side_by_side
 
+secure: $(STAMP) ## Run the end-to-end tests over a Kafka with TLS, users and exactly the rights that each process needs.
+	@HOLDFAST_TEST_BROKER=secure $(BIN)/python -m pytest tests/e2e
+
 check: $(STAMP) ## Check style, types and the repository's own rules (tests/tidy).
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest tests/tidy
 
-docs: $(STAMP) ## Write the tables of docs/contract.md and the Avro schemas from the types.
+docs: $(STAMP) ## Write the tables of docs/contract.md, the rights and the Avro schemas from the code.
 	@$(BIN)/python -m tests.tidy.contract
+	@$(BIN)/python -m tests.tidy.rights_page
 
 SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 DURATION ?= 300

@@ -1,3 +1,6 @@
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
@@ -73,9 +76,26 @@ public final class ShopOverKafka {
         return null;
     }
 
-    private static Properties producing(String bootstrap) {
+    /** Where Kafka is and, if the variables of Holdfast's own processes say so, how it is reached securely. */
+    private static Properties connecting(String bootstrap) throws IOException {
         Properties settings = new Properties();
         settings.put("bootstrap.servers", bootstrap);
+        Map<String, String> env = System.getenv();
+        if ("SASL_SSL".equals(env.get("HOLDFAST_KAFKA_SECURITY"))) {
+            String password = Files.readString(Path.of(env.get("HOLDFAST_KAFKA_PASSWORD_FILE"))).strip();
+            settings.put("security.protocol", "SASL_SSL");
+            settings.put("ssl.truststore.type", "PEM");
+            settings.put("ssl.truststore.location", env.get("HOLDFAST_KAFKA_CA"));
+            settings.put("sasl.mechanism", env.get("HOLDFAST_KAFKA_SASL"));
+            settings.put("sasl.jaas.config", String.format(
+                "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"%s\" password=\"%s\";",
+                env.get("HOLDFAST_KAFKA_USERNAME"), password));
+        }
+        return settings;
+    }
+
+    private static Properties producing(String bootstrap) throws IOException {
+        Properties settings = connecting(bootstrap);
         settings.put("key.serializer", StringSerializer.class.getName());
         settings.put("value.serializer", StringSerializer.class.getName());
         settings.put("acks", "all");
@@ -83,9 +103,8 @@ public final class ShopOverKafka {
         return settings;
     }
 
-    private static Properties consuming(String bootstrap) {
-        Properties settings = new Properties();
-        settings.put("bootstrap.servers", bootstrap);
+    private static Properties consuming(String bootstrap) throws IOException {
+        Properties settings = connecting(bootstrap);
         settings.put("key.deserializer", StringDeserializer.class.getName());
         settings.put("value.deserializer", StringDeserializer.class.getName());
         settings.put("isolation.level", "read_committed");

@@ -15,8 +15,10 @@ The state of an order is `new`, then `reserved` or the code of the refusal, such
 import argparse
 import contextlib
 import json
+import os
 import sqlite3
 import time
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, Producer, TopicPartition
@@ -102,7 +104,8 @@ def run(shop: Shop, bootstrap: str) -> None:
     """Send what waits and read results until every command has its result."""
     # The SKU is the key, and this partitioner is the Java client's default: without it a command lies where nobody
     # who owns its SKU looks, and is refused as `wrong_partition`.
-    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "partitioner": "murmur2_random"})
+    settings = {"enable.idempotence": True, "partitioner": "murmur2_random"}
+    producer = Producer({**_connection(bootstrap), **settings})
     with contextlib.closing(_results(shop, bootstrap)) as consumer:
         pending: set[str] = set()
         while not shop.is_done():
@@ -114,10 +117,24 @@ def run(shop: Shop, bootstrap: str) -> None:
         producer.flush()  # what was sent again may still be on its way, though its result is here
 
 
+def _connection(bootstrap: str) -> dict[str, Any]:
+    """Return where Kafka is and, if the variables of Holdfast's own processes say so, how it is reached securely."""
+    settings = {"bootstrap.servers": bootstrap}
+    if os.environ.get("HOLDFAST_KAFKA_SECURITY") == "SASL_SSL":
+        settings |= {
+            "security.protocol": "SASL_SSL",
+            "ssl.ca.location": os.environ["HOLDFAST_KAFKA_CA"],
+            "sasl.mechanism": os.environ["HOLDFAST_KAFKA_SASL"],
+            "sasl.username": os.environ["HOLDFAST_KAFKA_USERNAME"],
+            "sasl.password": Path(os.environ["HOLDFAST_KAFKA_PASSWORD_FILE"]).read_text().strip(),
+        }
+    return settings
+
+
 def _results(shop: Shop, bootstrap: str) -> Consumer:
     """Return a consumer of all partitions of the results, where the shop's database left off."""
     settings = {
-        "bootstrap.servers": bootstrap,
+        **_connection(bootstrap),
         "group.id": "shop",  # asked for by the client; positions are the database's
         "enable.auto.commit": False,
         "isolation.level": "read_committed",

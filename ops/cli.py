@@ -14,11 +14,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from ops.broker_command import broker
 from ops.importing.command import import_file
 from ops.importing.stock_command import import_stock_file
 from ops.keys_commands import keys_app
 from ops.options import (
-    BROKER_PORT,
     DEFAULT_BOOTSTRAP,
     DEFAULT_HOST,
     DEFAULT_PARTITIONS,
@@ -94,30 +94,7 @@ def demo(
     raise typer.Exit(run_demo(keep=keep, seed=seed, as_json=as_json))
 
 
-@app.command()
-def broker(
-    data_dir: DataDir = Path(".holdfast/broker"),
-    port: Port = BROKER_PORT,
-    host: Host = DEFAULT_HOST,
-    secure: Annotated[
-        bool,
-        typer.Option(
-            "--secure",
-            envvar="HOLDFAST_BROKER_SECURE",
-            help="With TLS, a user for each kind of process, and the rights that it needs.",
-        ),
-    ] = False,
-) -> None:
-    """Run a real Kafka on this machine: one node, in the foreground. The first start downloads it.
-
-    Prints `ready HOST:PORT` when it serves. SIGTERM stops it cleanly. Port 0 takes a free port. With `--secure` the
-    data directory holds a file of settings for each kind of process, such as `gateway.env`.
-
-    Example: `holdfast broker --data-dir /var/lib/holdfast/broker`
-    """
-    from ops.kafka.foreground import serve_broker
-
-    raise typer.Exit(serve_broker(data_dir=data_dir, host=host, port=port, secure=secure))
+app.command("broker")(broker)
 
 
 @app.command()

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import HealthCheck, settings
 
-from ops.kafka.broker import Broker
 from ops.kafka.runtime import KAFKA_VERSION
+from tests.secure import running_broker
 
 # The machines that run this are shared: how long an example takes says nothing.
 settings.register_profile("holdfast", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -21,7 +21,7 @@ def broker(tmp_path_factory):
     """Return a Kafka that all tests share; its only promised attribute is `.bootstrap`.
 
     An external one when `HOLDFAST_BOOTSTRAP` is set, a container when `HOLDFAST_TEST_BROKER=testcontainers`, else the
-    embedded one.
+    embedded one: a secure one when that is `secure`.
     """
     if bootstrap := os.environ.get("HOLDFAST_BOOTSTRAP"):
         yield SimpleNamespace(bootstrap=bootstrap)
@@ -31,7 +31,5 @@ def broker(tmp_path_factory):
         with KafkaContainer(f"apache/kafka:{KAFKA_VERSION}").with_kraft() as container:
             yield SimpleNamespace(bootstrap=container.get_bootstrap_server())
     else:
-        embedded = Broker(tmp_path_factory.mktemp("broker"))
-        embedded.start()
-        yield embedded
-        embedded.stop()
+        with running_broker(tmp_path_factory.mktemp("broker")) as embedded:
+            yield embedded

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -16,8 +15,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from agents.failpoints import VARIABLE
 from audit.run import audit
+from schemas.kafka_connection import kafka_options
 from schemas.partitioner import partition_of
 from schemas.topics import COMMANDS, RESULTS
+from tests.secure import environment_of
 from tests.traffic import Traffic
 
 PARTITIONS = 4
@@ -51,7 +52,7 @@ class Worker:
     def __init__(self, bootstrap, data_dir, *, failpoint=None, standbys=0):
         self.data_dir = Path(data_dir)
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        environment = os.environ | {"HOLDFAST_STANDBYS": str(standbys)}
+        environment = environment_of("worker") | {"HOLDFAST_STANDBYS": str(standbys)}
         environment.pop(VARIABLE, None)
         if failpoint:
             environment[VARIABLE] = failpoint
@@ -142,7 +143,7 @@ def commands(seed, count, *, skus=40, now_ms=wall_clock_ms):
 async def send(bootstrap, traffic, *, pause_s=0.0):
     """Write traffic to the commands topic; every record is acknowledged before this returns."""
     async with AIOKafkaProducer(
-        bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, max_batch_size=300_000
+        bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, max_batch_size=300_000, **kafka_options()
     ) as producer:
         pending = []
         for number, (sku, partition, value) in enumerate(traffic):
@@ -161,7 +162,10 @@ class CommittedReader:
 
     async def __aenter__(self):
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap, isolation_level="read_committed", enable_auto_commit=False
+            bootstrap_servers=self._bootstrap,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            **kafka_options(),
         )
         await self._consumer.start()
         partitions = [TopicPartition(RESULTS, partition) for partition in range(PARTITIONS)]
@@ -198,7 +202,9 @@ class CommittedReader:
                 await asyncio.sleep(0.02)
         seen = {tp.partition: [entry for entry in self.results[tp.partition] if entry[0] < ends[tp]] for tp in ends}
         stands = {tp.partition: [] for tp in ends}
-        async with AIOKafkaConsumer(bootstrap_servers=self._bootstrap, isolation_level="read_committed") as consumer:
+        async with AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap, isolation_level="read_committed", **kafka_options()
+        ) as consumer:
             consumer.assign(list(self._from))
             for tp, offset in self._from.items():
                 consumer.seek(tp, offset)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
 import tempfile
@@ -22,6 +23,7 @@ from ops.kafka.topic_list import make_topics
 from ops.problems import FOUND_WRONG, CannotDo
 from ops.processes import Service, Services
 from ops.screen import say
+from schemas.kafka_connection import VARIABLES
 from schemas.topics import COMMANDS, GROUP
 
 PARTITIONS = 4
@@ -60,6 +62,8 @@ def run_demo(*, keep: bool, seed: int, as_json: bool) -> int:
     """
     # SIGTERM acts like Ctrl-C: both leave through the `finally` below.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for name in VARIABLES:
+        os.environ.pop(name, None)  # they are for another Kafka than the demo's own
     home = Path(tempfile.mkdtemp(prefix="holdfast-demo-"))
     broker = Broker(home / "broker", say=say)
     logs_wanted = True

@@ -20,7 +20,6 @@ from ops.kafka.acls import Acl, allow
 from ops.kafka.certificates import NODE, ensure_certificates
 from ops.kafka.files import write_private
 from ops.kafka.rights import ROLES
-from ops.kafka.trouble import LET_GO_S
 from schemas.kafka_connection import CA, PASSWORD_FILE, SASL, SECURITY, USERNAME, kafka_options
 
 ADMIN: Final = "admin"
@@ -153,7 +152,6 @@ class Security:
             await client.bootstrap()
             await work(client)
         except (KafkaError, OSError):
-            await asyncio.sleep(LET_GO_S)
             return False
         finally:
             await client.close()

@@ -32,8 +32,6 @@ from schemas.kafka_connection import (
 )
 
 _WITHIN_MS: Final = 3_000
-LET_GO_S: Final = 0.05
-"""A connection whose TLS or login failed is closed in later turns of the loop, and a loop may end before."""
 # OpenSSL's X509_V_ERR_*: the certificate is sound, but for another name or address; or its time is not now.
 _FOR_ANOTHER: Final = frozenset({62, 64})
 _NOT_NOW: Final = {9: "is not valid yet", 10: "has expired"}
@@ -69,7 +67,6 @@ async def connection_trouble(bootstrap: str) -> Trouble | None:
             )
         except (KafkaError, OSError) as error:
             found = found or _trouble_of(error, address.strip())
-            await asyncio.sleep(LET_GO_S)
             continue
         try:
             # A listener that asks for a login answers who is there, and ends the connection at anything else.

@@ -13,8 +13,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from ops.child import die_with_parent
 from ops.kafka.broker import free_port
+from schemas.kafka_connection import kafka_options
 from schemas.partitioner import partition_of
 from schemas.topics import COMMANDS
+from tests import secure
 from tests.harness import PARTITIONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +28,7 @@ MASKED = [
     (re.compile(r"ready worker [0-9a-f]{8} "), "ready worker ID "),
 ]
 DONE = "-- this block is done --"
+BROKER = ".holdfast/broker"  # where the README's broker keeps its data
 
 
 def round_trip():
@@ -67,6 +70,11 @@ class Terminal:
         }
         if port:
             environment["HOLDFAST_PORT"] = port
+        if secure.IS_WANTED and number == 1:
+            environment["HOLDFAST_BROKER_SECURE"] = "true"
+        elif secure.IS_WANTED:
+            role = {2: "worker", 3: "gateway"}.get(number, "operator")
+            environment |= secure.settings_in(folder / BROKER / f"{role}.env")
         with self._file.open("wb") as out:
             self.process = subprocess.Popen(
                 ["bash"],
@@ -119,7 +127,8 @@ class Stage:
         """Open a terminal anew, and return what its only block prints and what the README says that it prints."""
         self.terminals[number] = Terminal(number, self.folder, self.ports)
         ((code, said),) = [(code, output) for terminal, code, output in round_trip() if terminal == number]
-        return self.terminals[number].run(code, until="ready"), said
+        printed = self.terminals[number].run(code, until="ready")
+        return re.sub(r"^(?:holdfast: )?settings of .*\n", "", printed, flags=re.MULTILINE), said
 
     def python(self, *arguments, **options):
         """Start a Python that finds the examples."""
@@ -154,7 +163,7 @@ class Stage:
 
 async def count_of(bootstrap, sku, command_id):
     partition = TopicPartition(COMMANDS, partition_of(sku, PARTITIONS))
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, **kafka_options())
     await consumer.start()
     try:
         consumer.assign([partition])

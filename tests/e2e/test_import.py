@@ -9,21 +9,18 @@ import sys
 import pytest
 
 from ops.importing.tally import Tally
-from ops.kafka.broker import Broker
-from ops.kafka.topics import ensure_topics
 from ops.processes import Services
 from tests.harness import PARTITIONS, assert_audit_equal
+from tests.secure import acting_as, make_topics, running_broker
 
 LINES = 8_000
 
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory):
-    broker = Broker(tmp_path_factory.mktemp("broker"))
-    broker.start()
-    asyncio.run(ensure_topics(broker.bootstrap, PARTITIONS))
-    yield broker
-    broker.stop()
+    with running_broker(tmp_path_factory.mktemp("broker")) as broker:
+        asyncio.run(make_topics(broker.bootstrap, PARTITIONS))
+        yield broker
 
 
 @pytest.fixture(scope="module")
@@ -65,21 +62,23 @@ class Import:
         return json.loads(out)
 
 
-def worker(services, kafka, data_dir, name):
+async def start_worker(services, kafka, data_dir, name):
     options = ("--bootstrap", kafka.bootstrap, "--partitions", str(PARTITIONS), "--data-dir", str(data_dir))
-    return services.service(name, "worker", *options)
+    worker = services.service(name, "worker", *options)
+    with acting_as("worker"):
+        await worker.start(60)
+    return worker
 
 
 async def test_an_import_survives_a_killed_worker_and_a_killed_broker(kafka, orders, tmp_path):
     async with Services(tmp_path) as services:
-        first = worker(services, kafka, tmp_path / "w", "worker")
-        await first.start(60)
+        first = await start_worker(services, kafka, tmp_path / "w", "worker")
         # A pace at which it takes about ten seconds, so that everything happens in the middle of it.
         options = ("--name", "faults", "--opening-stock", "60", "--replenish", "20", "--speed", str(27 * 86_400 / 10))
         async with Import(kafka, orders, *options) as running:
             await asyncio.sleep(4)
             await first.kill()
-            await worker(services, kafka, tmp_path / "w", "worker-again").start(60)
+            await start_worker(services, kafka, tmp_path / "w", "worker-again")
             kafka.kill()
             kafka.start()
             report = await running.report()
@@ -92,7 +91,7 @@ async def test_an_import_survives_a_killed_worker_and_a_killed_broker(kafka, ord
 
 async def test_an_import_that_was_killed_is_finished_by_running_it_again(kafka, orders, tmp_path):
     async with Services(tmp_path) as services:
-        await worker(services, kafka, tmp_path / "w", "worker").start(60)
+        await start_worker(services, kafka, tmp_path / "w", "worker")
         options = ("--name", "resumed", "--opening-stock", "60")
         async with Import(kafka, orders, *options, "--speed", str(27 * 86_400 / 10)) as running:
             await asyncio.sleep(5)

@@ -8,21 +8,18 @@ import sys
 
 import pytest
 
-from ops.kafka.broker import Broker
-from ops.kafka.topics import ensure_topics
 from ops.processes import Services
 from tests.harness import PARTITIONS, assert_audit_equal
+from tests.secure import acting_as, make_topics, running_broker
 
 LINES = 60_000
 
 
 @pytest.fixture
 def kafka(tmp_path):
-    broker = Broker(tmp_path / "broker")
-    broker.start()
-    asyncio.run(ensure_topics(broker.bootstrap, PARTITIONS))
-    yield broker
-    broker.stop()
+    with running_broker(tmp_path / "broker") as broker:
+        asyncio.run(make_topics(broker.bootstrap, PARTITIONS))
+        yield broker
 
 
 @pytest.fixture
@@ -52,7 +49,8 @@ async def first_result(kafka):
 async def test_an_import_of_stock_that_was_killed_is_finished_by_running_it_again(kafka, counted, tmp_path):
     async with Services(tmp_path) as services:
         options = ("--bootstrap", kafka.bootstrap, "--partitions", str(PARTITIONS), "--data-dir", str(tmp_path / "w"))
-        await services.service("worker", "worker", *options).start(60)
+        with acting_as("worker"):
+            await services.service("worker", "worker", *options).start(60)
         running = await start_import(kafka, counted)
         await first_result(kafka)
         with contextlib.suppress(ProcessLookupError):

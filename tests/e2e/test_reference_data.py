@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 
 from ops.kafka.doctor import check_reference
 from ops.reference import read_view
+from schemas.kafka_connection import kafka_options
 from schemas.partitioner import partition_of
 from schemas.topics import COMMANDS
 from tests.harness import PARTITIONS, assert_audit_equal
@@ -49,7 +50,7 @@ def until(read, wanted, within_s=20):
 
 
 async def send_to_one(bootstrap, partition, command):
-    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, **kafka_options()) as producer:
         await producer.send_and_wait(COMMANDS, json.dumps(command).encode(), key=b"channel/web", partition=partition)
 
 

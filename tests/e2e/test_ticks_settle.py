@@ -8,6 +8,7 @@ import urllib.request
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from schemas.kafka_connection import kafka_options
 from schemas.topics import COMMANDS
 from tests.harness import assert_audit_equal
 
@@ -33,7 +34,7 @@ def stocked(command_id, units):
 
 async def end_of(bootstrap, partition):
     place = TopicPartition(COMMANDS, partition)
-    async with AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False) as consumer:
+    async with AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, **kafka_options()) as consumer:
         return (await consumer.end_offsets([place]))[place]
 
 

@@ -85,7 +85,7 @@ COVERS = {
     "ops/demo/test_http_times.py": ["ops/collector.py"],
     "ops/test_audit_command.py": ["ops/past_stock.py"],
     "ops/test_keys_commands.py": ["ops/access.py", "ops/keys.py"],
-    "ops/test_cli.py": ["ops/options.py", "ops/problems.py", "ops/shortfall_command.py"],
+    "ops/test_cli.py": ["ops/broker_command.py", "ops/options.py", "ops/problems.py", "ops/shortfall_command.py"],
     "ops/test_processes.py": ["ops/child.py"],
     "ops/test_send_tail_stock.py": ["ops/stock.py", "ops/tail.py"],
     "ops/importing/test_command.py": ["ops/exchange.py", "ops/importing/importer.py", "ops/importing/tally.py"],
