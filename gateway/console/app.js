@@ -7,7 +7,7 @@ import { drift } from "./drift.js";
 import { findings, lateFeeds, lateLetters, shortCount, feeds, letters, shortfalls } from "./findings.js";
 import { healthOf } from "./health.js";
 import { icon } from "./icons.js";
-import { openKey } from "./key.js";
+import { keyPage, openKey } from "./key.js";
 import { healthLink, overview } from "./overview.js";
 import { onKeyWanted } from "./panel.js";
 import { openWork } from "./actions.js";
@@ -45,6 +45,7 @@ let current = null;
 
 /** Return what an address means: the place, its title, and how its page begins. */
 function addressed(hash) {
+  if (wantsKey()) return { place: null, title: "A key is needed", begin: keyPage, heading: "This gateway needs a key" };
   const [path, query = ""] = hash.replace(/^#/, "").split(/\?(.*)/s);
   const parameters = new URLSearchParams(query);
   if (path.startsWith("/skus/")) {
@@ -117,7 +118,13 @@ function speak() {
   announcer.textContent = said;
 }
 
+let askedForKey = false;
+
 function redraw() {
+  if (askedForKey !== wantsKey()) {
+    askedForKey = wantsKey();
+    navigate();
+  }
   drawPlaces();
   drawTop();
   speak();

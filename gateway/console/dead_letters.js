@@ -5,7 +5,7 @@ import { el } from "./dom.js";
 import { letters } from "./findings.js";
 import { Panel, emptyBox, problemBox, table } from "./panel.js";
 import { may } from "./status.js";
-import { name, plain, since } from "./text.js";
+import { count, name, plain, since } from "./text.js";
 import { done, work } from "./work.js";
 
 const AT_ONCE = 20;
@@ -19,6 +19,7 @@ const MEANING = {
 };
 
 const where = (letter) => `${letter.partition}:${letter.offset}`;
+const place = (letter) => (letter.last_offset === undefined ? where(letter) : `${where(letter)} to ${letter.last_offset}`);
 const cut = (text) => (text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text);
 
 function indented(value) {
@@ -50,6 +51,7 @@ function mend(letter) {
     { class: "form" },
     el("p", { class: "about" }, `Record ${where(letter)}: `, el("code", {}, name(letter.reason)), ". ", MEANING[letter.reason] ?? ""),
     !isText && el("p", { class: "small" }, "Its value is no text, so nothing is filled in."),
+    letter.cut_value && el("p", { class: "small" }, `Its value was cut: it had ${count(letter.cut_value)} bytes.`),
     el("label", { for: "mended" }, "The command, mended", area, wrong),
     el("div", { class: "row end" }, el("button", { type: "submit", class: "main" }, "Go on")),
   );
@@ -94,7 +96,7 @@ export function deadLetters(page) {
       letter.value === null
         ? el("span", { class: "none" }, "no value")
         : el("details", { class: "value" }, el("summary", {}, el("code", {}, plain(cut(letter.value)))), el("pre", { tabindex: "0" }, letter.encoding === "base64" ? letter.value : indented(letter.value).split("\n").map(plain).join("\n"))),
-      where(letter),
+      place(letter),
       may("admin") && el("button", { type: "button", onclick: () => mend(letter) }, "Mend", el("span", { class: "for-ears" }, ` the record ${where(letter)} and send it again`)),
     ],
   });
@@ -110,7 +112,7 @@ export function deadLetters(page) {
       const rows = [...data.items, ...more.filter((letter) => !known.has(where(letter)))];
       const goesOn = next === undefined ? data.next : next;
       return [
-        table("Dead letters, newest first", ["When", "Reason", "Key", "Value", ["Place", "number"], ["", "tools"]], rows.map(line), { kind: "roomy letters" }),
+        table("Dead letters, newest first", [["When", "when"], ["Reason", "why all"], ["Key", "whose"], ["Value", "all"], ["Place", "number place"], ["", "tools"]], rows.map(line), { kind: "roomy letters" }),
         problem && problemBox(problem),
         goesOn && el("p", { class: "more" }, el("button", { type: "button", onclick: () => goOn(goesOn) }, "More records")),
       ];

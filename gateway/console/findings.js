@@ -14,7 +14,7 @@ export const shortfalls = source((signal) => read("/v1/skus", { shortfall: true,
 export const feeds = source((signal) => read("/v1/feeds", { limit: MOST }, signal), { everyMs: 15_000 });
 
 /** The newest records that could not be read as commands. */
-export const letters = source((signal) => read("/v1/dead-letters", { limit: 20 }, signal), { everyMs: 15_000 });
+export const letters = source((signal) => read("/v1/dead-letters", { limit: 20 }, signal), { everyMs: 30_000 });
 
 /** Return the rows of a SKU that are short, each with what the SKU's other warehouses could give. */
 export function shortRows(items) {
@@ -56,6 +56,7 @@ export function findings() {
   if (number) {
     found.push({
       level: "attention",
+      isOfStock: true,
       code: "shortfalls",
       text: `${isMore ? `More than ${count(number)} stock rows are` : number === 1 ? "1 stock row is" : `${count(number)} stock rows are`} short: more is reserved than is there.`,
       next: "Count them, or move goods or reservations to another warehouse.",
@@ -68,6 +69,7 @@ export function findings() {
     const [first] = late;
     found.push({
       level: "attention",
+      isOfStock: true,
       code: "feeds",
       text: `${late.length === 1 ? `The feed ${plain(first.id)} is` : `${many(late.length, "feed")} are`} late: the last counts are ${age(Date.now() - first.as_of_at)} old.`,
       next: "Look at the system that sends the counts.",
@@ -80,6 +82,7 @@ export function findings() {
     const more = letters.data.next !== null && unread.length === letters.data.items.length;
     found.push({
       level: "attention",
+      isOfStock: true,
       code: "dead_letters",
       text: `${more ? "More than " : ""}${many(unread.length, "record")} could not be read as ${unread.length === 1 ? "a command" : "commands"} in the last hour.`,
       next: "Mend them and send them again, and tell who sent them.",

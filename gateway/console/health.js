@@ -81,7 +81,17 @@ export function healthOf(source, findings = []) {
   reasons.sort((one, other) => WEIGHT[other.level] - WEIGHT[one.level]);
   const level = reasons[0]?.level ?? "ok";
   if (level === "ok") return { level, word: WORD.ok, sentence: wellSaid(status), reasons };
-  return { level, word: WORD[level], sentence: reasons[0].text, reasons };
+  return { level, word: WORD[level], sentence: badlySaid(status, reasons), reasons };
+}
+
+/** Whether it is the machinery or the stock: who reads this has to know whom to call. */
+function badlySaid(status, reasons) {
+  const ofStock = reasons.filter((reason) => reason.isOfStock).length;
+  const ofMachinery = reasons.length - ofStock;
+  if (reasons.length === 1) return reasons[0].text;
+  const stock = `${ofStock === 1 ? "one thing" : `${ofStock} things`} about the stock ${ofStock === 1 ? "needs" : "need"} a person`;
+  if (ofMachinery === 0) return `Commands are decided as always; ${stock}.`;
+  return ofMachinery === 1 ? `${reasons.find((reason) => !reason.isOfStock).text}` : `${ofMachinery} things keep commands from being decided as always.`;
 }
 
 function wellSaid(status) {

@@ -23,19 +23,18 @@ export function dialog(title, ...content) {
   return box;
 }
 
-/** Ask for the key. */
-export function openKey() {
+function keyForm(done) {
   const field = el("input", { id: "key", type: "password", autocomplete: "off", spellcheck: "false", required: true });
   const use = (event) => {
     event.preventDefault();
-    box.close();
+    done();
     credential.set(field.value.trim());
   };
   const forget = () => {
-    box.close();
+    done();
     credential.set(null);
   };
-  const form = el(
+  return el(
     "form",
     { onsubmit: use, class: "form" },
     held(),
@@ -47,6 +46,21 @@ export function openKey() {
       el("button", { type: "submit", class: "main" }, "Use this key"),
     ),
   );
-  const box = dialog("Key", form);
-  field.focus();
+}
+
+/** Ask for the key. */
+export function openKey() {
+  const box = dialog("Key", keyForm(() => box.close()));
+  box.querySelector("#key").focus();
+}
+
+/** Show the page of a gateway that wants a key before anything else. */
+export function keyPage(page) {
+  const sorry = credential.get() && el("p", { class: "row tone-bad" }, icon("attention"), "The gateway does not take the key that was given: it is unknown, revoked or expired.");
+  const form = el("div", { class: "content" }, keyForm(() => {}));
+  page.append(
+    el("p", { class: "lead" }, "Keys are made by whoever runs the gateway (holdfast keys new). What you may see and do follows from its scopes."),
+    el("section", { class: "panel key-panel", "aria-label": "Key" }, sorry, form),
+  );
+  return () => {};
 }

@@ -6,13 +6,14 @@ import { feeds, findings, lateBy, letters, shortRows, shortfalls } from "./findi
 import { healthOf } from "./health.js";
 import { icon } from "./icons.js";
 import { Panel, emptyBox, table } from "./panel.js";
-import { SPAN_MS, lately, measured, status } from "./status.js";
+import { lately, measured, span, status } from "./status.js";
 import { age, bdi, brief, count, dash, duration, listed, many, moment, name, rate, since } from "./text.js";
 
 const STATES = {
   open: { icon: "open", tone: "tone-ok", said: "open" },
   recovering: { icon: "recovering", tone: "tone-attention", said: "recovering" },
   no_owner: { icon: "attention", tone: "tone-bad", said: "no owner" },
+  unknown: { icon: "unknown", tone: "", said: "not known yet" },
 };
 const SHOWN = 5;
 
@@ -36,8 +37,7 @@ function banner(box) {
 }
 
 function tile({ title, figure, unit = "", about, kinds, format, most }) {
-  const to = Date.now();
-  const from = to - SPAN_MS;
+  const { from, to } = span();
   const top = Math.max(most, ...kinds.flatMap(([kind]) => lately(kind).map((point) => point.value ?? 0)));
   const figures = () => {
     const every = 30_000;
@@ -56,14 +56,16 @@ function tile({ title, figure, unit = "", about, kinds, format, most }) {
     el("h3", {}, title),
     el("p", { class: "figure" }, figure, unit && el("span", { class: "unit" }, unit)),
     el("div", { class: "sparks" }, kinds.map(([kind, , tone]) => sparkline(lately(kind), { from, to, most: top, kind: tone }))),
+    el("p", { class: "axis", "aria-hidden": "true" }, el("span", {}, `${age(to - from)} ago`), el("span", {}, "now")),
     el("p", { class: "about" }, about),
-    el("details", { class: "figures" }, el("summary", {}, "Figures of 10 min"), figures()),
+    el("details", { class: "figures" }, el("summary", {}, "Figures"), figures()),
   );
 }
 
 function tiles(now) {
   const behind = now.view.lag_ms ?? 0;
-  const view = now.view.complete === false ? "being read" : behind > 1000 ? age(behind) : "up to date";
+  const view = !now.view.complete ? "being read" : behind > 1000 ? age(behind) : "up to date";
+  const troubled = [now.failed > 0 && `${rate(now.failed)}/s failed`, now.refused > 0 && `${rate(now.refused)}/s turned away`].filter(Boolean);
   return el(
     "div",
     { class: "tiles" },
@@ -80,7 +82,7 @@ function tiles(now) {
       title: "Latency",
       figure: now.p50 === null ? "–" : duration(now.p50),
       unit: now.p50 === null ? "" : "p50",
-      about: now.p99 === null ? "No requests in the last 10 s" : `p99 ${duration(now.p99)}, requests of this gateway`,
+      about: now.p99 === null ? "Nobody asked in the last 10 s" : [`p99 ${duration(now.p99)} in the last 10 s`, ...troubled].join(" · "),
       kinds: [["p99", "p99", "b"], ["p50", "p50", "a"]],
       format: duration,
       most: 1,
@@ -89,7 +91,7 @@ function tiles(now) {
       title: "Waiting",
       figure: brief(now.waiting),
       unit: now.waiting === 1 ? "request" : "requests",
-      about: "Sent to the log, not answered yet",
+      about: "Sent, and not answered yet",
       kinds: [["waiting", "requests", "a"]],
       format: count,
       most: 4,
@@ -97,8 +99,8 @@ function tiles(now) {
     tile({
       title: "View of the stock",
       figure: view,
-      unit: view === "up to date" ? "" : "behind",
-      about: now.view.skus === undefined ? "" : `${many(now.view.skus, "SKU")} in view`,
+      unit: !now.view.complete || view === "up to date" ? "" : "behind",
+      about: `${many(now.view.skus, "SKU")}, ${many(now.view.rows, "row")}`,
       kinds: [["behindMs", "behind", "a"]],
       format: duration,
       most: 1000,
@@ -107,13 +109,12 @@ function tiles(now) {
 }
 
 function partitionTable(now) {
-  const to = Date.now();
-  const from = to - SPAN_MS;
+  const { to } = span();
+  const from = Math.min(to - 60_000, measured.find((point) => point.of)?.at ?? to);
   const most = Math.max(1, ...measured.flatMap((point) => Object.values(point.of ?? {})));
   const rows = now.partitions.map((it) => {
     const state = STATES[it.state] ?? STATES.no_owner;
-    const points = measured.map((point) => ({ at: point.at, value: point.gap ? null : (point.of?.[it.number] ?? 0) }));
-    const said = [icon(state.icon), state.said];
+    const points = measured.filter((point) => point.of).map((point) => ({ at: point.at, value: point.of[it.number] ?? 0 }));
     const recovery =
       it.state === "recovering" && it.toRecover > 0
         ? el("span", { class: "recovery" }, el("progress", { max: it.toRecover, value: it.recovered, "aria-label": `Recovery of partition ${it.number}` }), ` ${count(it.recovered)} of ${count(it.toRecover)}`)
@@ -123,8 +124,8 @@ function partitionTable(now) {
       tone: it.state === "open" ? null : "stands-out",
       cells: [
         String(it.number),
-        [el("span", { class: `tag ${state.tone}` }, said), recovery],
-        it.worker === null || it.state === "no_owner" ? [dash(), it.worker && el("span", { class: "small" }, ` was ${it.worker}`)] : el("code", {}, it.worker),
+        [now.isConnected ? el("span", { class: `tag ${state.tone}` }, icon(state.icon), state.said) : el("span", { class: "tag" }, icon("unknown"), `${state.said} when last heard`), " ", recovery],
+        it.worker === null || it.state === "no_owner" ? [dash(), it.worker && el("span", { class: "small" }, ` was ${it.worker}, heard ${age(it.silentMs)} ago`)] : el("code", {}, it.worker),
         it.lag === null ? dash() : count(it.lag),
         [rate(it.perSecond), sparkline(points, { from, to, most, kind: "a inline" })],
         it.p99 === null ? dash() : `${duration(it.p50)} · ${duration(it.p99)}`,
@@ -177,7 +178,7 @@ export function overview(page) {
   const verdict = el("section", { class: "banner", "aria-label": "Health" });
   const redraw = () => banner(verdict);
   const panels = [
-    new Panel({ title: "Last 10 minutes", source: status, body: tiles, isLive: true, kind: "wide bare", bones: 4 }),
+    new Panel({ title: "Measured", source: status, body: tiles, isLive: true, kind: "wide bare", bones: 4 }),
     new Panel({
       title: "Partitions",
       source: status,

@@ -27,7 +27,7 @@ export function problemBox(problem, again = null) {
   return el(
     "div",
     { class: "problem", "data-key": "problem" },
-    icon(problem.status === 401 ? "key" : "attention", "tone-bad"),
+    icon(problem.status === 401 ? "key" : "attention", problem.status === 401 ? "" : "tone-bad"),
     el(
       "div",
       {},
@@ -123,28 +123,31 @@ export class Panel {
   }
 }
 
-/** Return a table with its caption; `heads` are strings, or `[string, class]` such as `["units", "number"]`. */
+/**
+ * Return a table with its caption; `heads` are strings, or `[string, class]` such as `["units", "number"]`. On a narrow
+ * screen each row becomes a card, so that nothing scrolls sideways; the roles keep it a table for those who listen.
+ */
 export function table(caption, heads, rows, { kind = "", foot = null } = {}) {
+  const names = heads.map((head) => (Array.isArray(head) ? head[0] : head));
   const classes = heads.map((head) => (Array.isArray(head) ? head[1] : null));
-  const first = heads.map((head, index) => el("th", { scope: "col", class: classes[index] }, Array.isArray(head) ? head[0] : head));
-  const line = ({ key, cells, tone = null }) =>
-    el(
-      "tr",
-      { "data-key": key, class: tone },
-      cells.map((cell, index) =>
-        index === 0 ? el("th", { scope: "row", class: classes[0] }, cell) : el("td", { class: classes[index] }, cell),
-      ),
-    );
+  const first = names.map((name, index) => el("th", { scope: "col", role: "columnheader", class: classes[index] }, name || el("span", { class: "for-ears" }, "Actions")));
+  const cellOf = (cell, index) => {
+    // One element, so that on a narrow screen the column's name stands on one side and all of the cell on the other.
+    const wrapped = cell === false || cell === null ? null : el("span", {}, cell);
+    const attributes = { class: classes[index], "data-label": names[index] || null };
+    return index === 0 ? el("th", { scope: "row", role: "rowheader", ...attributes }, wrapped) : el("td", { role: "cell", ...attributes }, wrapped);
+  };
+  const line = ({ key, cells, tone = null }) => el("tr", { role: "row", "data-key": key, class: tone }, cells.map(cellOf));
   return el(
     "div",
     { class: "table-box", "data-key": caption },
     el(
       "table",
-      { class: kind },
+      { class: kind, role: "table" },
       el("caption", { class: "for-ears" }, caption),
-      el("thead", {}, el("tr", {}, first)),
-      el("tbody", {}, rows.map(line)),
-      foot && el("tfoot", {}, line(foot)),
+      el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, first)),
+      el("tbody", { role: "rowgroup" }, rows.map(line)),
+      foot && el("tfoot", { role: "rowgroup" }, line(foot)),
     ),
   );
 }

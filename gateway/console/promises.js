@@ -43,8 +43,9 @@ export function promises(model) {
   asked.push({});
   const panel = new Panel({
     title: "Promises",
+    kind: "half",
     source: asked,
-    body: ({ found, problem }) => el("div", { "data-key": "answer" }, found ? answer(found) : problem ? problemBox(problem) : el("p", { class: "small" }, "By when a channel can be promised so many.")),
+    body: ({ found, problem }) => el("div", { "data-key": "answer" }, found ? answer(found) : problem ? problemBox(problem) : el("p", { class: "note small" }, "By when a channel can be promised so many.")),
   });
   panel.element.insertBefore(form, panel.content);
   panel.drawAge = () => {

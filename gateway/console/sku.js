@@ -18,7 +18,8 @@ const SERIES = [
   { field: "available", name: "available", kind: "c" },
 ];
 const SPANS = [["10 min", 600_000], ["1 h", 3600_000], ["24 h", 86_400_000], ["all that is held", null]];
-const SHOWN_CHANGES = 50;
+const FIRST_CHANGES = 10;
+const SHOWN_CHANGES = 200;
 const SHOWN_FIGURES = 100;
 const MOST_CHANNELS = 12;
 const ROW = [["On hand", "on_hand"], ["Reserved", "reserved"], ["Safety stock", "safety_stock"], ["Damaged", "damaged"], ["Quarantine", "quarantine"], ["Inbound", "inbound"]];
@@ -31,7 +32,7 @@ function rowsPanel(model) {
     key: row.warehouse,
     tone: row.reserved > row.on_hand ? "stands-out" : null,
     cells: [
-      [name(row.warehouse), row.reserved > row.on_hand && el("span", { class: "tag tone-attention" }, icon("attention"), `short by ${count(row.reserved - row.on_hand)}`)],
+      [name(row.warehouse), " ", row.reserved > row.on_hand && el("span", { class: "tag tone-attention" }, icon("attention"), `short by ${count(row.reserved - row.on_hand)}`)],
       el("b", {}, count(row.available)),
       ...ROW.map(([, field]) => quiet(row[field] ?? 0)),
       mayAdjust() && el("button", { type: "button", onclick: () => openAdjust({ sku: model.sku, warehouse: row.warehouse, onHand: row.on_hand }) }, "Adjust", el("span", { class: "for-ears" }, " the stock in ", name(row.warehouse))),
@@ -76,11 +77,12 @@ function channelsPanel(model) {
   });
   return new Panel({
     title: "By channel",
+    kind: "half",
     source: source(load, { everyMs: 10_000 }),
     isEmpty: (data) => data.items.length === 0,
     empty: () => emptyBox("No channel has rules of its own.", "Every channel may then have all that is available.", "unknown"),
     body: (data) => [
-      table("What each channel may have", ["Channel", ["Available", "number"], ["At once", "number"], ["May wait", "number"], "Next promise"], data.items.map(line)),
+      table("What each channel may have", ["Channel", ["Available", "number"], ["At once", "number"], ["May wait", "number"], "Next promise"], data.items.map(line), { kind: "roomy" }),
       data.isMore && el("p", { class: "more small" }, `The first ${MOST_CHANNELS} channels.`),
     ],
   });
@@ -147,10 +149,11 @@ class CoursePanel extends Panel {
 }
 
 function changesPanel(model) {
+  let shown = FIRST_CHANGES;
   const deltas = (change) =>
     Object.entries(change.delta)
       .filter(([field, by]) => by !== 0 && UNITS[field])
-      .map(([field, by]) => el("span", { class: `delta ${by > 0 ? "up" : "down"}` }, `${signed(by)} ${UNITS[field]}`));
+      .map(([field, by]) => el("span", { class: "delta" }, el("b", {}, signed(by)), ` ${UNITS[field]}`));
   const line = (change) => {
     const { cause } = change;
     const about = [cause.reservation_id, cause.reference, cause.reason].filter(Boolean);
@@ -166,7 +169,11 @@ function changesPanel(model) {
       ],
     };
   };
-  return new Panel({
+  const showAll = () => {
+    shown = SHOWN_CHANGES;
+    panel.draw();
+  };
+  const panel = new Panel({
     title: "Changes",
     source: model.recent,
     kind: "wide",
@@ -175,10 +182,16 @@ function changesPanel(model) {
     isEmpty: () => model.changes.length === 0,
     empty: () => emptyBox("Nothing changed since this gateway started.", "The next change appears here by itself.", "stale"),
     body: (data) => [
-      table("The last changes, newest first", ["When", "What", "Warehouse", "Change", ["By", "wide-only"], ["Seq", "number wide-only"]], model.changes.toReversed().slice(0, SHOWN_CHANGES).map(line), { kind: "changes" }),
-      el("p", { class: "more small" }, model.changes.length > SHOWN_CHANGES ? `The last ${SHOWN_CHANGES} of ${count(model.changes.length)} that are held. ` : "", data.fromAt ? ["Nothing is missing since ", time(data.fromAt), "."] : ""),
+      table("The last changes, newest first", ["When", "What", "Warehouse", "Change", ["By", "wide-only"], ["Seq", "number wide-only"]], model.changes.toReversed().slice(0, shown).map(line), { kind: "roomy changes" }),
+      el(
+        "p",
+        { class: "more small row" },
+        model.changes.length > shown && shown === FIRST_CHANGES && el("button", { type: "button", onclick: showAll }, "Earlier changes"),
+        el("span", {}, `${count(Math.min(shown, model.changes.length))} of ${count(model.changes.length)} that this gateway holds. `, data.fromAt ? ["Nothing is missing since ", time(data.fromAt), "."] : "That is every one that there ever was."),
+      ),
     ],
   });
+  return panel;
 }
 
 function reservationsPanel(model) {
@@ -202,8 +215,8 @@ function reservationsPanel(model) {
       key: it.reservation_id,
       cells: [
         name(it.reservation_id),
-        [el("b", {}, count(held)), it.waiting ? el("span", { class: "small" }, ` + ${count(it.waiting)} waiting`) : ""],
-        it.allocations.map((one, index) => [index ? ", " : "", it.allocations.length > 1 ? `${count(one.quantity)} ` : "", name(one.warehouse)]),
+        el("b", {}, count(held)),
+        [it.allocations.map((one, index) => [index ? ", " : "", it.allocations.length > 1 ? `${count(one.quantity)} ` : "", name(one.warehouse)]), it.waiting ? [" ", el("span", { class: "tag" }, `${count(it.waiting)} waiting`)] : ""],
         name(it.channel),
         name(it.order_id),
         it.expires_at === null ? "never" : since(it.expires_at),
@@ -241,16 +254,17 @@ function backordersPanel(model) {
   model.onQuiet = () => waiting.again();
   const line = (it, index) => ({
     key: it.reservation_id,
-    cells: [String(index + 1), name(it.reservation_id), el("b", {}, count(it.quantity)), name(it.channel), since(it.placed_at), it.promised_at === null ? "no date" : time(it.promised_at)],
+    cells: [name(it.reservation_id), String(index + 1), el("b", {}, count(it.quantity)), name(it.channel), since(it.placed_at), it.promised_at === null ? "no date" : time(it.promised_at)],
   });
   return new Panel({
     title: "Backorders",
+    kind: "half",
     source: waiting,
     isEmpty: (data) => data.items.length === 0,
     empty: () => emptyBox("Nobody waits for this SKU."),
     body: (data) => [
       el("p", { class: "note" }, `${many(data.backordered, "unit")} wait without a date, ${count(data.promised)} for announced goods.`),
-      table("Who waits, in the order in which they are served", [["", "number"], "Reservation", ["Units", "number"], "Channel", "Waits since", "Promised"], data.items.map(line)),
+      table("Who waits, in the order in which they are served", ["Reservation", ["Rank", "number"], ["Units", "number"], "Channel", "Waits since", "Promised"], data.items.map(line), { kind: "roomy" }),
     ],
   });
 }
@@ -262,10 +276,11 @@ function inboundsPanel(model) {
   });
   return new Panel({
     title: "Announced goods",
+    kind: "half",
     source: source((signal) => read("/v1/inbounds", { sku: model.sku }, signal), { everyMs: 15_000 }),
     isEmpty: (data) => data.items.length === 0,
     empty: () => emptyBox("Nothing is announced.", "Deliveries that are expected stand here.", "unknown"),
-    body: (data) => table("Announced goods", ["Delivery", "Warehouse", "Expected", ["To come", "number"], ["Claimed", "number"]], data.items.map(line)),
+    body: (data) => table("Announced goods", ["Delivery", "Warehouse", "Expected", ["To come", "number"], ["Claimed", "number"]], data.items.map(line), { kind: "roomy" }),
   });
 }
 
@@ -292,7 +307,7 @@ export function skuPage(page, sku) {
   const box = el("dl", { class: "figures-row" });
   const tools = el("div", { class: "beside" });
   const changes = changesPanel(model);
-  const panels = [rowsPanel(model), new CoursePanel(model), changes, reservationsPanel(model), channelsPanel(model), promises(model), backordersPanel(model), inboundsPanel(model)];
+  const panels = [rowsPanel(model), new CoursePanel(model), reservationsPanel(model), changes, backordersPanel(model), inboundsPanel(model), channelsPanel(model), promises(model)];
   const drawTools = () => show(tools, mayAdjust() && el("button", { type: "button", class: "main", onclick: () => openAdjust({ sku, rows: model.stock.data?.rows }) }, "Adjust stock"));
   page.append(
     el("p", { class: "crumbs" }, el("a", { href: "#/skus" }, icon("back"), "SKUs")),

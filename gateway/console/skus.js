@@ -18,8 +18,7 @@ function row(item) {
   return {
     key: item.sku,
     cells: [
-      el("a", { href: `#/skus/${encodeURIComponent(item.sku)}` }, bdi(item.sku)),
-      isShort ? el("span", { class: "tag tone-attention" }, icon("attention"), "short") : dash(),
+      [el("a", { href: `#/skus/${encodeURIComponent(item.sku)}` }, bdi(item.sku)), " ", isShort && el("span", { class: "tag tone-attention" }, icon("attention"), "short")],
       el("b", {}, count(item.available)),
       count(total(item, "on_hand")),
       count(total(item, "reserved")),
@@ -29,7 +28,7 @@ function row(item) {
   };
 }
 
-const HEADS = ["SKU", "", ["Available", "number"], ["On hand", "number"], ["Reserved", "number"], ["Warehouses", "wide-only"], ["Changed", "wide-only"]];
+const HEADS = ["SKU", ["Available", "number"], ["On hand", "number"], ["Reserved", "number"], ["Warehouses", "wide-only"], ["Changed", "wide-only"]];
 
 /** Show the list of SKUs; the returned function ends it. */
 export function skuList(page, parameters) {
@@ -53,11 +52,11 @@ export function skuList(page, parameters) {
   }
 
   const panel = new Panel({
-    title: "SKUs",
+    title: "Stock over all warehouses",
     source: list,
     kind: "wide",
     bones: 8,
-    isEmpty: (data) => data.items.length === 0,
+    isEmpty: (data) => data.items.length === 0 && data.next === null,
     empty: () =>
       asked.prefix || asked.warehouse || asked.shortfall
         ? emptyBox("No SKU is like this.", "Letters count as they are written: a and A differ.", "search")
@@ -67,10 +66,11 @@ export function skuList(page, parameters) {
       const rows = [...data.items, ...more.filter((item) => !known.has(item.sku))].map(row);
       const left = cursor === null ? data.next : cursor;
       return [
-        table("SKUs with their stock over all warehouses", HEADS, rows, { kind: "roomy" }),
+        rows.length > 0 && table("SKUs with their stock over all warehouses", HEADS, rows, { kind: "roomy" }),
         problem && problemBox(problem),
+        rows.length === 0 && el("p", { class: "note" }, "None among the SKUs that were looked at so far."),
         left
-          ? el("p", { class: "more" }, el("button", { type: "button", onclick: () => goOn(data) }, `More SKUs`), el("span", { class: "small" }, ` ${many(rows.length, "SKU")} shown`))
+          ? el("p", { class: "more" }, el("button", { type: "button", onclick: () => goOn(data) }, "More SKUs"), el("span", { class: "small" }, ` ${many(rows.length, "SKU")} shown`))
           : el("p", { class: "more small" }, many(rows.length, "SKU")),
       ];
     },

@@ -4,98 +4,96 @@ import { Problem, credential, follow, read } from "./api.js";
 import { source } from "./source.js";
 
 export const SPAN_MS = 10 * 60_000;
-const KEPT = "holdfast.measured";
+const LEAST_SPAN_MS = 60_000;
 const SILENT_MS = 6000;
-// An owner writes each second; one that was silent for so long is none.
-const OWNER_SILENT_MS = 5000;
+const A_GAP_MS = 12_000;
 
-/** The last ten minutes: `{at, perSecond, p50, p99, waiting, behindMs, level, of: {partition: perSecond}}`, by time. */
+/** The last ten minutes: `{at, perSecond, p50, p99, waiting, behindMs, of: {partition: perSecond}}`, by time. */
 export const measured = [];
 
 function remember(point) {
   const last = measured.at(-1);
-  if (last && point.at - last.at < 500) measured.pop();
-  if (last && point.at - last.at > 5000) measured.push({ at: last.at + 1000, gap: true }, { at: point.at - 1, gap: true });
+  if (last && point.at <= last.at) return;
+  if (last && point.at - last.at > A_GAP_MS) measured.push({ at: point.at - 1, gap: true });
   measured.push(point);
   while (measured.length && measured[0].at < point.at - SPAN_MS) measured.shift();
 }
 
-function restore() {
-  try {
-    const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "[]");
-    measured.push(...kept.filter((point) => point.at > Date.now() - SPAN_MS && point.at <= Date.now()));
-  } catch {
-    sessionStorage.removeItem(KEPT);
-  }
-}
-
-restore();
-addEventListener("pagehide", () => {
-  try {
-    sessionStorage.setItem(KEPT, JSON.stringify(measured));
-  } catch {
-    sessionStorage.removeItem(KEPT);
-  }
-});
 credential.onChange(() => measured.splice(0));
 
-/** Return the values of a kind over the last ten minutes as `{at, value}`; null where there was no contact. */
-export const lately = (kind) => measured.map((point) => ({ at: point.at, value: point.gap ? null : point[kind] }));
+/** Return the values of a kind over the last ten minutes as `{at, value}`; null where nothing was measured. */
+export const lately = (kind) => measured.map((point) => ({ at: point.at, value: point.gap ? null : (point[kind] ?? null) }));
+
+/** Return the time that drawings show, `{from, to}`: as far back as there are figures, ten minutes at most. */
+export function span() {
+  const to = measured.at(-1)?.at ?? Date.now();
+  const from = Math.max(measured[0]?.at ?? to, to - SPAN_MS);
+  return { from: Math.min(from, to - LEAST_SPAN_MS), to };
+}
 
 /** Return what the console works with, from the document of `GET /v1/status`. */
 export function statusOf(document) {
-  const partitions = (document.partitions ?? []).map((it) => partitionOf(it, document.at));
   return {
     at: document.at,
     ready: document.status,
-    reasons: document.reasons ?? [],
-    kafka: document.kafka ?? null,
-    partitions,
-    perSecond: partitions.reduce((sum, it) => sum + it.perSecond, 0),
-    p50: document.latency_ms?.p50 ?? null,
-    p99: document.latency_ms?.p99 ?? null,
-    answered: document.latency_ms?.count ?? null,
-    waiting: document.in_flight ?? 0,
-    view: document.view ?? {},
+    reasons: document.reasons,
+    isConnected: document.kafka.connected,
+    partitions: document.partitions.map(partitionOf),
+    perSecond: document.results_per_second,
+    p50: document.requests.p50_ms,
+    p99: document.requests.p99_ms,
+    failed: document.requests.failed_per_second,
+    refused: document.requests.refused_per_second,
+    waiting: document.in_flight,
+    view: document.view,
     credential: document.credential ?? null,
-    gateway: document.gateway ?? {},
+    version: document.version,
+    startedAt: document.started_at,
+    streams: document.streams,
   };
 }
 
-function partitionOf(it, now) {
-  const isSilent = it.at === null || it.at === undefined || now - it.at > OWNER_SILENT_MS;
-  const state = it.state === null || it.state === undefined || isSilent ? "no_owner" : it.state === "stopped" ? "no_owner" : it.state;
-  return {
-    number: it.partition,
-    worker: it.worker ?? null,
-    state,
-    at: it.at ?? null,
-    position: it.position ?? null,
-    end: it.log_end ?? null,
-    lag: it.position === null || it.log_end === null || it.position === undefined ? null : Math.max(0, it.log_end - it.position),
-    recovered: it.recovered ?? 0,
-    toRecover: it.to_recover ?? 0,
-    p50: it.transaction_ms?.p50 ?? null,
-    p99: it.transaction_ms?.p99 ?? null,
-    perSecond: it.results_per_s ?? 0,
-  };
-}
+const partitionOf = (it) => ({
+  number: it.partition,
+  worker: it.worker,
+  state: it.state,
+  silentMs: it.silent_ms,
+  lag: it.lag,
+  recovered: it.recovered,
+  toRecover: it.to_recover,
+  p50: it.transaction_ms?.p50 ?? null,
+  p99: it.transaction_ms?.p99 ?? null,
+  perSecond: it.results_per_second,
+});
+
+const pastOf = (point) => ({
+  at: point.at,
+  perSecond: point.results_per_second,
+  p50: point.p50_ms,
+  p99: point.p99_ms,
+  waiting: point.in_flight,
+  behindMs: point.view_lag_ms,
+});
+
+const pointOf = (status) => ({
+  at: status.at,
+  perSecond: status.perSecond,
+  p50: status.p50,
+  p99: status.p99,
+  waiting: status.waiting,
+  behindMs: status.view.lag_ms,
+  of: Object.fromEntries(status.partitions.map((it) => [it.number, it.perSecond])),
+});
 
 function begin(into) {
   const stream = follow("/v1/status", {
     silentMs: SILENT_MS,
     onEvent({ type, data }) {
-      if (type === "bye" || !data) return;
-      const status = statusOf(JSON.parse(data));
-      remember({
-        at: Date.now(),
-        perSecond: status.perSecond,
-        p50: status.p50,
-        p99: status.p99,
-        waiting: status.waiting,
-        behindMs: status.view.lag_ms ?? 0,
-        of: Object.fromEntries(status.partitions.map((it) => [it.number, it.perSecond])),
-      });
+      if (type !== "status") return;
+      const document = JSON.parse(data);
+      const status = statusOf(document);
+      for (const point of document.history) remember(pastOf(point));
+      remember(pointOf(status));
       into.push(status);
     },
     onLost: (problem) => into.fail(problem),
