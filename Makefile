@@ -39,8 +39,8 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	@touch $@
 	@echo "ready: $(BIN)/holdfast --help"
 
-demo: $(STAMP) ## Show it all on this machine: Kafka, two workers, a gateway, a load, a kill -9, an audit.
-	@$(BIN)/holdfast demo
+demo: $(STAMP) ## Show it all on this machine: Kafka, two workers, a gateway, a load, a kill -9, an audit; KEEP=1 stays up.
+	@$(BIN)/holdfast demo $(if $(KEEP),--keep)
 
 test: $(STAMP) ## Run all tests, end to end and with faults (under 15 minutes).
 	@$(BIN)/python -m pytest -p tests.side_by_side

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ops.audit import audited
 from ops.demo.drive import HTTP_PER_S, KAFKA_PER_S, PATIENCE_S, Drive
+from ops.demo.gentle import GentleLoad
 from ops.demo.http_times import HttpLoad
 from ops.demo.load import DemoLoad
 from ops.demo.report import DemoReport, print_report
@@ -50,7 +51,7 @@ def run_demo(*, keep: bool, seed: int, as_json: bool) -> int:
     """Run the demo and print its summary.
 
     Args:
-        keep: whether to leave everything running after the summary, until Ctrl-C.
+        keep: whether to leave everything running after the summary, with a gentle load, until Ctrl-C.
         seed: the seed of the load.
         as_json: whether to print the summary as JSON.
 
@@ -99,6 +100,7 @@ class _Demo:
         self._bootstrap = bootstrap
         self._home = home
         self._seed = seed
+        self._load = DemoLoad(seed)
 
     async def run(self, *, keep: bool, as_json: bool) -> DemoReport:
         # As Python does at Ctrl-C: an exception that is raised just anywhere leaves half made connections.
@@ -108,6 +110,8 @@ class _Demo:
         await make_topics(self._bootstrap, PARTITIONS, timeout_s=READY_TIMEOUT_S)
         async with Services(self._home) as services:
             running = await self._start(services)
+            if keep:
+                say(f"watch it at {running.url}/console")
             report = await services.beside(self._drive(running))
             print_report(report, as_json=as_json)
             if keep:
@@ -130,8 +134,8 @@ class _Demo:
 
     async def _drive(self, running: _Running) -> DemoReport:
         held = await self._partitions_of(running.instance)
-        http, load = HttpLoad(running.url, self._seed), DemoLoad(self._seed)
-        async with exchange(self._bootstrap, batch_bytes=BATCH_BYTES) as link, Drive(link, load) as drive:
+        http = HttpLoad(running.url, self._seed)
+        async with exchange(self._bootstrap, batch_bytes=BATCH_BYTES) as link, Drive(link, self._load) as drive:
             await drive.open()
             say(f"{BURST_COMMANDS:,} commands as fast as possible")
             burst_s = await drive.burst(BURST_COMMANDS)
@@ -178,7 +182,10 @@ class _Demo:
         say(f"another worker took its place ({time.monotonic() - began:.1f} s)")
 
     async def _keep(self, running: _Running) -> None:
-        say(f"everything stays up until Ctrl-C:\n  {running.url}/docs\n  {running.url}/metrics")
+        say(f"everything stays up until Ctrl-C, with a gentle load:\n  {running.url}/console\n  {running.url}/docs")
         say(f"  HOLDFAST_BOOTSTRAP={self._bootstrap} holdfast tail stock-changes\n  the logs are in {self._home}")
+        gentle = GentleLoad(running.url, self._load)
         with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
+            async with exchange(self._bootstrap) as link:
+                await gentle.prepare(link.producer, link.partitions)
+            await gentle.run()
