@@ -12,7 +12,7 @@ from importlib import metadata
 from typing import Annotated, NamedTuple
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from gateway.answer_times import AnswerFigures, AnswerTimes
 from gateway.availability import AvailabilityView
@@ -86,6 +86,14 @@ class Point(msgspec.Struct, gc=False):
     view_lag_ms: Annotated[int, Meta(description="How far behind the view was.")]
 
 
+class Caller(msgspec.Struct, gc=False):
+    """Who asks, and what they may do, so that a page shows only what will be allowed."""
+
+    id: Annotated[str, Meta(description="The credential's name; `open` at an open gateway.")]
+    scopes: Annotated[list[str], Meta(description="Its scopes; `admin` may all.")]
+    channels: Annotated[list[str], Meta(description="The only channels that it may have; null: all.")] | None
+
+
 class StatusDocument(msgspec.Struct, gc=False):
     """The status of this gateway, and of the partitions as it sees them."""
 
@@ -102,6 +110,8 @@ class StatusDocument(msgspec.Struct, gc=False):
     results_per_second: Annotated[int, Meta(description="Results of all partitions in the last second.")]
     partitions: Annotated[list[PartitionHealth], Meta(description="All partitions, by number.")]
     history: Annotated[list[Point], Meta(description="The last ten minutes, oldest first.")]
+    # The document is made once for all; the route puts this before it.
+    credential: Annotated[Caller, Meta(description="Who asks, and what they may do.")] | UnsetType = UNSET
 
 
 class Sources(NamedTuple):

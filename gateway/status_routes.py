@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 from litestar.types import Receive, Scope, Send
 
-from gateway.access.credential import credential_of
+from gateway.access.credential import Credential, credential_of
 from gateway.incoming import HttpRequest, header
 from gateway.problems import TooManyRequests
 from gateway.replies import JSON, Reply
-from gateway.status_document import GatewayStatus
+from gateway.status_document import Caller, GatewayStatus
+from schemas.codec import encode
 
 _EVENTS = b"text/event-stream"
 _HEADERS = [(b"content-type", _EVENTS), (b"cache-control", b"no-store")]
@@ -34,8 +35,8 @@ class StatusRoutes:
     async def status(self, request: HttpRequest) -> Reply:
         """Answer with the status; with `Accept: text/event-stream` once a second."""
         if _EVENTS not in (header(request, b"accept") or b""):
-            return Reply(200, self._status.document(), [JSON])
-        stream = _Stream(self._status, self._stopping)
+            return Reply(200, _with(_caller(credential_of(request)), self._status.document()), [JSON])
+        stream = _Stream(self._status, _caller(credential_of(request)), self._stopping)
         with contextlib.ExitStack() as ended:
             ended.enter_context(self._one_more())
             ended.enter_context(credential_of(request).usage.stream())
@@ -57,11 +58,12 @@ class StatusRoutes:
 class _Stream(Reply):
     """One client's stream. A client that reads slowly misses documents; each is whole."""
 
-    __slots__ = ("__weakref__", "_status", "_stopping")
+    __slots__ = ("__weakref__", "_caller", "_status", "_stopping")
 
-    def __init__(self, status: GatewayStatus, stopping: asyncio.Event) -> None:
+    def __init__(self, status: GatewayStatus, caller: bytes, stopping: asyncio.Event) -> None:
         super().__init__(200, b"", list(_HEADERS))
         self._status = status
+        self._caller = caller
         self._stopping = stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
@@ -82,8 +84,18 @@ class _Stream(Reply):
         document = self._status.document()
         await _send_chunk(send, b"retry: 1000\n\n")
         while True:
-            await _send_chunk(send, b"event: status\ndata: " + document + b"\n\n")
+            await _send_chunk(send, b"event: status\ndata: " + _with(self._caller, document) + b"\n\n")
             document = await self._status.next_document()
+
+
+def _caller(credential: Credential) -> bytes:
+    channels = None if credential.channels is None else [*credential.channels]
+    return encode(Caller(credential.id, sorted(credential.scopes), channels))
+
+
+def _with(caller: bytes, document: bytes) -> bytes:
+    """Return the document, which is the same for all, with who asks."""
+    return b'{"credential":' + caller + b"," + document[1:]
 
 
 async def _send_chunk(send: Send, body: bytes) -> None:

@@ -137,6 +137,11 @@ class Follower:
         await self.task
 
 
+async def test_the_document_says_who_asks_and_what_they_may_do(client):
+    document = (await client.get("/v1/status")).json()
+    assert document["credential"] == {"id": "open", "scopes": ["admin"], "channels": None}
+
+
 @pytest.mark.usefixtures("making")
 async def test_a_stream_gives_the_whole_document_at_once_and_then_each_new_one(gateway):
     follower = Follower(gateway.app)
@@ -145,6 +150,7 @@ async def test_a_stream_gives_the_whole_document_at_once_and_then_each_new_one(g
     events = [part for part in follower.text.split("\n\n") if part.startswith("event: status")]
     documents = [json.loads(part.split("data: ", 1)[1]) for part in events]
     assert all("partitions" in document for document in documents)
+    assert all(document["credential"]["id"] == "open" for document in documents)
     assert documents[0]["at"] <= documents[1]["at"] <= documents[2]["at"]
     await follower.leave()
 

@@ -46,6 +46,14 @@ async def test_a_query_carries_source_and_channels(keyed, ledger):
     assert [(it["source"], it["channels"]) for it in ledger.commands] == [("key/shop", ["shop", "web"])] * 4
 
 
+async def test_the_status_says_which_key_asks_and_what_it_may_do(keyed):
+    async with keyed(shop={"scopes": ["read", "adjust"], "channels": ["web"]}) as client:
+        document = (await client.get("/v1/status", headers=client.as_["shop"])).json()
+    assert document["credential"]["scopes"] == ["adjust", "read"]
+    assert document["credential"]["channels"] == ["web"]
+    assert "shop" in document["credential"]["id"]
+
+
 async def test_a_reservation_gets_the_keys_only_channel(keyed, ledger):
     async with keyed(shop={"scopes": ["reserve"], "channels": ["web"]}) as client:
         headers = client.as_["shop"]
