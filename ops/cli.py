@@ -79,10 +79,7 @@ class Stream(StrEnum):
 
 @app.command()
 def demo(
-    keep: Annotated[
-        bool,
-        typer.Option("--keep", help="Print the console's address first, and leave everything running until Ctrl-C."),
-    ] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the load; the same seed makes the same load.")] = 1,
     as_json: Json = False,
 ) -> None:
