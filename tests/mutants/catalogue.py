@@ -1,5 +1,6 @@
 """Owns the list of mutants: which rule each takes out, by which change of text, and which tests have to notice."""
 
+from tests.mutants.access import OF_ACCESS
 from tests.mutants.announced import OF_ANNOUNCED_GOODS
 from tests.mutants.book import OF_THE_BOOK
 from tests.mutants.movements import OF_MOVEMENTS
@@ -420,4 +421,4 @@ _OF_UNPACKING = (
 
 _OF_THE_PROTOCOL = _OF_COMMIT + _OF_RECOVER + _OF_THE_CLIENT + _OF_WHAT_HANGS
 _OF_THE_DOMAIN = OF_THE_RULES + OF_THE_BOOK + OF_SETTLING + OF_ANNOUNCED_GOODS + OF_MOVEMENTS
-MUTANTS = _OF_THE_PROTOCOL + _OF_THE_CORE + _OF_THE_DOMAIN + _OF_THE_DECODER + _OF_UNPACKING
+MUTANTS = _OF_THE_PROTOCOL + _OF_THE_CORE + _OF_THE_DOMAIN + _OF_THE_DECODER + _OF_UNPACKING + OF_ACCESS
