@@ -36,7 +36,7 @@ from gateway.skus import SkuRoutes
 from gateway.status_document import GatewayStatus, Sources
 from gateway.status_routes import StatusRoutes
 from gateway.status_view import StatusView
-from gateway.stock_change_stream import StockChangeStreams
+from gateway.streams.routes import StreamRoutes, rings
 from gateway.view_answer import ViewState
 from gateway.view_reader import ViewReader
 from schemas.codes import Code
@@ -66,6 +66,8 @@ class Gateway:
         self.config = config
         self.recent = RecentChanges(config.recent_changes, config.partitions)
         self.view = AvailabilityView(self.recent)
+        self.rules = ReferenceView(config.partitions)
+        self.changes, self.results = rings(self.rules)
         self.reader = ViewReader(
             config,
             STOCK_CHANGES,
@@ -73,8 +75,8 @@ class Gateway:
             self.view.apply_record,
             self.view.clear,
             apply_many=self.view.apply_records,
+            ring=self.changes,
         )
-        self.rules = ReferenceView(config.partitions)
         self.rules_reader = ViewReader(config, REFERENCE, "reference data", self.rules.apply, self.rules.clear)
         self.view_state = ViewState((self.reader, self.rules_reader), config.max_view_lag_ms)
         self.owners = StatusView(config.partitions)
@@ -87,8 +89,9 @@ class Gateway:
         self.stopping = stopping or asyncio.Event()
         self.draining = draining or asyncio.Event()
         self.failed = asyncio.Event()
-        self._kafka = KafkaLedger(config, self.owners.owned) if ledger is None else None
+        self._kafka = KafkaLedger(config, self.owners.owned, self.results) if ledger is None else None
         self.ledger: LedgerClient = ledger or self._kafka  # type: ignore[assignment]
+        self.streams = StreamRoutes(config, self.ledger, self.changes, self.results, self.stopping)
         self.metrics = Metrics(
             in_flight=lambda: self.ledger.in_flight,
             view_size=lambda: len(self.view),
@@ -107,8 +110,7 @@ class Gateway:
         self.app = self._routed()
 
     def _routed(self) -> Litestar:
-        streams = StockChangeStreams(self.config, self.ledger, self.stopping)
-        self.status.streams = lambda: streams.open
+        self.status.streams = lambda: self.streams.open
         parts = Parts(
             commands=CommandRoutes(self.config, self.ledger, self.stopping),
             bulk=BulkRoutes(self.config, self.ledger, self.stopping),
@@ -119,7 +121,7 @@ class Gateway:
             recent_changes=RecentChangesRoutes(self.recent, self.view, self.view_state),
             dead_letters=DeadLetterRoutes(self.config, self.ledger),
             reference=ReferenceRoutes(self.config, self.ledger, self.rules, self.rules_reader, self.view_state),
-            streams=streams,
+            streams=self.streams,
             operations=Operations(self.health, self.metrics, openapi_document()),
             status=StatusRoutes(self.status, self.stopping),
             console=ConsoleFiles(),

@@ -23,8 +23,7 @@ class GatewayConfig:
         max_bulk_bytes: the same for `POST /v1/commands`.
         max_availability_bytes: the same for `POST /v1/availability`.
         max_availability_skus: how many SKUs an availability request may have; with more it is answered 422.
-        max_streams: how many `GET /v1/stock-changes` streams may be open, each a Kafka consumer; one more is answered
-            429.
+        max_streams: how many streams of events may be open; one more is answered 429.
         max_view_lag_ms: answers from a view that has been behind for longer (ms) say that they are stale.
         recent_changes: how many stock changes to hold for `GET /v1/stock-changes/recent`, of all SKUs together.
         shed_after_ms: a request that its partition would answer later is refused at once; 0 refuses none.
@@ -44,7 +43,7 @@ class GatewayConfig:
     # 1,000 SKUs of 64 characters, each written as JSON's longest escape (12 bytes), with quotes and commas: 772,000.
     max_availability_bytes: int = 1024 * 1024
     max_availability_skus: int = 1_000
-    max_streams: int = 64
+    max_streams: int = 1_000
     max_view_lag_ms: int = 10_000
     recent_changes: int = 100_000
     shed_after_ms: int = 1_000

@@ -6,6 +6,7 @@ from gateway.backorders import MOST_WAITING
 from gateway.recent_changes import MOST_RECENT, USUAL_RECENT
 from gateway.rules import MOST_LISTED
 from gateway.skus import MOST_SKUS
+from gateway.streams.limits import MOST_STREAMED
 from schemas.fields import (
     CHANNEL_OR_ALL_PATTERN,
     IDENTIFIER_PATTERN,
@@ -73,7 +74,6 @@ SKU = Parameter("sku", "query", _SKU, "The SKU.", required=True)
 SKUS = Parameter(
     "sku", "query", {"type": "array", "items": _SKU, "minItems": 1}, "A SKU; may be repeated.", required=True
 )
-SKUS_WANTED = Parameter("sku", "query", {"type": "array", "items": _SKU}, "Only these SKUs' changes; all when absent.")
 CHANNEL = Parameter("channel", "query", _PLACE, "Answer what this channel may have.")
 SELLING_CHANNEL = Parameter("channel", "query", _PLACE, "Which channel asks.", required=True)
 WANTED = Parameter(
@@ -155,7 +155,27 @@ MIN_SEQ = Parameter(
 )
 CONSOLE_VERSION = Parameter("version", "path", STRING, "The hash of all files, as the page names it.", required=True)
 CONSOLE_FILE = Parameter("file", "path", STRING, "The file's name.", required=True)
+STREAMED_SKUS = Parameter(
+    "sku",
+    "query",
+    {"type": "array", "items": _SKU, "maxItems": MOST_STREAMED},
+    f"Only events of this SKU; may be repeated, up to {MOST_STREAMED}. All when absent.",
+)
+STREAMED_WAREHOUSE = Parameter(
+    "warehouse", "query", _PLACE, "Only changes in this warehouse, and those of a SKU's book."
+)
+STREAMED_CHANNEL = Parameter(
+    "channel",
+    "query",
+    _PLACE,
+    "Only changes in warehouses that the channel's policies let it sell the SKU from, and those of a SKU's book; only "
+    "results of the channel's reservations.",
+)
 LAST_EVENT_ID = Parameter(
-    "Last-Event-ID", "header", STRING, "The id of the last event that was seen: the stream goes on after it."
+    "Last-Event-ID",
+    "header",
+    STRING,
+    "The id of the last event seen, of a stream with the same filter on any gateway: the stream goes on after "
+    "it. Without the header the stream begins now.",
 )
 STRICT = Parameter("strict", "query", {"type": "boolean", "default": False}, "Answer 503 also while `degraded`.")

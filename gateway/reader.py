@@ -1,7 +1,7 @@
 """Owns the reading of a whole topic by one process: all partitions, no group, committed records only."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -33,9 +33,12 @@ class Record(Protocol):
 
 
 async def open_reader(
-    config: GatewayConfig, topic: str, start: Literal["beginning", "end"] | Positions
+    config: GatewayConfig,
+    topic: str,
+    start: Literal["beginning", "end"] | Positions,
+    numbers: Iterable[int] | None = None,
 ) -> AIOKafkaConsumer:
-    """Connect a consumer to all partitions of a topic.
+    """Connect a consumer to the partitions of a topic.
 
     Each reader has its own client: on a shared connection the idle long poll of one would delay the others.
 
@@ -43,6 +46,7 @@ async def open_reader(
         config: says where Kafka is, and how many partitions the topic has.
         topic: the topic.
         start: where to begin; partitions that are missing in positions begin at their end.
+        numbers: the partitions; all when None.
 
     Returns:
         The consumer, started, assigned and with its positions set. Reading raises `OffsetOutOfRangeError` when the log
@@ -51,7 +55,7 @@ async def open_reader(
     Raises:
         aiokafka.errors.KafkaError: Kafka cannot be reached, or the topic does not exist.
     """
-    partitions = [TopicPartition(topic, partition) for partition in range(config.partitions)]
+    partitions = [TopicPartition(topic, partition) for partition in numbers or range(config.partitions)]
     consumer = await connect_reader(config, LONG_POLL_MS)
     try:
         if start == "beginning":

@@ -26,6 +26,7 @@ from gateway.problems import KafkaUnavailable, LogProgress, RequestRefused, Resu
 from gateway.reader import Positions, close_reader, open_reader
 from gateway.shipping import Delivered, ship
 from gateway.status_view import Owned
+from gateway.streams.ring import Ring
 from schemas.kafka_connection import kafka_options
 from schemas.partitioner import partition_of
 from schemas.topics import COMMANDS, RESULTS
@@ -122,11 +123,16 @@ class KafkaLedger:
     Args:
         config: the address of Kafka, time-outs and limits.
         owned: says who serves a partition; it is told to a request without a result.
+        ring: gets the results that nobody asked for.
     """
 
     def __init__(
-        self, config: GatewayConfig, owned: Callable[[int], Owned] = lambda _: Owned("unknown", None, 0.0)
+        self,
+        config: GatewayConfig,
+        owned: Callable[[int], Owned] = lambda _: Owned("unknown", None, 0.0),
+        ring: Ring | None = None,
     ) -> None:
+        self._ring = ring
         self._config = config
         self._owned = owned
         self.loads = Loads(config.partitions, config.shed_after_ms)
@@ -333,6 +339,8 @@ class KafkaLedger:
             except OffsetOutOfRangeError:
                 _log.warning("results were cut off below the gateway's position: going on from their end")
                 self._positions.clear()
+                if self._ring is not None:
+                    self._ring.lose()
             except Exception as error:  # noqa: BLE001 - aiokafka's own checks are asserts; a new connection cures all
                 self._away(repr(error))
             await asyncio.sleep(_RETRY_S)
@@ -343,6 +351,8 @@ class KafkaLedger:
             stack.push_async_callback(close_reader, reader)
             for partition in reader.assignment():
                 self._positions[partition] = await reader.position(partition)
+            if self._ring is not None:
+                self._ring.take({}, self._positions)
             producer = AIOKafkaProducer(
                 bootstrap_servers=self._config.bootstrap,
                 client_id="holdfast-gateway",
@@ -383,6 +393,8 @@ class KafkaLedger:
                     match_result(everywhere if record.key == b"" else record.key, record.value)
                 self._positions[partition] = batch[-1].offset + 1
                 self.loads.results(partition.partition, len(batch))
+            if self._ring is not None:
+                self._ring.take(records, self._positions)
 
     async def _probe(self, producer: AIOKafkaProducer) -> None:
         clock = asyncio.get_running_loop().time

@@ -10,6 +10,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from gateway.config import GatewayConfig
 from gateway.reader import FOREIGN, LONG_POLL_MS, Positions, Record, close_reader, open_reader, read_slice
+from gateway.streams.ring import Ring
 
 # How many records are applied before other tasks may run: 1,000 take 4 ms.
 _SLICE = 1_000
@@ -33,6 +34,7 @@ class ViewReader:
         apply: feeds the view with partition, key and value of a record.
         clear: empties the view, before the topic is read again from its beginning.
         apply_many: feeds it with records of a partition, and with how many follow; None: `apply` is called for each.
+        ring: gets what comes once the view is complete.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class ViewReader:
         clear: Callable[[], None],
         *,
         apply_many: Callable[[int, Sequence[Record], int], None] | None = None,
+        ring: Ring | None = None,
     ) -> None:
         self._config = config
         self._topic = topic
@@ -51,6 +54,7 @@ class ViewReader:
         self._apply = apply
         self._apply_many = apply_many or self._apply_each
         self._clear = clear
+        self._ring = ring
         self._positions: Positions = {}
         self._in_step_at: float | None = None
         self._logged: str | None = None
@@ -82,6 +86,8 @@ class ViewReader:
             await asyncio.sleep(_RETRY_S)
 
     def _restart(self) -> None:
+        if self._ring is not None:
+            self._ring.lose()
         self._positions.clear()
         self._clear()
         self.read = 0
@@ -110,12 +116,19 @@ class ViewReader:
         seconds = round(time.monotonic() - began, 3)
         _log.info("a topic was read", records=self._what, count=self.read - before, seconds=seconds)
         self.complete.set()
+        if self._ring is not None:
+            self._ring.take({}, self._positions)
 
     async def _read_on(self, consumer: AIOKafkaConsumer) -> None:
-        for place, records in (await read_slice(consumer, _IDLE_MS, _SLICE)).items():
+        batches = await read_slice(consumer, _IDLE_MS, _SLICE)
+        for place, records in batches.items():
             self.read += len(records)
             left = (consumer.last_stable_offset(place) or 0) - records[-1].offset - 1
             self._apply_many(place.partition, records, max(0, left))
+            self._positions[place] = records[-1].offset + 1
+        # Positions and ring move on together: whenever the connection breaks, the ring has no hole.
+        if self._ring is not None and self.complete.is_set():
+            self._ring.take(batches, self._positions)
         await self._measure(consumer)
 
     def _apply_each(self, partition: int, records: Sequence[Record], _left: int) -> None:

@@ -9,6 +9,12 @@ from schemas.codes import Code
 from schemas.results import Result
 from schemas.stock_changes import StockChange
 
+_STREAM = (
+    *ANY_READ,
+    GatewayCode.TOO_MANY_REQUESTS,
+    GatewayCode.KAFKA_UNAVAILABLE,
+    GatewayCode.VIEW_NOT_READY,
+)
 _RESERVATION = "/v1/reservations/{id}"
 
 READ_ROUTES = (
@@ -62,10 +68,27 @@ READ_ROUTES = (
         "Follow the stock changes as server-sent events (data: StockChange)",
         "text/event-stream",
         scope=READ,
-        read=lambda parts: parts.streams.stream,
-        codes=(*ANY_READ, GatewayCode.TOO_MANY_REQUESTS, GatewayCode.KAFKA_UNAVAILABLE),
-        parameters=(parameters.SKUS_WANTED, parameters.LAST_EVENT_ID),
+        read=lambda parts: parts.streams.stock_changes,
+        codes=_STREAM,
+        parameters=(
+            parameters.STREAMED_SKUS,
+            parameters.STREAMED_WAREHOUSE,
+            parameters.STREAMED_CHANNEL,
+            parameters.LAST_EVENT_ID,
+        ),
         data=StockChange,
+        tag="reads",
+    ),
+    Route(
+        "GET",
+        "/v1/results",
+        "Follow the results that nobody asked for as server-sent events: expiries, fillings, promises (data: Result)",
+        "text/event-stream",
+        scope=READ,
+        read=lambda parts: parts.streams.unsolicited_results,
+        codes=_STREAM,
+        parameters=(parameters.STREAMED_SKUS, parameters.STREAMED_CHANNEL, parameters.LAST_EVENT_ID),
+        data=Result,
         tag="reads",
     ),
 )

@@ -23,7 +23,7 @@ from gateway.replies import Reply
 from gateway.shortfalls import ShortfallRoutes
 from gateway.skus import SkuRoutes
 from gateway.status_routes import StatusRoutes
-from gateway.stock_change_stream import StockChangeStreams
+from gateway.streams.routes import StreamRoutes
 from schemas.codes import Code
 
 # Routes with a query string get it parsed, so that only the parameters of the table are accepted.
@@ -42,7 +42,7 @@ class Parts(NamedTuple):
     recent_changes: RecentChangesRoutes
     dead_letters: DeadLetterRoutes
     reference: ReferenceRoutes
-    streams: StockChangeStreams
+    streams: StreamRoutes
     operations: Operations
     status: StatusRoutes
     console: ConsoleFiles

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import uuid
 
 import httpx
@@ -142,69 +141,3 @@ async def test_a_topic_of_another_partition_count_is_refused(broker, scripted, s
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             assert (await reserve(client, sku, "k")).status_code == 503
     assert scripted.seen == []
-
-
-class Stream:
-    """One client of `GET /v1/stock-changes`, spoken to in ASGI, as httpx would wait for the end."""
-
-    def __init__(self, app, query, last_event_id=None):
-        headers = [(b"host", b"localhost")] + ([(b"last-event-id", last_event_id)] if last_event_id else [])
-        self._scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "GET",
-            "scheme": "http",
-            "path": "/v1/stock-changes",
-            "raw_path": b"/v1/stock-changes",
-            "root_path": "",
-            "query_string": query.encode(),
-            "headers": headers,
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 1),
-        }
-        self._gone = asyncio.Event()
-        self._lines: asyncio.Queue[bytes] = asyncio.Queue()
-        self.task = asyncio.ensure_future(app(self._scope, self._receive, self._send))
-
-    async def _receive(self):
-        await self._gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def _send(self, message):
-        if message["type"] == "http.response.body":
-            for block in message["body"].split(b"\n\n"):
-                if block:
-                    self._lines.put_nowait(block)
-
-    async def event(self):
-        block = await asyncio.wait_for(self._lines.get(), 20)
-        return dict(line.split(b": ", 1) for line in block.split(b"\n"))
-
-    async def leave(self):
-        self._gone.set()
-        await asyncio.wait_for(self.task, 20)
-
-
-async def test_stock_changes_are_streamed_and_a_stream_resumes_after_the_last_event_seen(
-    broker, scripted, helpers, sku
-):
-    partition = partition_of(sku, 4)
-    query = str(httpx.QueryParams({"sku": sku}))
-    async with serving(broker.bootstrap) as (gateway, _):
-        stream = Stream(gateway.app, query)
-        assert set(await stream.event()) == {b"id", b"retry"}
-        other = sku + "/other"
-        await scripted.change(partition_of(other, 4), helpers.change_of(other, "york", 1, on_hand=9))
-        for seq in (1, 2, 3):
-            await scripted.change(partition, helpers.change_of(sku, "york", seq, on_hand=seq))
-        seen = [await stream.event() for _ in range(3)]
-        assert [json.loads(event[b"data"])["seq"] for event in seen] == [1, 2, 3]
-        assert {event[b"event"] for event in seen} == {b"stock-change"}
-        await stream.leave()
-
-        resumed = Stream(gateway.app, query, seen[0][b"id"])
-        await resumed.event()
-        assert [json.loads((await resumed.event())[b"data"])["seq"] for _ in range(2)] == [2, 3]
-        gateway.stopping.set()
-        await asyncio.wait_for(resumed.task, 20)

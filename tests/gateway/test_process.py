@@ -113,7 +113,7 @@ async def test_a_gateway_is_live_without_kafka_recovers_with_it_and_ends_on_sigt
         answer = await waiting
         assert (answer.status_code, answer.json()["code"]) == (503, "stopping")
         assert answer.headers["holdfast-command-id"]
-        assert (await stream).text.startswith("id: 0:")
+        assert (await stream).text.endswith("event: bye\ndata: {}\n\n")
         await asyncio.wait_for(process.wait(), 20)
     assert process.returncode == 0
     assert await process.stdout.read() == b""

@@ -397,17 +397,6 @@ async def test_a_failure_of_the_gateway_is_a_problem_without_its_insides(client,
     assert "secret" not in answer.text
 
 
-async def test_a_stream_is_not_opened_while_kafka_is_away(client, ledger):
-    ledger.unavailable = "no broker answers"
-    assert (await client.get("/v1/stock-changes")).status_code == 503
-
-
-@pytest.mark.parametrize("event_id", ["x", "0:1,", "0:-1", "4:0", "0:1;1:2"])
-async def test_an_event_id_that_no_stream_gave_is_refused(client, event_id):
-    answer = await client.get("/v1/stock-changes", headers={"Last-Event-ID": event_id})
-    assert (answer.status_code, answer.json()["field"]) == (422, "Last-Event-ID")
-
-
 def test_a_bound_of_the_contract_is_the_default():
     config = GatewayConfig()
     assert (config.port, config.max_in_flight, config.max_availability_skus) == (8080, 10_000, 1_000)
