@@ -17,6 +17,7 @@ from msgspec.structs import astuple
 from gateway.in_order import InOrder
 from gateway.reader import FOREIGN, Record
 from gateway.recent_changes import Read, RecentChanges
+from gateway.remembered import EVERYBODY, Remembered
 from gateway.rules import PartitionRules
 from gateway.stock_rows import StockRows
 from schemas.availability import (
@@ -28,6 +29,7 @@ from schemas.availability import (
     open_warehouses,
     supplies_of,
 )
+from schemas.codec import encode
 from schemas.policies import Policy
 from schemas.results import StockView
 from schemas.stock_changes import BookInbound
@@ -123,6 +125,7 @@ class AvailabilityView:
         self._recent = recent
         self._rows = StockRows()
         self._books: dict[str, _SkuBook] = {}  # those that are not empty
+        self._remembered = Remembered()
         self._waiting: dict[str, list[tuple[int, asyncio.Future[None]]]] = {}
         # For lists: putting a SKU in order takes 2 us, and waits until somebody asks for the order. Few rows are short.
         self._skus: InOrder[str] = InOrder()
@@ -142,6 +145,7 @@ class AvailabilityView:
         """Remove all rows, before the topic is read again from its beginning."""
         if self._recent is not None:
             self._recent.clear()
+        self._remembered.forget_all()
         self._rows.clear()
         self._books.clear()
         self._skus.clear()
@@ -153,7 +157,7 @@ class AvailabilityView:
         """Apply a record of `inventory.stock-changes`.
 
         Raises:
-            msgspec.DecodeError, UnicodeDecodeError, OverflowError: it is not written by a worker.
+            msgspec.DecodeError, UnicodeDecodeError, struct.error: it is not written by a worker.
         """
         if value is not None:
             change = _change_of(value)
@@ -207,6 +211,8 @@ class AvailabilityView:
                 self._list_or_strike((sku, warehouse), is_short)
         if not before:
             self._not_in_order.append(sku)
+        if sku in self._remembered:
+            self._remembered.forget(sku)
         if self._waiting:
             self._wake(sku, change.seq)
         return before
@@ -272,6 +278,27 @@ class AvailabilityView:
     def row(self, key: RowKey) -> StockView:
         """Return a stock row that the view knows."""
         return self._rows.row(*key)
+
+    def written(self, sku: str) -> bytes:
+        """Return `available` as JSON."""
+        answer = self._remembered.find(sku, EVERYBODY, 0)
+        if answer is None:
+            answer = encode(self.available(sku))
+            self._keep(sku, EVERYBODY, 0, answer)
+        return answer
+
+    def written_to(self, sku: str, channel: str, rules: PartitionRules, now_ms: int) -> bytes:
+        """Return `available_to` as JSON."""
+        answer = self._remembered.find(sku, channel, rules.number)
+        if answer is None:
+            answer = encode(self.available_to(sku, channel, rules, now_ms))
+            if not self.inbounds(sku):  # what is announced comes nearer with time
+                self._keep(sku, channel, rules.number, answer)
+        return answer
+
+    def _keep(self, sku: str, channel: str | None, rules: int, answer: bytes) -> None:
+        if sku in self._rows:  # of others there may be any number
+            self._remembered.keep(sku, channel, rules, answer)
 
     def available_to(self, sku: str, channel: str, rules: PartitionRules, now_ms: int) -> Available:
         """Return what a channel may have of a SKU, by the function that its reserves are decided by.

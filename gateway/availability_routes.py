@@ -100,18 +100,18 @@ class AvailabilityRoutes:
         if asked.min_seq:
             await self._reach(asked.skus[0], asked.min_seq)
             age = self._state.check(asked.max_lag_ms)
-        items: list[Available] = []
+        items: list[bytes] = []
         for sku in asked.skus:
             items.append(self._available(sku, channel))
             if len(items) % _SLICE == 0:
                 await asyncio.sleep(0)
-        return items_of(request, Raw(encode(items)), age)
+        return items_of(request, Raw(b"[%b]" % b",".join(items)), age)
 
-    def _available(self, sku: str, channel: str | None) -> Available:
+    def _available(self, sku: str, channel: str | None) -> bytes:
         if channel is None:
-            return self._view.available(sku)
+            return self._view.written(sku)
         rules = self._rules.of[partition_of(sku, self._config.partitions)]
-        return self._view.available_to(sku, channel, rules, time.time_ns() // 1_000_000)
+        return self._view.written_to(sku, channel, rules, time.time_ns() // 1_000_000)
 
     async def _reach(self, sku: str, min_seq: int) -> None:
         if self._waiting >= self._config.max_in_flight:

@@ -1,6 +1,7 @@
 """Owns the reading of a whole topic by one process: all partitions, no group, committed records only."""
 
 import asyncio
+import struct
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Protocol
 
@@ -20,7 +21,7 @@ Positions = dict[TopicPartition, int]
 
 
 # What the decoding of a record raises that no worker wrote.
-FOREIGN = (msgspec.DecodeError, UnicodeDecodeError, OverflowError)
+FOREIGN = (msgspec.DecodeError, UnicodeDecodeError, struct.error)
 
 
 class Record(Protocol):

@@ -7,6 +7,7 @@ A partition's own records say exactly what its decisions rest on. For one answer
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import count
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -22,10 +23,14 @@ Kind = Literal["warehouse", "channel", "feed"]
 _decode = msgspec.json.Decoder(Reference).decode
 
 
+_numbers = count(1)
+
+
 class PartitionRules:
-    """The reference data in force in one partition."""
+    """The reference data in force in one partition; `number` is another one, never used before, after each change."""
 
     def __init__(self) -> None:
+        self.number = next(_numbers)
         self.warehouses: dict[str, Warehouse] = {}
         self.channels: dict[str, Channel] = {}
         self.feeds: dict[str, FeedState] = {}
@@ -57,6 +62,7 @@ class PartitionRules:
 
     def put(self, document: Reference) -> None:
         """Put a document in force. Warehouse ids in policies become strings that all documents share."""
+        self.number = next(_numbers)
         if isinstance(document, Channel | SkuPolicy) and document.warehouses:
             document.warehouses = [*map(shared_id, document.warehouses)]
         match document:
@@ -71,6 +77,7 @@ class PartitionRules:
 
     def remove(self, key: str) -> None:
         """Remove a policy, by the key of its record; only policies are ever removed."""
+        self.number = next(_numbers)
         kind, _, rest = key.partition("/")
         channel, _, sku = rest.partition("/")
         if kind == "policy" and sku in self._policies:

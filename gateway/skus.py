@@ -12,7 +12,7 @@ from gateway.incoming import HttpRequest, Query
 from gateway.problems import RequestRefused, ViewNotReady
 from gateway.replies import Reply
 from gateway.view_answer import Lag, LagMs, Next, Stale, ViewState, page_of
-from schemas.codec import MAX_ECHO, encode
+from schemas.codec import MAX_ECHO
 from schemas.codes import Code, Problem
 from schemas.fields import PLACE_PATTERN
 
@@ -68,11 +68,11 @@ class SkuRoutes:
         names, goes_on = await self._find(wanted, "" if after is None else f"{after}\0", limit)
         items = []
         for made, name in enumerate(names, start=1):
-            items.append(self._view.available(name))
+            items.append(self._view.written(name))
             if made % _MADE == 0:
                 await asyncio.sleep(0)
         self._state.check()  # meanwhile the view may have been emptied, to be read anew
-        return page_of(request, query, Raw(encode(items)), goes_on, age)
+        return page_of(request, query, Raw(b"[%b]" % b",".join(items)), goes_on, age)
 
     async def _find(self, wanted: _Wanted, least: str, limit: int) -> tuple[list[str], str | None]:
         """Return SKUs, and the last one that was looked at if others may follow."""

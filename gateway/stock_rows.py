@@ -1,15 +1,20 @@
-"""Owns the stock rows of all SKUs, packed: one array of integers a SKU, and the id of each warehouse once.
+"""Owns the stock rows of all SKUs, packed: one string of bytes a SKU, and the id of each warehouse once.
 
-A row takes 64 bytes and a SKU about 180 more, in whatever order SKUs and warehouses come.
+A row takes 64 bytes and a SKU about 140 more, in whatever order SKUs and warehouses come. Strings of bytes are no
+business of Python's search for garbage, which would look through a million arrays again and again.
 """
 
-from array import array
+from functools import cache
 from operator import attrgetter
+from struct import Struct
 
 from schemas.results import StockView
 
-_HEAD = 2  # cells before the rows: seq, at
-_ROW = 8  # cells of a row: the warehouse's number, then its units
+_pack_head = Struct("<2q").pack  # seq, at
+_pack_row = Struct("<8q").pack  # the warehouse's number, then its units
+_HEAD_BYTES, _ROW_BYTES = 16, 64
+_HEAD, _ROW = 2, 8  # in integers
+_head_of = Struct("<2q").unpack_from
 _warehouse_of = attrgetter("warehouse")
 
 Units = tuple[int, int, int, int, int, int, int]
@@ -21,89 +26,109 @@ class StockRows:
 
     def __init__(self) -> None:
         self.count = 0
-        self._cells: dict[str, array[int]] = {}
+        self._packed: dict[str, bytes] = {}
         self._names: list[str] = []  # of warehouses, by number
         self._numbers: dict[str, int] = {}
 
     def __len__(self) -> int:
-        return len(self._cells)
+        return len(self._packed)
+
+    def __contains__(self, sku: str) -> bool:
+        return sku in self._packed
 
     def clear(self) -> None:
         """Remove all rows."""
-        self._cells.clear()
+        self._packed.clear()
         self.count = 0
 
     def last_change(self, sku: str) -> tuple[int, int]:
         """Return the sequence number and the time (ms) of a SKU's last change; 0 and 0 when there was none."""
-        cells = self._cells.get(sku)
-        return (0, 0) if cells is None else (cells[0], cells[1])
+        packed = self._packed.get(sku)
+        if packed is None:
+            return 0, 0
+        seq, at = _head_of(packed)
+        return seq, at
 
     def note(self, sku: str, seq: int, at: int) -> int:
         """Note a change of a SKU that concerns no row; a SKU's changes come in their order.
 
         Returns:
             The sequence number of the SKU's last change before; 0 when this is the first.
+
+        Raises:
+            struct.error: a number has more than 64 bits.
         """
-        cells = self._cells.get(sku)
-        if cells is None:
-            self._cells[sku] = array("q", (seq, at))
+        packed = self._packed.get(sku)
+        head = _pack_head(seq, at)
+        if packed is None:
+            self._packed[sku] = head
             return 0
-        before = cells[0]
-        cells[0], cells[1] = seq, at
+        self._packed[sku] = head + packed[_HEAD_BYTES:]
+        before: int = _head_of(packed)[0]
         return before
 
     def put(self, sku: str, warehouse: str, seq: int, at: int, units: Units) -> int:
         """Note a change of a SKU, and put a row in the place of the one that it had in the same warehouse.
 
-        Returns:
+        Returns, Raises:
             The same as `note`.
-
-        Raises:
-            OverflowError: a number has more than 64 bits.
         """
-        number, cells = self._numbers.get(warehouse), self._cells.get(sku)
+        number, packed = self._numbers.get(warehouse), self._packed.get(sku)
         if number is None:
             number = self._numbers[warehouse] = len(self._names)
             self._names.append(warehouse)
-        if cells is None:
-            self._cells[sku] = array("q", (seq, at, number, *units))
+        head, row = _pack_head(seq, at), _pack_row(number, *units)
+        if packed is None:
+            self._packed[sku] = head + row
             self.count += 1
             return 0
-        before, row = cells[0], array("q", (number, *units))
-        cells[0], cells[1] = seq, at
-        numbers = cells[_HEAD::_ROW]
-        if number in numbers:
-            start = _HEAD + _ROW * numbers.index(number)
-            cells[start : start + _ROW] = row
-        else:
-            # A sum of arrays has no room to spare, unlike an array that was extended.
-            self._cells[sku] = cells + row
+        start = _start_of(packed, row[:8])
+        if start < 0:
+            self._packed[sku] = b"".join((head, packed[_HEAD_BYTES:], row))
             self.count += 1
+        else:
+            self._packed[sku] = b"".join((head, packed[_HEAD_BYTES:start], row, packed[start + _ROW_BYTES :]))
+        before: int = _head_of(packed)[0]
         return before
 
     def has(self, sku: str, warehouse: str) -> bool:
         """Return whether a SKU has a row in a warehouse."""
-        number, cells = self._numbers.get(warehouse), self._cells.get(sku)
-        return number is not None and cells is not None and number in cells[_HEAD::_ROW]
+        number, packed = self._numbers.get(warehouse), self._packed.get(sku)
+        return number is not None and packed is not None and _start_of(packed, number.to_bytes(8, "little")) >= 0
 
     def row(self, sku: str, warehouse: str) -> StockView:
         """Return a row that is there."""
-        cells = self._cells[sku]
-        start = _HEAD + _ROW * cells[_HEAD::_ROW].index(self._numbers[warehouse])
-        return _view(warehouse, *cells[start + 1 : start + _ROW])
+        return next(row for row in self.rows(sku) if row.warehouse == warehouse)
 
     def rows(self, sku: str) -> list[StockView]:
         """Return all rows of a SKU, in the order of warehouse ids."""
-        cells = self._cells.get(sku)
-        if cells is None:
+        packed = self._packed.get(sku)
+        if packed is None:
             return []
-        values, names = cells.tolist(), self._names
+        values, names = _layout(len(packed)).unpack(packed), self._names
         rows = [
             _view(names[values[start]], *values[start + 1 : start + _ROW]) for start in range(_HEAD, len(values), _ROW)
         ]
         # Warehouse ids are ASCII: this is the byte order of the ledger.
         rows.sort(key=_warehouse_of)
         return rows
+
+
+@cache
+def _layout(size: int) -> Struct:
+    return Struct(f"<{size // 8}q")
+
+
+def _start_of(packed: bytes, number: bytes) -> int:
+    """Return where the row of a warehouse's number begins; -1 when there is none."""
+    lowest = packed[_HEAD_BYTES::_ROW_BYTES]  # the lowest byte of each row's number: a fast first look
+    place = lowest.find(number[0])
+    while place >= 0:
+        start = _HEAD_BYTES + _ROW_BYTES * place
+        if packed[start : start + len(number)] == number:
+            return start
+        place = lowest.find(number[0], place + 1)
+    return -1
 
 
 def _view(

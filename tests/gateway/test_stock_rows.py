@@ -1,6 +1,7 @@
 """The packed rows are those of a plain dictionary, and take as little memory in any order."""
 
 import random
+import struct
 import tracemalloc
 
 import msgspec
@@ -46,11 +47,24 @@ def test_rows_are_those_of_a_plain_dictionary(seed):
     assert (len(rows), rows.count, rows.rows("a"), rows.last_change("a")) == (0, 0, [], (0, 0))
 
 
+def test_a_sku_may_have_rows_in_more_warehouses_than_a_byte_can_number():
+    rows, places = StockRows(), [f"wh-{number:04}" for number in range(700)]
+    for seq, place in enumerate([*places, *places], start=1):
+        rows.put("a", place, seq, seq, (seq,) * 7)
+    assert [(it.warehouse, it.on_hand) for it in rows.rows("a")] == [
+        (place, 700 + number) for number, place in enumerate(places, start=1)
+    ]
+    assert rows.count == 700
+    assert all(rows.has("a", place) for place in places)
+    rows.put("b", "wh-0256", 1, 1, (1,) * 7)
+    assert [place for place in places if rows.has("b", place)] == ["wh-0256"]
+
+
 def test_a_quantity_that_no_cell_can_hold_leaves_the_rows_as_they_were():
     rows = StockRows()
     rows.put("a", "york", 1, 1, (1,) * 7)
     for place in ("york", "leeds"):
-        with pytest.raises(OverflowError):
+        with pytest.raises(struct.error):
             rows.put("a", place, 2, 2, (1, 1, 1, 1, 1, 1, MOST + 1))
     assert [it.warehouse for it in rows.rows("a")] == ["york"]
     assert rows.row("a", "york").quarantine == 1
