@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from time import perf_counter
+from typing import Any, ClassVar
 
-import structlog
 from litestar import Litestar, Response
 from litestar.exceptions import HTTPException
 
@@ -17,19 +18,20 @@ from gateway.command_routes import CommandRoutes
 from gateway.config import GatewayConfig
 from gateway.console.files import ConsoleFiles
 from gateway.dead_letters_routes import DeadLetterRoutes
-from gateway.endpoint import handler_of
+from gateway.endpoint import Endpoints, RequestIds, failed
 from gateway.health import Health, Views
 from gateway.incoming import HttpRequest
-from gateway.metrics import Metrics
+from gateway.metrics import NO_ROUTE, Metrics, Observe
 from gateway.openapi import openapi_document
 from gateway.operations import Operations
-from gateway.problems import HELP_LINK, MEDIA_TYPE, REFUSALS, AnyCode, GatewayCode, problem_body
+from gateway.problems import AnyCode, GatewayCode, RequestRefused
 from gateway.recent_changes import RecentChanges
 from gateway.recent_changes_routes import RecentChangesRoutes
 from gateway.reference_routes import ReferenceRoutes
+from gateway.replies import Header, Reply, refusal
 from gateway.requests import KafkaLedger, LedgerClient
 from gateway.routes.route import Parts
-from gateway.routes.table import ROUTES
+from gateway.routes.table import ROUTES, methods_of
 from gateway.rules import ReferenceView
 from gateway.shortfalls import ShortfallRoutes
 from gateway.skus import SkuRoutes
@@ -41,8 +43,6 @@ from gateway.view_answer import ViewState
 from gateway.view_reader import ViewReader
 from schemas.codes import Code
 from schemas.topics import REFERENCE, STATUS, STOCK_CHANGES
-
-_log = structlog.get_logger("holdfast.gateway")
 
 
 class Gateway:
@@ -126,17 +126,18 @@ class Gateway:
             status=StatusRoutes(self.status, self.stopping),
             console=ConsoleFiles(),
         )
-        handlers = [
-            handler_of(
-                route, parts, self.access, self.metrics.observer(route.path), self.config.retry_after_s, self.stopping
-            )
-            for route in ROUTES
-        ]
+        new_id = RequestIds()
+        endpoints = Endpoints(parts, self.access, self.config.retry_after_s, self.stopping, new_id)
+        observers = {route.path: self.metrics.observer(route.path) for route in ROUTES}
+        # A path's OPTIONS comes first: Litestar would make one that knows only the path's first handler.
+        handlers = [endpoints.options_of(path, methods_of(path), observe) for path, observe in observers.items()]
+        handlers += [endpoints.handler_of(route, observers[route.path]) for route in ROUTES]
+        without_route = _WithoutRoute(self.metrics.observer(NO_ROUTE), new_id, self.access.headers)
         return Litestar(
             handlers,
             openapi_config=None,  # gateway/openapi.py writes it from the table of routes (ADR 0006)
             logging_config=None,
-            exception_handlers={HTTPException: _http_problem, Exception: _internal_error},
+            exception_handlers={HTTPException: without_route.refused, Exception: without_route.failed},
         )
 
     @contextlib.asynccontextmanager
@@ -168,26 +169,53 @@ class Gateway:
         await self.rules_reader.complete.wait()
 
 
-_HELP = {"link": HELP_LINK.decode()}
+class _WithoutRoute:
+    """Answers what no route answers: Litestar's own refusals, and failures outside of the routes.
 
+    Args:
+        observe: counts the answer.
+        new_id: makes the id of a request.
+        beside: the headers of all answers of this gateway.
+    """
 
-def _http_problem(_request: HttpRequest, error: HTTPException) -> Response[bytes]:
-    codes: dict[int, AnyCode] = {
+    _CODES: ClassVar[dict[int, AnyCode]] = {
         400: Code.MALFORMED,
         404: GatewayCode.NOT_FOUND,
         405: GatewayCode.METHOD_NOT_ALLOWED,
     }
-    code = codes.get(error.status_code, GatewayCode.INTERNAL_ERROR)
-    detail = error.detail if code is Code.MALFORMED else None
-    return Response(
-        problem_body(code, detail=detail),
-        status_code=REFUSALS[code].status,
-        media_type=MEDIA_TYPE.decode(),
-        headers={**(error.headers or {}), **_HELP},
-    )
+
+    def __init__(self, observe: Observe, new_id: RequestIds, beside: tuple[Header, ...]) -> None:
+        self._beside = beside
+        self._observe = observe
+        self._new_id = new_id
+
+    def refused(self, _request: HttpRequest, error: HTTPException) -> "_Ready":
+        """Answer with the problem that Litestar found."""
+        code = self._CODES.get(error.status_code, GatewayCode.INTERNAL_ERROR)
+        reply = refusal(RequestRefused(code, detail=error.detail if code is Code.MALFORMED else None), 0)
+        allowed = (error.headers or {}).get("allow")
+        if allowed is not None:
+            reply.headers.append((b"allow", ", ".join(sorted(allowed.split(", "))).encode()))
+        return self._ready(reply, self._new_id())
+
+    def failed(self, request: HttpRequest, error: Exception) -> "_Ready":
+        """Answer that the gateway failed."""
+        request_id = self._new_id()
+        return self._ready(failed(request, error, request_id), request_id)
+
+    def _ready(self, reply: Reply, request_id: str) -> "_Ready":
+        self._observe(perf_counter(), reply.status)
+        reply.complete(request_id.encode(), self._beside)
+        return _Ready(reply)
 
 
-def _internal_error(request: HttpRequest, error: Exception) -> Response[bytes]:
-    _log.error("a request failed", path=request.scope["path"], exc_info=error)
-    body = problem_body(GatewayCode.INTERNAL_ERROR)
-    return Response(body, status_code=500, media_type=MEDIA_TYPE.decode(), headers=_HELP)
+class _Ready(Response[bytes]):
+    """A `Reply` where Litestar wants a response."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.body, status_code=reply.status)
+        self._reply = reply
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> Any:
+        """Return the reply, an ASGI application."""
+        return self._reply

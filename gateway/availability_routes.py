@@ -84,7 +84,7 @@ class AvailabilityRoutes:
         if (channel := query.one("channel")) is not None:
             document["channel"] = channel
         for name in _INTEGERS:
-            if (text := query.one(name)) is not None:
+            if (text := query.digits(name)) is not None:
                 document[name] = _as_json(text) if _is_integer(text) else text
         return await self._answer(request, encode(document), sku_field="sku")
 
@@ -134,7 +134,7 @@ def _asked_for(body: bytes, sku_field: str, max_skus: int) -> AvailabilityBody:
         if field == "$":  # not an object
             raise RequestRefused(Code.MALFORMED) from None
         raise _wrong(field, body, sku_field, _problem_of(error, field, body)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise RequestRefused(Code.MALFORMED) from None
     if not 1 <= len(asked.skus) <= max_skus:
         problem = Problem.TOO_LONG if asked.skus else Problem.TOO_SMALL
@@ -158,7 +158,7 @@ def _problem_of(error: msgspec.ValidationError, field: str, body: bytes) -> Prob
     # Not decoded: neither msgspec nor Python makes an integer from more than 4,300 digits.
     try:
         is_negative = bytes(_fields_of(body).get(field, b"")).startswith(b"-")
-    except (msgspec.DecodeError, UnicodeDecodeError):  # after the wrong field the body is no JSON
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # after the wrong field the body is no JSON
         is_negative = False
     return problem_of(error, field, -1 if is_negative else 1, integers=frozenset(_INTEGERS))
 

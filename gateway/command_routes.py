@@ -170,7 +170,10 @@ def _sent(command_id: str, sku: str) -> Reply:
 def _reply(answer: Answer, accepted_status: int, command: Composed) -> Reply:
     refused = refusal_of(answer, command)
     if refused is None:
-        return document(accepted_status, answer.document, command.command_id)
+        reply = document(accepted_status, answer.document, command.command_id)
+        if command.location is not None:
+            reply.headers.append((b"location", command.location.encode()))
+        return reply
     return problem(*refused, command.command_id)
 
 

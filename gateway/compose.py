@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw
@@ -18,22 +19,25 @@ from gateway.access.scopes import Needed
 from gateway.problems import RequestRefused
 from schemas.codec import MAX_ECHO, Unreadable, decode_command, encode
 from schemas.codes import Code, Problem
-from schemas.commands import Reserve, Tick, tag_of
+from schemas.commands import Reserve, SkuCommand, Tick, tag_of
 from schemas.explain import explain
 from schemas.fields import IDENTIFIER_PATTERN
+from schemas.inbound import ExpectInbound
 from schemas.reference import ReferenceCommand, name_of
 
 _NOTHING: Mapping[str, str] = {}
 _MADE = {tag_of(Reserve): ("reservation_id",)}
 _fields_of = msgspec.json.Decoder(dict[str, Raw]).decode
 _MAX_KEY = 64  # characters
+# In a path these are no names: every client takes them away before it sends (RFC 3986, 5.2.4), percent-encoded too.
+_DOTS = frozenset({".", ".."})
 _is_identifier = re.compile(IDENTIFIER_PATTERN).fullmatch
 
 
 class Composed(NamedTuple):
     """A valid command, ready to be sent: its idempotency key, its SKU, its JSON, the key of its record, and its type.
 
-    A reference command has the SKU "".
+    A reference command has the SKU "". `location` is where that can be read which the command makes.
     """
 
     command_id: str
@@ -41,6 +45,7 @@ class Composed(NamedTuple):
     value: bytes
     key: str
     type: str
+    location: str | None = None
 
 
 def new_command_id() -> str:
@@ -53,7 +58,9 @@ def new_command_id() -> str:
 
 
 def idempotency_key(header: bytes | None) -> str | None:
-    """Return the `Idempotency-Key` header; None when there is none.
+    """Return the key in the `Idempotency-Key` header; None when there is none.
+
+    It may be given bare, or as a string in quotes (RFC 9651), as the IETF's draft of the header writes it.
 
     Raises:
         RequestRefused: it is not a valid id.
@@ -61,10 +68,12 @@ def idempotency_key(header: bytes | None) -> str | None:
     if header is None:
         return None
     key = header.decode("latin-1")
+    if len(key) > 1 and key[0] == key[-1] == '"':
+        key = key[1:-1]  # no id has a quote or a backslash: there is nothing to unescape
     if _is_identifier(key) is None:
         raise RequestRefused(
             Code.INVALID_FIELD,
-            detail="The header Idempotency-Key must be 1 to 64 characters of [A-Za-z0-9._:-].",
+            detail="The header Idempotency-Key must be given once, with 1 to 64 characters of [A-Za-z0-9._:-].",
             field="command_id",
             problem=_problem_of_key(key),
         )
@@ -94,7 +103,7 @@ def compose(
     """
     try:
         fields = _fields_of(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise RequestRefused(Code.MALFORMED, command_id=key) from None
     if _given(fields, "type"):
         detail, wrong = "The route gives the type.", Problem.NOT_ALLOWED
@@ -236,7 +245,7 @@ def _set(fields: dict[str, Raw], name: str, value: str, key: str | None) -> None
 def _decoded(raw: Raw) -> object:
     try:
         return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -253,4 +262,31 @@ def _checked(value: bytes, key: str | None) -> Composed:
         return Composed(command.command_id, "", value, name_of(command), tag_of(type(command)))
     if isinstance(command, Tick):  # no route makes one
         raise RequestRefused(Code.INVALID_FIELD, field="type", problem=Problem.NOT_ALLOWED)
-    return Composed(command.command_id, command.sku, value, command.sku, tag_of(type(command)))
+    location = _location_of(command)
+    return Composed(command.command_id, command.sku, value, command.sku, tag_of(type(command)), location)
+
+
+def _location_of(command: SkuCommand) -> str | None:
+    """Return where that is read which a command makes; None for a command that makes nothing.
+
+    Raises:
+        RequestRefused: no path could name it.
+    """
+    if command.command_id in _DOTS:
+        raise _unnameable("command_id", command.command_id)
+    if isinstance(command, Reserve):
+        id_ = command.reservation_id
+        if id_ in _DOTS:
+            raise _unnameable("reservation_id", command.command_id)
+        return f"/v1/reservations/{id_}?sku={quote(command.sku, safe='')}"
+    if isinstance(command, ExpectInbound):
+        if command.inbound_id in _DOTS:
+            raise _unnameable("inbound_id", command.command_id)
+        return f"/v1/inbounds?sku={quote(command.sku, safe='')}"
+    return None
+
+
+def _unnameable(field: str, command_id: str) -> RequestRefused:
+    detail = f"{field} cannot be . or .., which no client can send in a path: take another id."
+    key = None if command_id in _DOTS else command_id
+    return RequestRefused(Code.INVALID_FIELD, detail=detail, field=field, problem=Problem.NOT_ALLOWED, command_id=key)

@@ -40,8 +40,9 @@ class GatewayConfig:
     max_in_flight: int = 10_000
     max_command_bytes: int = 64 * 1024
     max_bulk_bytes: int = 1024 * 1024
-    # 1,000 SKUs of 64 characters, each written as JSON's longest escape (12 bytes), with quotes and commas: 772,000.
-    max_availability_bytes: int = 1024 * 1024
+    # 1,000 SKUs of 64 characters in UTF-8, with quotes and commas: 259,000 at most. Characters beyond ASCII that are
+    # written as JSON's escapes take up to three times as much: fewer such SKUs fit.
+    max_availability_bytes: int = 256 * 1024
     max_availability_skus: int = 1_000
     max_streams: int = 1_000
     max_view_lag_ms: int = 10_000

@@ -1,5 +1,6 @@
 """Owns the reading of HTTP requests: body, headers and query string."""
 
+import asyncio
 import re
 from collections.abc import Collection
 from typing import Any
@@ -7,34 +8,78 @@ from urllib.parse import parse_qsl
 
 from litestar import Request
 
-from gateway.problems import BodyTooLarge, RequestRefused
+from gateway.problems import BodyTooLarge, RequestRefused, RequestTimedOut, UnsupportedMediaType
 from schemas.codec import MAX_ECHO
 from schemas.codes import Code, Problem
 
 _is_integer = re.compile(r"-?[0-9]+", re.ASCII).fullmatch
+_is_json = re.compile(rb"application/json\s*(?:;\s*(?:charset\s*=\s*\"?utf-8\"?\s*)?)?", re.IGNORECASE).fullmatch
 _MOST_DIGITS = 16  # those of the largest number that every JSON reader can represent
+_MOST_VALUES = 100  # of one parameter
+_LONGEST_TARGET = 8 * 1024
+# The server refuses more with 431, except for what comes in one piece: it fills its buffer before it looks.
+MOST_HEADER_BYTES = 32 * 1024
+_BODY_WITHIN_S = 10.0
 
 HttpRequest = Request[Any, Any, Any]
 
 
+def check_head(request: HttpRequest) -> None:
+    """Check that target and headers are not too long.
+
+    Raises:
+        RequestRefused: `malformed`.
+    """
+    scope = request.scope
+    if len(scope["raw_path"]) + len(scope["query_string"]) >= _LONGEST_TARGET:
+        raise RequestRefused(Code.MALFORMED, detail=f"The target is longer than {_LONGEST_TARGET:,} bytes.")
+    if sum([len(name) + len(value) for name, value in scope["headers"]]) > MOST_HEADER_BYTES:
+        raise RequestRefused(Code.MALFORMED, detail=f"The headers are longer than {MOST_HEADER_BYTES:,} bytes in all.")
+
+
 def header(request: HttpRequest, name: bytes) -> bytes | None:
-    """Return a header's value, None without one; `name` is in lower case, as in ASGI."""
+    """Return a header's value, None without one; `name` is in lower case, as in ASGI.
+
+    Several of one name are one list (RFC 9110, 5.2): a second `Idempotency-Key` makes both of them no key.
+    """
     # Litestar would first build a mapping of all headers; three look-ups cost less.
-    return next((value for key, value in request.scope["headers"] if key == name), None)
+    values = [value for key, value in request.scope["headers"] if key == name]
+    return b", ".join(values) if values else None
+
+
+def _check_media_type(request: HttpRequest) -> None:
+    media = [value for key, value in request.scope["headers"] if key == b"content-type"]
+    if media != [b"application/json"] and (len(media) != 1 or not _is_json(media[0])):
+        raise UnsupportedMediaType
+    for key, value in request.scope["headers"]:
+        if key == b"content-encoding" and value.strip().lower() != b"identity":
+            raise UnsupportedMediaType
 
 
 async def read_body(request: HttpRequest, limit: int) -> bytes:
-    """Return the body.
+    """Return the body, which must be JSON by its headers.
 
     Raises:
+        UnsupportedMediaType: it is not `application/json`, or packed. A page of another origin can send neither without
+            asking first, which is never granted.
         BodyTooLarge: it is longer than `limit` bytes; the rest is not read.
+        RequestTimedOut: it did not arrive within 10 s.
     """
+    _check_media_type(request)
     announced = header(request, b"content-length")
     if announced is not None and announced.isdigit():
         # Python makes no integer of more than 4,300 digits; as bytes, the one with more digits is the larger.
         digits, most = announced.lstrip(b"0"), b"%d" % limit
         if (len(digits), digits) > (len(most), most):
             raise BodyTooLarge(limit)
+    try:
+        async with asyncio.timeout(_BODY_WITHIN_S):
+            return await _received(request, limit)
+    except TimeoutError:
+        raise RequestTimedOut from None
+
+
+async def _received(request: HttpRequest, limit: int) -> bytes:
     chunks: list[bytes] = []
     length = 0
     more = True
@@ -81,8 +126,12 @@ class Query:
                 raise _wrong(shown, detail, Problem.UNKNOWN_FIELD)
 
     def all(self, name: str) -> list[str]:
-        """Return all values of a parameter."""
-        return [value for key, value in self._pairs if key == name]
+        """Return all values of a parameter; it may have 100."""
+        values = [value for key, value in self._pairs if key == name]
+        if len(values) > _MOST_VALUES:
+            detail = f"The parameter {name} may be given {_MOST_VALUES} times at most, not {len(values):,} times."
+            raise _wrong(name, detail, Problem.TOO_LONG)
+        return values
 
     def one(self, name: str) -> str | None:
         """Return the value of a parameter that may be given once at most; None when absent."""
@@ -98,14 +147,23 @@ class Query:
             raise _wrong(name, f"The parameter {name} is missing.", Problem.MISSING)
         return value
 
+    def digits(self, name: str) -> str | None:
+        """Return the value of a parameter that is to be an integer, as text of 16 digits at most; None when absent."""
+        text = self.one(name)
+        # What has more without its leading zeros is too large, which the reader of its value says.
+        if text is not None and _is_integer(text) and len(text.lstrip("-0")) <= _MOST_DIGITS < len(text):
+            raise _wrong(name, f"{name} has more than {_MOST_DIGITS} digits.", Problem.TOO_LONG)
+        return text
+
     def integer(self, name: str, *, least: int, most: int) -> int | None:
         """Return the value of a parameter that is an integer in a range; None when absent."""
-        text = self.one(name)
+        text = self.digits(name)
         return None if text is None else _in_range(name, text, least, most)
 
     def needed_integer(self, name: str, *, least: int, most: int) -> int:
         """Return the value of a parameter that must be given once, and is an integer in a range."""
-        return _in_range(name, self.needed(name), least, most)
+        self.needed(name)
+        return _in_range(name, self.digits(name) or "", least, most)
 
     def without(self, name: str) -> list[tuple[str, str]]:
         """Return all parameters but one, in their order, each with its value."""

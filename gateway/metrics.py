@@ -17,6 +17,8 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
 _BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 Observe = Callable[[float, int], None]
+# The label of requests that no route answered: callers make up their paths, so the paths are no labels.
+NO_ROUTE = "none"
 
 
 class Metrics:

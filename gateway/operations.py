@@ -9,7 +9,7 @@ from gateway.health import Health
 from gateway.incoming import HttpRequest, Query
 from gateway.metrics import CONTENT_TYPE, Metrics
 from gateway.problems import RequestRefused
-from gateway.replies import JSON, Reply
+from gateway.replies import HTML, JSON, PAGE_HEADERS, Reply
 from schemas.codec import encode
 from schemas.codes import Code, Problem
 
@@ -58,4 +58,4 @@ class Operations:
 
     async def docs(self, request: HttpRequest) -> Reply:  # noqa: ARG002
         """Answer with the page that shows the OpenAPI document."""
-        return Reply(200, PAGE, [(b"content-type", b"text/html; charset=utf-8")])
+        return Reply(200, PAGE, [HTML], PAGE_HEADERS)

@@ -1,10 +1,12 @@
 """Owns the refusals: the HTTP status and sentence of each code, and the problem documents.
 
 RequestRefused            a request that gets no result document
+  RequestTimedOut         408: the body did not arrive in time
   Unauthenticated         401, with WWW-Authenticate
   Forbidden               403: `field` is `scope` or `channel`
   RateLimited             429, with Retry-After: the credential's own limit
   BodyTooLarge            413
+  UnsupportedMediaType    415
   TooManyRequests         429, with Retry-After
   Shed                    429, with Retry-After: the command's partition has more to do than it can answer in time
   KafkaUnavailable        503, with Retry-After
@@ -41,8 +43,10 @@ class GatewayCode(StrEnum):
     UNKNOWN_COMMAND = "unknown_command"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    REQUEST_TIMEOUT = "request_timeout"
     POSITION_GONE = "position_gone"
     BODY_TOO_LARGE = "body_too_large"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     TOO_MANY_REQUESTS = "too_many_requests"
     INTERNAL_ERROR = "internal_error"
     KAFKA_UNAVAILABLE = "kafka_unavailable"
@@ -112,10 +116,14 @@ REFUSALS: dict[AnyCode, Refusal] = {
     GatewayCode.UNKNOWN_COMMAND: Refusal(404, "No such command is remembered for the SKU."),
     GatewayCode.NOT_FOUND: Refusal(404, "There is no such route; /docs lists them."),
     GatewayCode.METHOD_NOT_ALLOWED: Refusal(405, "The route does not take this method; /docs lists them."),
+    GatewayCode.REQUEST_TIMEOUT: Refusal(408, "The body did not arrive in time. Nothing was sent; try again."),
     GatewayCode.POSITION_GONE: Refusal(
         410, "The log does not hold what the cursor names any more; begin again without a cursor."
     ),
     GatewayCode.BODY_TOO_LARGE: Refusal(413, "The body is too large."),
+    GatewayCode.UNSUPPORTED_MEDIA_TYPE: Refusal(
+        415, "The body must be application/json in UTF-8, and its Content-Encoding nothing but identity."
+    ),
     GatewayCode.TOO_MANY_REQUESTS: Refusal(
         429, "Too many requests are waiting for their results; try again a little later."
     ),
@@ -133,6 +141,14 @@ REFUSALS: dict[AnyCode, Refusal] = {
     GatewayCode.VIEW_BEHIND: Refusal(
         503, "The availability view has been behind for longer than max_lag_ms, or did not reach min_seq in time (504)."
     ),
+}
+
+
+# What is said instead when the request changes nothing: it has no key, and asking again is always safe.
+_OF_A_READ: dict[AnyCode, str] = {
+    GatewayCode.KAFKA_UNAVAILABLE: "Kafka cannot be reached; ask again a little later.",
+    GatewayCode.STOPPING: "The gateway is stopping; ask again.",
+    GatewayCode.RESULT_TIMEOUT: "The answer did not come in time; ask again.",
 }
 
 
@@ -228,6 +244,7 @@ class RequestRefused(Exception):
         field: the path of the wrong field.
         problem: what is wrong with it.
         command_id: the idempotency key with which the caller may try again.
+        reason: what the log says of it, and the caller is not told: it may name brokers.
     """
 
     headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -241,12 +258,14 @@ class RequestRefused(Exception):
         field: str | None = None,
         problem: Problem | None = None,
         command_id: str | None = None,
+        reason: str | None = None,
     ) -> None:
         self.code = code
         self.detail = detail
         self.field = field
         self.problem = problem
         self.command_id = command_id
+        self.reason = reason
         super().__init__(f"{code}: {detail or REFUSALS[code].text}")
 
     @property
@@ -254,9 +273,26 @@ class RequestRefused(Exception):
         """Return the HTTP status."""
         return REFUSALS[self.code].status
 
-    def body(self) -> bytes:
-        """Return the problem document as JSON."""
-        return problem_body(self.code, detail=self.detail, field=self.field, problem=self.problem, status=self.status)
+    def body(self, *, of_a_read: bool = False) -> bytes:
+        """Return the problem document as JSON; `of_a_read` says whether the request changes nothing."""
+        detail = self.detail
+        if of_a_read and detail is None:
+            detail = _OF_A_READ.get(self.code)
+        return problem_body(self.code, detail=detail, field=self.field, problem=self.problem, status=self.status)
+
+
+class RequestTimedOut(RequestRefused):
+    """The body did not arrive in time."""
+
+    def __init__(self) -> None:
+        super().__init__(GatewayCode.REQUEST_TIMEOUT)
+
+
+class UnsupportedMediaType(RequestRefused):
+    """The body is not JSON, or packed."""
+
+    def __init__(self) -> None:
+        super().__init__(GatewayCode.UNSUPPORTED_MEDIA_TYPE)
 
 
 class BodyTooLarge(RequestRefused):
@@ -313,8 +349,7 @@ class KafkaUnavailable(RequestRefused):
     """Kafka cannot be reached, or does not take the command."""
 
     def __init__(self, reason: str, *, command_id: str | None = None) -> None:
-        detail = f"{REFUSALS[GatewayCode.KAFKA_UNAVAILABLE].text} ({reason})"
-        super().__init__(GatewayCode.KAFKA_UNAVAILABLE, detail=detail, command_id=command_id)
+        super().__init__(GatewayCode.KAFKA_UNAVAILABLE, command_id=command_id, reason=reason)
 
 
 class Stopping(RequestRefused):

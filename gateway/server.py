@@ -17,6 +17,7 @@ from typing import NamedTuple
 import structlog
 import uvloop
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
 
@@ -24,12 +25,15 @@ from gateway.access.config import check_certificate, check_listen
 from gateway.app import Gateway
 from gateway.config import GatewayConfig
 from gateway.in_hand import RequestsInHand
+from gateway.incoming import MOST_HEADER_BYTES
 
 # Waiting requests may still get their results, and streams check once a second whether they should end.
 _FINISH_WITHIN_S = 1.5
 # A client with an open connection does not prevent the end of the process.
 _GRACE_S = 2
 _ANSWERS_WITHIN_S = 5.0
+_MOST_CONNECTIONS = 4_096
+_HEAD_WITHIN_MS = 5_000
 _STDERR = {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stderr"}
 _GRANIAN_LOGS = {"handlers": {"console": _STDERR, "access": _STDERR}}  # granian's own logs go to standard output
 _log = structlog.get_logger("holdfast.gateway")
@@ -124,7 +128,9 @@ def _server(config: GatewayConfig, app: RequestsInHand, port: int) -> Server:
         websockets=False,
         backlog=1024,
         # Further connections wait in the backlog. This does not limit requests; their limit answers 429.
-        backpressure=config.max_in_flight + config.max_streams + 1024,
+        backpressure=_MOST_CONNECTIONS,
+        # The time for a request's head is also that for which a connection may be idle: hyper has one clock for both.
+        http1_settings=HTTP1Settings(header_read_timeout=_HEAD_WITHIN_MS, max_buffer_size=MOST_HEADER_BYTES),
         log_level=LogLevels.error,
         log_dictconfig=_GRANIAN_LOGS,
         ssl_cert=config.access.tls_cert,

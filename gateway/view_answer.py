@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from gateway.incoming import HttpRequest, Query, header
 from gateway.problems import ViewNotReady, ViewTooOld
-from gateway.replies import JSON, Headers, Reply
+from gateway.replies import JSON, NO_STORE, REVALIDATED, Headers, Reply
 from gateway.view_reader import ViewReader
 from schemas.codec import encode
 from schemas.stock_changes import MAX_SEQ
@@ -24,7 +24,6 @@ Stale = Annotated[bool, Meta(description="True when it has been behind for longe
 Next = Annotated[str | None, Meta(description="`cursor` of the request that goes on; null at the end.")]
 """The fields of an answer from the view."""
 
-_REVALIDATE = (b"cache-control", b"private, no-cache")
 _TAG_BYTES = 12
 
 
@@ -96,7 +95,7 @@ def items_of(request: HttpRequest, items: Raw, age: Age) -> Reply:
         items: a list, JSON.
         age: how far the view is behind.
     """
-    return _tagged(request, _Listed(items, age.lag, age.lag_ms, stale=age.stale), [_REVALIDATE, age.header])
+    return _tagged(request, _Listed(items, age.lag, age.lag_ms, stale=age.stale), [age.header])
 
 
 def page_of(request: HttpRequest, query: Query, items: Raw, goes_on: str | None, age: Age) -> Reply:
@@ -122,8 +121,9 @@ def link_to_next(request: HttpRequest, query: Query, cursor: str) -> tuple[bytes
 
 
 def _tagged(request: HttpRequest, listed: _Listed, headers: Headers) -> Reply:
+    standing = REVALIDATED if listed.next is UNSET else NO_STORE  # a page of a list is kept by nobody
     if request.scope["method"] == "POST":
-        return Reply(200, encode(listed), [JSON, *headers])
+        return Reply(200, encode(listed), [JSON, *headers], standing)
     digest = blake2b(bytes(listed.items), digest_size=_TAG_BYTES)
     if listed.next is not UNSET:  # it is part of what a page says
         digest.update(b"|" if listed.next is None else listed.next.encode())
@@ -131,8 +131,8 @@ def _tagged(request: HttpRequest, listed: _Listed, headers: Headers) -> Reply:
     headers.append((b"etag", tag))
     known = header(request, b"if-none-match")
     if known is not None and _names(known, tag):
-        return Reply(304, b"", headers)
-    return Reply(200, encode(listed), [JSON, *headers])
+        return Reply(304, b"", headers, standing)
+    return Reply(200, encode(listed), [JSON, *headers], standing)
 
 
 def _names(condition: bytes, tag: bytes) -> bool:

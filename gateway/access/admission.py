@@ -16,6 +16,8 @@ from gateway.access.tokens import Tokens
 from gateway.incoming import HttpRequest
 from gateway.problems import Unauthenticated
 
+# A browser that saw it once never asks this name without TLS again, for a year (RFC 6797).
+_STRICT = (b"strict-transport-security", b"max-age=31536000")
 _FILES_EVERY_S = 2.0
 _BEARER = b"bearer "
 _log = structlog.get_logger("holdfast.gateway")
@@ -33,7 +35,7 @@ class Access:
     def __init__(self, config: AccessConfig, *, host: str, max_in_flight: int) -> None:
         most_waiting = max(1, max_in_flight // 4)
         self.config = config
-        self.is_tls = config.tls_cert is not None
+        self.headers = () if config.tls_cert is None else (_STRICT,)
         self._pages = Pages(host, config.hosts)
         self._keys = Keys(most_streams=config.max_streams, most_waiting=most_waiting)
         self._key_set = None if config.jwks is None else KeySet(config.jwks)

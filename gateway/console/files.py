@@ -9,7 +9,7 @@ from importlib import resources
 
 from gateway.incoming import HttpRequest
 from gateway.problems import GatewayCode, RequestRefused
-from gateway.replies import Reply
+from gateway.replies import FOR_A_YEAR, HTML, PAGE_HEADERS, Reply
 
 PAGE = "index.html"
 _MEDIA = {
@@ -18,13 +18,7 @@ _MEDIA = {
     "js": b"text/javascript; charset=utf-8",
     "svg": b"image/svg+xml",
 }
-_FOR_A_YEAR = b"public, max-age=31536000, immutable"
 _PLACE = b"/console/VERSION/"  # as the page is written
-# Only what the gateway itself serves is loaded, and no other site may show the page in a frame.
-POLICY = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 
 def files_of_the_console() -> dict[str, bytes]:
@@ -47,7 +41,7 @@ class ConsoleFiles:
 
     async def page(self, request: HttpRequest) -> Reply:  # noqa: ARG002 - one signature for all routes
         """Answer with the page."""
-        return Reply(200, self._page, [(b"content-type", _MEDIA["html"]), (b"content-security-policy", POLICY)])
+        return Reply(200, self._page, [HTML], PAGE_HEADERS)
 
     async def file(self, request: HttpRequest) -> Reply:
         """Answer with a file of this very version.
@@ -59,4 +53,4 @@ class ConsoleFiles:
         if content is None or request.path_params["version"] != self.version:
             raise RequestRefused(GatewayCode.NOT_FOUND, detail="There is no such file; open /console again.")
         media = _MEDIA[request.path_params["file"].rpartition(".")[2]]
-        return Reply(200, content, [(b"content-type", media), (b"cache-control", _FOR_A_YEAR)])
+        return Reply(200, content, [(b"content-type", media)], FOR_A_YEAR)

@@ -27,7 +27,7 @@ from schemas.inbound import AmendInbound, CancelInbound, ExpectInbound, ReceiveI
 from schemas.movements import Move, Reconcile, Return, Transfer
 from schemas.results import Result
 
-_EVERY = (*LEDGER, Code.IDEMPOTENCY_MISMATCH, GatewayCode.BODY_TOO_LARGE)
+_EVERY = (*LEDGER, Code.IDEMPOTENCY_MISMATCH)
 _STEP = (
     Code.UNKNOWN_SKU,
     Code.UNKNOWN_RESERVATION,
@@ -250,7 +250,6 @@ _BULK_ROUTE = Route(
         *ANY_READ,
         GatewayCode.TOO_MANY_REQUESTS,
         GatewayCode.KAFKA_UNAVAILABLE,
-        GatewayCode.BODY_TOO_LARGE,
     ),
     parameters=(parameters.BULK_KEY, parameters.PREFER),
     body=CommandList,

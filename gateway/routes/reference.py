@@ -27,7 +27,6 @@ def _setter(command: type[ReferenceCommand], kind: Kind, path: str, summary: str
         act=lambda parts: parts.reference.setter(tag_of(command), kind),
         codes=(
             *LEDGER,
-            GatewayCode.BODY_TOO_LARGE,
             GatewayCode.VIEW_NOT_READY,
             Code.STALE_VERSION,
             Code.LIMIT_EXCEEDED,

@@ -78,10 +78,10 @@ class Route(NamedTuple):
 
     @property
     def refusals(self) -> tuple[AnyCode, ...]:
-        """Return the codes of the route, those included that come before it: from the wrong page, host or caller."""
-        if self.is_health:
-            return (*self.codes, GatewayCode.FORBIDDEN)
-        return (*self.codes, *_of_access(self.scope))
+        """Return the codes of all its refusals: its own, those of its body, and those that come before any route."""
+        of_a_body = () if self.body is None else OF_EVERY_BODY
+        of_access = (GatewayCode.FORBIDDEN,) if self.is_health else _of_access(self.scope)
+        return tuple(dict.fromkeys((*self.codes, *of_a_body, *OF_EVERY_ROUTE, *of_access)))
 
     @property
     def is_health(self) -> bool:
@@ -117,6 +117,8 @@ def _of_access(scope: Needed | UnsetType | None) -> tuple[AnyCode, ...]:
     return for_all if scope is NOBODY else (GatewayCode.UNAUTHENTICATED, *for_all, GatewayCode.RATE_LIMITED)
 
 
+OF_EVERY_ROUTE = (Code.MALFORMED, GatewayCode.INTERNAL_ERROR)
+OF_EVERY_BODY = (GatewayCode.REQUEST_TIMEOUT, GatewayCode.BODY_TOO_LARGE, GatewayCode.UNSUPPORTED_MEDIA_TYPE)
 # The codes of every read, of every read from the view, and of every request that is answered through the log.
 ANY_READ = (Code.MALFORMED, Code.INVALID_FIELD, GatewayCode.STOPPING)
 VIEW = (*ANY_READ, GatewayCode.VIEW_NOT_READY, GatewayCode.VIEW_BEHIND)

@@ -12,7 +12,7 @@ import contextlib
 import structlog
 from litestar.types import Receive, Scope, Send
 
-from gateway.replies import Headers, Reply
+from gateway.replies import EVENT_STREAM, Reply
 from gateway.streams.events import BYE, TOO_SLOW, as_sent
 from gateway.streams.followers import Followers
 from gateway.streams.past import Past
@@ -31,7 +31,6 @@ _MOST_BYTES = 256 * 1024
 # Another gateway's reader may be ahead of this one's by some milliseconds.
 _OTHER_GATEWAYS_S, _LOOK_S = 1.0, 0.02
 
-_HEADERS: Headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
 _log = structlog.get_logger("holdfast.gateway")
 
 
@@ -67,7 +66,7 @@ class Stream(Reply):
     def __init__(
         self, followers: Followers, past: Past, wanted: StreamFilter, positions: dict[int, int], stopping: asyncio.Event
     ) -> None:
-        super().__init__(200, b"", list(_HEADERS))
+        super().__init__(200, b"", [EVENT_STREAM])
         self._followers = followers
         self._ring: Ring = followers.ring
         self._past = past

@@ -122,7 +122,8 @@ async def gateway(ledger):
 @pytest.fixture
 async def client(gateway):
     transport = httpx.ASGITransport(gateway.app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    json = {"content-type": "application/json"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=json) as client:
         yield client
 
 

@@ -51,5 +51,5 @@ async def test_a_limit_that_is_none_is_named_and_nothing_is_sent(client, ledger,
 
 
 async def test_zeros_before_a_limit_count_nothing(client, ledger):
-    assert (await client.get(f"/v1/backorders?sku=a&limit={'0' * 5000}12")).status_code == 200
+    assert (await client.get(f"/v1/backorders?sku=a&limit={'0' * 14}12")).status_code == 200
     assert ledger.commands[0]["waiting"] == 12

