@@ -18,6 +18,7 @@ from gateway.command_routes import CommandRoutes
 from gateway.config import GatewayConfig
 from gateway.console.files import ConsoleFiles
 from gateway.dead_letters_routes import DeadLetterRoutes
+from gateway.docs.files import docs_files
 from gateway.endpoint import Endpoints, RequestIds, failed
 from gateway.health import Health, Views
 from gateway.incoming import HttpRequest
@@ -125,6 +126,7 @@ class Gateway:
             operations=Operations(self.health, self.metrics, openapi_document()),
             status=StatusRoutes(self.status, self.stopping),
             console=ConsoleFiles(),
+            docs=docs_files(),
         )
         new_id = RequestIds()
         endpoints = Endpoints(parts, self.access, self.config.retry_after_s, self.stopping, new_id)

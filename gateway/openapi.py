@@ -7,6 +7,7 @@ from importlib import metadata
 
 import msgspec
 
+from gateway.access.scopes import NOBODY
 from gateway.command_routes import Sent
 from gateway.compose import made_fields
 from gateway.config import GatewayConfig
@@ -23,6 +24,12 @@ _WITH_ROUTES: tuple[type[msgspec.Struct], ...] = (*SKU_COMMAND_TYPES, *REFERENCE
 _GIVEN_HERE = "source"
 # Text of JSON has no half of a character, and not every library can read a pattern that forbids one.
 _HALVES = rb"\\ud800-\\udfff"
+_BEARER = "bearer"
+BEARER: Schema = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A key (`hf_...`) or a token (JWT). An open gateway, which listens on loopback only, needs none.",
+}
 
 
 def openapi_document() -> bytes:
@@ -39,9 +46,11 @@ def openapi_document() -> bytes:
                 "description": "Exactly-once inventory: reserve, commit, release and adjust stock, and read it. "
                 "docs/contract.md in the repository is the whole contract: codes, fields, topics, order, repetition.",
             },
+            "servers": [{"url": "/", "description": "This gateway."}],
             "tags": [{"name": name} for name in ("commands", "reads", "rules", "operations")],
             "paths": paths,
-            "components": {"schemas": _schemas()},
+            "security": [{_BEARER: []}],
+            "components": {"schemas": _schemas(), "securitySchemes": {_BEARER: BEARER}},
         }
     ).replace(_HALVES, b"")
 
@@ -73,6 +82,8 @@ def _described(route: Route) -> Schema:
         "parameters": [parameter.described() for parameter in route.parameters],
         "responses": responses,
     }
+    if route.scope is NOBODY:
+        described["security"] = []
     if route.body is not None:
         content = {"application/json": {"schema": _ref(_body_name(route.body))}}
         described["requestBody"] = {"required": True, "content": content}

@@ -4,12 +4,11 @@ from typing import Literal
 
 import msgspec
 
-from gateway.docs_page import PAGE
 from gateway.health import Health
 from gateway.incoming import HttpRequest, Query
 from gateway.metrics import CONTENT_TYPE, Metrics
 from gateway.problems import RequestRefused
-from gateway.replies import HTML, JSON, PAGE_HEADERS, Reply
+from gateway.replies import JSON, Reply
 from schemas.codec import encode
 from schemas.codes import Code, Problem
 
@@ -55,7 +54,3 @@ class Operations:
     async def openapi(self, request: HttpRequest) -> Reply:  # noqa: ARG002
         """Answer with the OpenAPI document."""
         return Reply(200, self._openapi, [JSON])
-
-    async def docs(self, request: HttpRequest) -> Reply:  # noqa: ARG002
-        """Answer with the page that shows the OpenAPI document."""
-        return Reply(200, PAGE, [HTML], PAGE_HEADERS)

@@ -153,8 +153,8 @@ MIN_SEQ = Parameter(
     {"type": "integer", "minimum": 0, "maximum": MAX_SEQ},
     "With one SKU: wait until the view has the change of this sequence number.",
 )
-CONSOLE_VERSION = Parameter("version", "path", STRING, "The hash of all files, as the page names it.", required=True)
-CONSOLE_FILE = Parameter("file", "path", STRING, "The file's name.", required=True)
+FILES_VERSION = Parameter("version", "path", STRING, "The hash of all files, as the page names it.", required=True)
+FILE = Parameter("file", "path", STRING, "The file's name.", required=True)
 STREAMED_SKUS = Parameter(
     "sku",
     "query",

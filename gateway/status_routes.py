@@ -10,12 +10,11 @@ from litestar.types import Receive, Scope, Send
 from gateway.access.credential import Credential, credential_of
 from gateway.incoming import HttpRequest, header
 from gateway.problems import TooManyRequests
-from gateway.replies import JSON, Reply
+from gateway.replies import EVENT_STREAM, JSON, Reply
 from gateway.status_document import Caller, GatewayStatus
 from schemas.codec import encode
 
-_EVENTS = b"text/event-stream"
-_HEADERS = [(b"content-type", _EVENTS), (b"cache-control", b"no-store")]
+_EVENTS = EVENT_STREAM[1]
 _MOST_STREAMS = 100
 
 
@@ -61,7 +60,7 @@ class _Stream(Reply):
     __slots__ = ("__weakref__", "_caller", "_status", "_stopping")
 
     def __init__(self, status: GatewayStatus, caller: bytes, stopping: asyncio.Event) -> None:
-        super().__init__(200, b"", list(_HEADERS))
+        super().__init__(200, b"", [EVENT_STREAM])
         self._status = status
         self._caller = caller
         self._stopping = stopping

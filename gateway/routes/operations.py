@@ -1,13 +1,23 @@
 """Owns the routes for operators: health, metrics, documentation, the console."""
 
+from collections.abc import Callable
+
 from gateway import parameters
 from gateway.access.scopes import NOBODY, READ
+from gateway.command_routes import Act
 from gateway.health import Readiness
 from gateway.operations import Live
 from gateway.problems import GatewayCode
-from gateway.routes.route import Route
+from gateway.routes.route import Parts, Route
 from gateway.status_document import StatusDocument
 from schemas.codes import Code
+
+
+def _file(path: str, summary: str, act: Callable[[Parts], Act]) -> Route:
+    """Declare the route of a page's files."""
+    in_path = (parameters.FILES_VERSION, parameters.FILE)
+    return Route("GET", path, summary, "*/*", scope=NOBODY, act=act, codes=(GatewayCode.NOT_FOUND,), parameters=in_path)
+
 
 OPERATION_ROUTES = (
     Route(
@@ -52,20 +62,12 @@ OPERATION_ROUTES = (
     Route(
         "GET",
         "/docs",
-        "The OpenAPI document as a page",
+        "The OpenAPI document as a page that sends requests too",
         "text/html",
         scope=NOBODY,
-        act=lambda parts: parts.operations.docs,
+        act=lambda parts: parts.docs.page,
     ),
+    _file("/docs/{version}/{file}", "A file of the page at /docs", lambda parts: parts.docs.file),
     Route("GET", "/console", "A page for operators", "text/html", scope=NOBODY, act=lambda parts: parts.console.page),
-    Route(
-        "GET",
-        "/console/{version}/{file}",
-        "A file of the console",
-        "*/*",
-        scope=NOBODY,
-        act=lambda parts: parts.console.file,
-        codes=(GatewayCode.NOT_FOUND,),
-        parameters=(parameters.CONSOLE_VERSION, parameters.CONSOLE_FILE),
-    ),
+    _file("/console/{version}/{file}", "A file of the console", lambda parts: parts.console.file),
 )

@@ -15,6 +15,7 @@ from gateway.console.files import ConsoleFiles
 from gateway.dead_letters_routes import DeadLetterRoutes
 from gateway.incoming import HttpRequest, Query
 from gateway.operations import Operations
+from gateway.page_files import PageFiles
 from gateway.parameters import MIN_SEQ, Parameter
 from gateway.problems import NOT_REACHED_STATUS, REFUSALS, AnyCode, GatewayCode
 from gateway.recent_changes_routes import RecentChangesRoutes
@@ -46,6 +47,7 @@ class Parts(NamedTuple):
     operations: Operations
     status: StatusRoutes
     console: ConsoleFiles
+    docs: PageFiles
 
 
 class Route(NamedTuple):

@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from gateway.docs_page import PAGE
 from gateway.problems import REFUSALS
 
 
@@ -66,11 +65,3 @@ async def test_every_path_parameter_is_described(document):
         for spec in methods.values():
             described = {parameter["name"] for parameter in spec["parameters"] if parameter["in"] == "path"}
             assert described == set(re.findall(r"{(\w+)}", path))
-
-
-async def test_the_page_needs_nothing_from_outside(client):
-    answer = await client.get("/docs")
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.content == PAGE
-    assert "docs/contract.md" in (await client.get("/openapi.json")).json()["info"]["description"]
-    assert b"//" not in PAGE.replace(b"<!doctype html>", b"")

@@ -72,6 +72,7 @@ COVERS = {
         "gateway/streams/wanted.py",
     ],
     "gateway/test_endpoint.py": ["gateway/incoming.py", "gateway/replies.py"],
+    "gateway/test_page_files.py": ["gateway/docs/files.py"],
     "gateway/test_process.py": ["gateway/config.py"],
     "gateway/test_recent_changes.py": ["gateway/recent_changes_routes.py"],
     "gateway/test_reference_routes.py": ["gateway/rules.py"],
