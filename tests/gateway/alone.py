@@ -17,11 +17,12 @@ from gateway import server
 from gateway.access.config import AccessConfig
 from gateway.app import Gateway
 from gateway.config import GatewayConfig
+from gateway.loads import Loads
 from gateway.pending import Answer, _head_of
 from ops.logs import log_to_stderr
 
 class PromptLedger:
-    unavailable, in_flight = None, 0
+    unavailable, in_flight, loads = None, 0, Loads(4, 1_000)
 
     async def ask(self, command):
         document = json.dumps({"command_id": command.command_id, "status": "accepted", "code": None, "offset": 1,
