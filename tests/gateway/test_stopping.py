@@ -92,8 +92,8 @@ async def until_live(client):
 async def sent_by_half(port):
     """Send a request whose body does not come, and return what reads the answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    head = b"POST /v1/reservations HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 100\r\n"
-    writer.write(head + b"\r\n{")
+    head = b"POST /v1/reservations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    writer.write(head + b"content-length: 100\r\n\r\n{")
     await asyncio.sleep(0.3)
     return reader, writer
 
