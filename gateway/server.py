@@ -17,23 +17,20 @@ from typing import NamedTuple
 import structlog
 import uvloop
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
-from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
 
 from gateway.access.config import check_certificate, check_listen
 from gateway.app import Gateway
 from gateway.config import GatewayConfig
+from gateway.connections import MOST_CONNECTIONS, allow_open_files, http1_settings, limit_unread_answers
 from gateway.in_hand import RequestsInHand
-from gateway.incoming import MOST_HEADER_BYTES
 
 # Waiting requests may still get their results, and streams check once a second whether they should end.
 _FINISH_WITHIN_S = 1.5
 # A client with an open connection does not prevent the end of the process.
 _GRACE_S = 2
 _ANSWERS_WITHIN_S = 5.0
-_MOST_CONNECTIONS = 4_096
-_HEAD_WITHIN_MS = 5_000
 _STDERR = {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stderr"}
 _GRANIAN_LOGS = {"handlers": {"console": _STDERR, "access": _STDERR}}  # granian's own logs go to standard output
 _log = structlog.get_logger("holdfast.gateway")
@@ -93,6 +90,7 @@ async def serve(config: GatewayConfig) -> Ended:
     _listen_to_signals(draining, stopping)
     # A Ctrl-C before that has cancelled this task: end here, before granian's threads start.
     await asyncio.sleep(0)
+    allow_open_files()
     port = _free_port(config.host, config.port)
     gateway = Gateway(config, draining=draining, stopping=stopping)
     _keep_from_collection()
@@ -127,10 +125,8 @@ def _server(config: GatewayConfig, app: RequestsInHand, port: int) -> Server:
         http=HTTPModes.http1,
         websockets=False,
         backlog=1024,
-        # Further connections wait in the backlog. This does not limit requests; their limit answers 429.
-        backpressure=_MOST_CONNECTIONS,
-        # The time for a request's head is also that for which a connection may be idle: hyper has one clock for both.
-        http1_settings=HTTP1Settings(header_read_timeout=_HEAD_WITHIN_MS, max_buffer_size=MOST_HEADER_BYTES),
+        backpressure=MOST_CONNECTIONS,
+        http1_settings=http1_settings(),
         log_level=LogLevels.error,
         log_dictconfig=_GRANIAN_LOGS,
         ssl_cert=config.access.tls_cert,
@@ -153,6 +149,7 @@ async def _serve_until_stopped(gateway: Gateway, in_hand: RequestsInHand, server
     serving = asyncio.ensure_future(server.serve())
     try:
         await _answered(gateway.config.host, server.bind_port)
+        limit_unread_answers(server.bind_port)
         await asyncio.wait({serving, *waiting}, return_when=asyncio.FIRST_COMPLETED)
         on_a_signal = gateway.draining.is_set()
         if on_a_signal and not serving.done():

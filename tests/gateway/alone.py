@@ -46,14 +46,15 @@ server.run(GatewayConfig(bootstrap="127.0.0.1:1", port=int(port), access=access,
 
 
 @contextlib.contextmanager
-def gateway_alone(keys_file=""):
+def gateway_alone(keys_file="", *, first=""):
     """Run a gateway for as long as the block lasts, and return its port.
 
     Args:
         keys_file: its credentials; open without.
+        first: what its process runs at the very beginning.
     """
     port = free_port()
-    command = [sys.executable, "-c", CODE, str(port), str(keys_file)]
+    command = [sys.executable, "-c", first + CODE, str(port), str(keys_file)]
     with tempfile.TemporaryFile("w+") as log, subprocess.Popen(command, stderr=log) as process:
         try:
             while not _answers(port):
