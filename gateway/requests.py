@@ -447,6 +447,8 @@ async def _answers(producer: AIOKafkaProducer) -> bool:
 
 def _reason_to_refuse(producer: AIOKafkaProducer, partitions: int) -> str | None:
     client = producer.client
+    if COMMANDS in client.cluster.unauthorized_topics:
+        return f"Kafka does not let this gateway write to {COMMANDS}"
     found = client.cluster.partitions_for_topic(COMMANDS) or ()
     if len(found) != partitions:
         return f"{COMMANDS} has {len(found)} partitions, not {partitions}: set HOLDFAST_PARTITIONS to its count"

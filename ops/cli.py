@@ -142,6 +142,7 @@ def _prepare_service(bootstrap: str, partitions: int, role: Literal["worker", "g
     Raises:
         typer.Exit: a signal came before.
     """
+    from ops.kafka.refusals import log_refusals
     from ops.kafka.start import PATIENCE_S, prepare_cluster
     from ops.logs import log_to_stderr
     from ops.screen import say
@@ -155,6 +156,7 @@ def _prepare_service(bootstrap: str, partitions: int, role: Literal["worker", "g
         say(f"no Kafka answers at {bootstrap} yet; waiting {PATIENCE_S:.0f} s for it")
 
     asyncio.run(_until_signal(prepare_cluster(bootstrap, partitions, role, waiting=waiting)))
+    log_refusals()  # what keeps a service from starting was said
 
 
 @app.command()

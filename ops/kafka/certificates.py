@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from ops.kafka.files import write_private
 
 NODE = "holdfast-broker"
-_DAYS = 365
+_DAYS = 3_650  # a new authority is trusted only by processes that are started after it
 _MAKE_ANEW_DAYS = 30
 _ALWAYS = ("localhost", "127.0.0.1", "::1")
 

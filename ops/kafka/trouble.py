@@ -66,13 +66,13 @@ async def connection_trouble(bootstrap: str) -> Trouble | None:
                 host.strip("[]"), int(port), client_id="holdfast-why", request_timeout_ms=_WITHIN_MS, **kafka_options()
             )
         except (KafkaError, OSError) as error:
-            found = found or _trouble_of(error, address.strip())
+            found = found or trouble_of(error, f"Kafka at {address.strip()}")
             continue
         try:
             # A listener that asks for a login answers who is there, and ends the connection at anything else.
             await connection.send(MetadataRequest([]))
         except (KafkaError, OSError) as error:
-            found = found or _trouble_of(error, address.strip())
+            found = found or trouble_of(error, f"Kafka at {address.strip()}")
         else:
             return None
         finally:
@@ -86,8 +86,13 @@ def trouble_at(bootstrap: str) -> Trouble | None:
         return thread.submit(lambda: asyncio.run(connection_trouble(bootstrap))).result()
 
 
-def _trouble_of(error: BaseException, address: str) -> Trouble | None:
-    kafka = f"Kafka at {address}"
+def trouble_of(error: BaseException, kafka: str) -> Trouble | None:
+    """Return why a connection could not be made; None when no broker was there.
+
+    Args:
+        error: what aiokafka raised, or logged.
+        kafka: the broker, as a sentence names it.
+    """
     protocol = security_protocol()
     refusals = {
         SaslAuthenticationFailed: f"does not know user {os.environ.get(USERNAME)} with this password; look at "
