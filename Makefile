@@ -14,7 +14,7 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help setup demo test secure check docs fault matrix interrupts simulate mutants bench fmt lock clean
+.PHONY: help setup demo test secure check docs fault matrix interrupts simulate mutants fuzz bench fmt lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,11 @@ simulate: $(STAMP) ## Simulated clusters; random histories of all commands, alon
 
 mutants: $(STAMP) ## Take one rule at a time out of a copy of the source; a test has to notice.
 	@$(BIN)/python -m tests.mutants
+
+CASES ?= 200
+
+fuzz: $(STAMP) ## Requests made from the OpenAPI document, CASES per route and kind; then thousands of hostile connections.
+	@$(BIN)/python -m tests.fuzz --cases $(CASES) --seed $(SEED)
 
 bench: $(STAMP) ## Measure throughput, latency, the gateway, recovery and large SKUs; JSON goes to bench/results.
 	@$(BIN)/python -m bench

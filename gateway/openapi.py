@@ -3,6 +3,7 @@
 The bodies of commands are the types of `schemas/commands.py` without the fields that the route gives.
 """
 
+from collections.abc import Collection
 from importlib import metadata
 
 import msgspec
@@ -172,14 +173,22 @@ def _body_of(schema: Schema, command: type[msgspec.Struct], given: set[str]) -> 
     A body may have these fields, but they must equal those of path and header.
     """
     optional = {"type", *given, *made_fields(tag_of(command))}
-    properties = {name: field for name, field in schema["properties"].items() if name not in {"type", _GIVEN_HERE}}
-    required = [name for name in schema["required"] if name not in optional]
-    return {**schema, "title": f"{schema['title']}Body", "properties": properties, "required": required}
+    return _relaxed({**schema, "title": f"{schema['title']}Body"}, {"type", _GIVEN_HERE}, optional)
 
 
 def _item_of(schema: Schema, command: type[msgspec.Struct]) -> Schema:
     """Return a command's schema as an item of a list, where the gateway can give ids that are missing."""
     optional = {"command_id", *made_fields(tag_of(command))}
-    properties = {name: field for name, field in schema["properties"].items() if name != _GIVEN_HERE}
+    return _relaxed(schema, {_GIVEN_HERE}, optional)
+
+
+def _relaxed(schema: Schema, left_out: Collection[str], optional: Collection[str]) -> Schema:
+    """Return the schema of an object without some fields, and others optional: null is the same as absent."""
+    null = {"type": "null"}
+    properties = {
+        name: {"anyOf": [field, null]} if name in optional else field
+        for name, field in schema["properties"].items()
+        if name not in left_out
+    }
     required = [name for name in schema["required"] if name not in optional]
     return {**schema, "properties": properties, "required": required}

@@ -12,7 +12,7 @@ from schemas.fields import MAX_INTERVAL_MS, Actor, Count, Identifier, IssuedAt, 
 Strategy = Literal["priority", "most_stock", "fewest_splits", "region"]
 
 _WEEK_MS = 7 * 24 * 60 * 60 * 1000
-Warehouses = Annotated[list[Place], Meta(max_length=1_000)]
+Warehouses = Annotated[list[Place], Meta(max_length=1_000, extra_json_schema={"uniqueItems": True})]
 HorizonMs = Annotated[int, Meta(ge=0, le=MAX_INTERVAL_MS)]
 ReturnWindowMs = Annotated[int, Meta(ge=_WEEK_MS, le=MAX_INTERVAL_MS)]
 
