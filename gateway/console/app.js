@@ -4,7 +4,7 @@ import { credential } from "./api.js";
 import { deadLetters } from "./dead_letters.js";
 import { el, show } from "./dom.js";
 import { drift } from "./drift.js";
-import { findings, lateFeeds, lateLetters, shortCount, feeds, letters, shortfalls } from "./findings.js";
+import { feeds, findings, lateFeeds, lateLetters, letters, seesLetters, shortCount, shortfalls } from "./findings.js";
 import { healthOf } from "./health.js";
 import { icon } from "./icons.js";
 import { keyPage, openKey } from "./key.js";
@@ -33,7 +33,7 @@ const PLACES = [
     },
   },
   { href: "#/drift", icon: "drift", title: "Drift", page: drift, badge: () => ({ number: lateFeeds().length, said: "late" }) },
-  { href: "#/dead-letters", icon: "letters", title: "Dead letters", page: deadLetters, badge: () => ({ number: lateLetters().length, said: "in the last hour" }) },
+  { href: "#/dead-letters", icon: "letters", title: "Dead letters", page: deadLetters, badge: () => ({ number: lateLetters().length, said: "in the last hour" }), isShown: seesLetters },
 ];
 
 const main = el("main", { id: "main", tabindex: "-1" });
@@ -81,7 +81,7 @@ function navigate() {
 function drawPlaces() {
   show(
     places,
-    PLACES.map((place) => {
+    PLACES.filter((place) => place.isShown?.() ?? true).map((place) => {
       const { number = 0, text = brief(number), said = "" } = place.badge?.() ?? {};
       const badge = number > 0 && el("span", { class: "badge" }, text, el("span", { class: "for-ears" }, ` ${said}`));
       return el("li", {}, el("a", { href: place.href, "aria-current": place.href === current?.place ? "page" : null }, icon(place.icon), el("span", {}, place.title), badge));
@@ -110,6 +110,7 @@ let spoken = "";
 let spokeAt = 0;
 
 function speak() {
+  if ([status, shortfalls, feeds, letters].some((one) => one.data === null && one.error === null)) return;
   const { word, sentence, level } = healthOf(status, findings());
   const said = level === "ok" ? word : `${word}. ${sentence.replaceAll(/\d+ (?:s|min|h) ago/g, "some time ago")}`;
   if (said === spoken || Date.now() - spokeAt < SPEAKS_EVERY_MS || status.data === null) return;

@@ -18,6 +18,8 @@ const MEANING = {
   batch_unreadable: "A whole batch of records that cannot be unpacked; none of them was read.",
 };
 
+/** Return what a reason means; behind `invalid_field:` stands which field. */
+const meaning = (reason) => MEANING[reason.split(":")[0]] ?? "";
 const where = (letter) => `${letter.partition}:${letter.offset}`;
 const place = (letter) => (letter.last_offset === undefined ? where(letter) : `${where(letter)} to ${letter.last_offset}`);
 const cut = (text) => (text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text);
@@ -49,7 +51,7 @@ function mend(letter) {
   const form = el(
     "form",
     { class: "form" },
-    el("p", { class: "about" }, `Record ${where(letter)}: `, el("code", {}, name(letter.reason)), ". ", MEANING[letter.reason] ?? ""),
+    el("p", { class: "about" }, `Record ${where(letter)}: `, el("code", {}, name(letter.reason)), ". ", meaning(letter.reason)),
     !isText && el("p", { class: "small" }, "Its value is no text, so nothing is filled in."),
     letter.cut_value && el("p", { class: "small" }, `Its value was cut: it had ${count(letter.cut_value)} bytes.`),
     el("label", { for: "mended" }, "The command, mended", area, wrong),
@@ -91,7 +93,7 @@ export function deadLetters(page) {
     key: where(letter),
     cells: [
       since(letter.at),
-      [el("code", {}, name(letter.reason)), el("span", { class: "small" }, " ", MEANING[letter.reason] ?? "")],
+      [el("code", {}, name(letter.reason)), el("span", { class: "small" }, " ", meaning(letter.reason))],
       letter.key === null ? el("span", { class: "none" }, "no key") : name(cut(letter.key)),
       letter.value === null
         ? el("span", { class: "none" }, "no value")

@@ -2,6 +2,7 @@
 
 import { read } from "./api.js";
 import { source } from "./source.js";
+import { may, status } from "./status.js";
 import { age, count, many, plain } from "./text.js";
 
 const LATELY_MS = 3600_000;
@@ -14,7 +15,13 @@ export const shortfalls = source((signal) => read("/v1/skus", { shortfall: true,
 export const feeds = source((signal) => read("/v1/feeds", { limit: MOST }, signal), { everyMs: 15_000 });
 
 /** The newest records that could not be read as commands. */
-export const letters = source((signal) => read("/v1/dead-letters", { limit: 20 }, signal), { everyMs: 30_000 });
+export const letters = source(
+  async (signal) => (seesLetters() ? read("/v1/dead-letters", { limit: 20 }, signal) : { body: { items: [], next: null }, behindMs: 0 }),
+  { everyMs: 30_000 },
+);
+
+/** Return whether the key in use may read them, as far as that is known. */
+export const seesLetters = () => status.data === null || may("admin");
 
 /** Return the rows of a SKU that are short, each with what the SKU's other warehouses could give. */
 export function shortRows(items) {
@@ -59,7 +66,7 @@ export function findings() {
       isOfStock: true,
       code: "shortfalls",
       text: `${isMore ? `More than ${count(number)} stock rows are` : number === 1 ? "1 stock row is" : `${count(number)} stock rows are`} short: more is reserved than is there.`,
-      next: "Count them, or move goods or reservations to another warehouse.",
+      next: "Count again, or move goods or reservations to another warehouse.",
       href: "#/shortfalls",
       link: "Shortfalls",
     });
@@ -85,7 +92,7 @@ export function findings() {
       isOfStock: true,
       code: "dead_letters",
       text: `${more ? "More than " : ""}${many(unread.length, "record")} could not be read as ${unread.length === 1 ? "a command" : "commands"} in the last hour.`,
-      next: "Mend them and send them again, and tell who sent them.",
+      next: `Mend ${unread.length === 1 ? "it and send it again, and tell who sent it" : "them and send them again, and tell who sent them"}.`,
       href: "#/dead-letters",
       link: "Dead letters",
     });

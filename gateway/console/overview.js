@@ -2,7 +2,7 @@
 
 import { sparkline } from "./chart.js";
 import { el, show } from "./dom.js";
-import { feeds, findings, lateBy, letters, shortRows, shortfalls } from "./findings.js";
+import { feeds, findings, lateBy, letters, seesLetters, shortRows, shortfalls } from "./findings.js";
 import { healthOf } from "./health.js";
 import { icon } from "./icons.js";
 import { Panel, emptyBox, table } from "./panel.js";
@@ -108,6 +108,9 @@ function tiles(now) {
   );
 }
 
+// As in the worker's ready line.
+const short = (worker) => worker.slice(0, 8);
+
 function partitionTable(now) {
   const { to } = span();
   const from = Math.min(to - 60_000, measured.find((point) => point.of)?.at ?? to);
@@ -125,7 +128,7 @@ function partitionTable(now) {
       cells: [
         String(it.number),
         [now.isConnected ? el("span", { class: `tag ${state.tone}` }, icon(state.icon), state.said) : el("span", { class: "tag" }, icon("unknown"), `${state.said} when last heard`), " ", recovery],
-        it.worker === null || it.state === "no_owner" ? [dash(), it.worker && el("span", { class: "small" }, ` was ${it.worker}, heard ${age(it.silentMs)} ago`)] : el("code", {}, it.worker),
+        it.worker === null || it.state === "no_owner" ? [dash(), it.worker && el("span", { class: "small" }, ` was ${short(it.worker)}, heard ${age(it.silentMs)} ago`)] : el("code", { title: it.worker }, short(it.worker)),
         it.lag === null ? dash() : count(it.lag),
         [rate(it.perSecond), sparkline(points, { from, to, most, kind: "a inline" })],
         it.p99 === null ? dash() : `${duration(it.p50)} · ${duration(it.p99)}`,
@@ -214,7 +217,12 @@ export function overview(page) {
   page.append(verdict, el("div", { class: "panels" }, panels.map((panel) => panel.element)));
   const leave = [status, shortfalls, feeds, letters].map((one) => one.subscribe(redraw));
   const ends = panels.map((panel) => panel.mount());
-  const timer = setInterval(redraw, 1000);
+  const beat = () => {
+    redraw();
+    panels.at(-1).element.hidden = !seesLetters();
+  };
+  beat();
+  const timer = setInterval(beat, 1000);
   return () => {
     clearInterval(timer);
     for (const end of [...leave, ...ends]) end();

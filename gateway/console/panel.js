@@ -81,7 +81,8 @@ export class Panel {
   /** Begin to show; the returned function ends it. */
   mount() {
     const leave = this.source.subscribe(() => this.draw());
-    const timer = setInterval(() => this.drawAge(), 1000);
+    // Times are relative, and what may be done follows from a key: both change without new data.
+    const timer = setInterval(() => document.hidden || this.draw(), 1000);
     return () => {
       clearInterval(timer);
       leave();
@@ -140,7 +141,8 @@ export function table(caption, heads, rows, { kind = "", foot = null } = {}) {
   const line = ({ key, cells, tone = null }) => el("tr", { role: "row", "data-key": key, class: tone }, cells.map(cellOf));
   return el(
     "div",
-    { class: "table-box", "data-key": caption },
+    // One that scrolls can be reached by keyboard.
+    { class: "table-box", "data-key": caption, ...(kind === "tight" ? { tabindex: "0", role: "region", "aria-label": caption } : {}) },
     el(
       "table",
       { class: kind, role: "table" },
