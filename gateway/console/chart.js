@@ -49,6 +49,13 @@ export function sparkline(points, { from, to, most, kind = "" }) {
   );
 }
 
+/** Return a strip of stretches of time `{from, to, kind}`. */
+export function strip(runs, { from, to }) {
+  const x = (at) => (Math.max(0, at - from) / (to - from)) * WIDE;
+  const parts = runs.map((run) => svg("rect", { class: run.kind, x: x(run.from).toFixed(1), y: 0, width: Math.max(x(run.to) - x(run.from), 2).toFixed(1), height: 10 }));
+  return svg("svg", { class: "strip", viewBox: `0 0 ${WIDE} 10`, preserveAspectRatio: "none", "aria-hidden": "true" }, parts);
+}
+
 const LEFT = 46;
 const RIGHT = 12;
 const TOP = 12;

@@ -1,6 +1,6 @@
 // Owns the sentence of health: how all is, in one word and one sentence, and what to do about what is not well.
 
-import { age, count, duration, listed, many } from "./text.js";
+import { age, count, duration, listed, many, rate } from "./text.js";
 
 const WORD = { ok: "All is well", attention: "Needs attention", bad: "Not working", unknown: "No contact" };
 const WEIGHT = { ok: 0, attention: 1, unknown: 2, bad: 3 };
@@ -77,7 +77,7 @@ export function healthOf(source, findings = []) {
     const sentence = `The gateway was last heard ${age(Date.now() - at)} ago. ${error?.detail ?? ""}`;
     return { level: "unknown", word: WORD.unknown, sentence, reasons: [] };
   }
-  const reasons = [...status.reasons.map((reason) => reasonOf(reason, status)), ...findings];
+  const reasons = [...status.reasons.map((reason) => reasonOf(reason, status)), ...ofRequests(status), ...findings];
   reasons.sort((one, other) => WEIGHT[other.level] - WEIGHT[one.level]);
   const level = reasons[0]?.level ?? "ok";
   if (level === "ok") return { level, word: WORD.ok, sentence: wellSaid(status), reasons };
@@ -94,9 +94,20 @@ function badlySaid(status, reasons) {
   return ofMachinery === 1 ? `${reasons.find((reason) => !reason.isOfStock).text}` : `${ofMachinery} things keep commands from being decided as always.`;
 }
 
+const SLOW_MS = 1000;
+
+/** What the gateway does not count as a reason, because it serves all the same. */
+function ofRequests({ p50, failed }) {
+  const found = [];
+  if (failed >= 0.05) found.push({ level: "attention", code: "failed", text: `${rate(failed)} requests a second fail.`, next: "The gateway's log says why." });
+  if (p50 > SLOW_MS) found.push({ level: "attention", code: "slow", text: `Half of the requests take longer than ${duration(p50)}.`, next: "Look at which partitions wait, and at the processor time of worker and gateway." });
+  return found;
+}
+
 function wellSaid(status) {
   const open = status.partitions.filter((it) => it.state === "open").length;
   const all = open === status.partitions.length ? `All ${many(open, "partition")}` : `${open} of ${many(status.partitions.length, "partition")}`;
-  const speed = status.p99 === null ? "nobody asks at the moment" : `99 of 100 requests are answered within ${duration(status.p99)}`;
+  const most = status.p99 > SLOW_MS ? `half of the requests are answered within ${duration(status.p50)}, 1 of 100 takes ${duration(status.p99)} or longer` : `99 of 100 requests are answered within ${duration(status.p99)}`;
+  const speed = status.p99 === null ? "nobody asks at the moment" : most;
   return `${all} work, and ${speed}. No stock row is short.`;
 }

@@ -1,12 +1,12 @@
 // Owns the overview: how all is, what was measured in the last ten minutes, the partitions, and what needs a person.
 
-import { sparkline } from "./chart.js";
+import { sparkline, strip } from "./chart.js";
 import { el, show } from "./dom.js";
 import { feeds, findings, lateBy, letters, seesLetters, shortRows, shortfalls } from "./findings.js";
 import { healthOf } from "./health.js";
 import { icon } from "./icons.js";
 import { Panel, emptyBox, table } from "./panel.js";
-import { lately, measured, span, status } from "./status.js";
+import { healthRuns, lately, measured, span, status } from "./status.js";
 import { age, bdi, brief, count, dash, duration, listed, many, moment, name, rate, since } from "./text.js";
 
 const STATES = {
@@ -62,6 +62,30 @@ function tile({ title, figure, unit = "", about, kinds, format, most }) {
   );
 }
 
+const HEALTH = {
+  ready: { kind: "ok", said: "ready" },
+  degraded: { kind: "attention", said: "degraded" },
+  not_ready: { kind: "bad", said: "not ready" },
+  unknown: { kind: "unknown", said: "not heard" },
+};
+
+/** Return how well the gateway was over the last ten minutes: a strip, what it says in words, and its figures. */
+function healthOverTime() {
+  const runs = healthRuns().map((run) => ({ ...run, ...(HEALTH[run.health] ?? HEALTH.unknown) }));
+  const reach = span();
+  const seconds = (kind) => runs.filter((run) => run.kind === kind).reduce((sum, run) => sum + run.to - run.from, 0);
+  const troubled = Object.values(HEALTH).filter(({ kind }) => kind !== "ok" && seconds(kind) > 0);
+  const sentence = troubled.length ? listed(troubled.map(({ kind, said }) => `${age(seconds(kind))} ${said}`)) : "ready all the time";
+  const rows = runs.toReversed().map((run) => ({ key: String(run.from), cells: [moment(run.from), moment(run.to), run.said] }));
+  return el(
+    "div",
+    { class: "tile over-time", "data-key": "health" },
+    el("div", { class: "row" }, el("h3", {}, "Gateway's health"), el("span", { class: "reach" }, `${sentence}, of ${age(reach.to - reach.from)}`)),
+    strip(runs, reach),
+    el("details", { class: "figures" }, el("summary", {}, "Figures"), table("The gateway's health over time", ["From", "To", "State"], rows, { kind: "tight" })),
+  );
+}
+
 function tiles(now) {
   const behind = now.view.lag_ms ?? 0;
   const view = !now.view.complete ? "being read" : behind > 1000 ? age(behind) : "up to date";
@@ -105,6 +129,7 @@ function tiles(now) {
       format: duration,
       most: 1000,
     }),
+    healthOverTime(),
   );
 }
 

@@ -178,7 +178,7 @@ function changesPanel(model) {
     source: model.recent,
     kind: "wide",
     bones: 6,
-    tools: () => (model.isFollowing ? el("span", { class: "live" }, icon("live"), "as they happen") : el("span", { class: "tag tone-attention" }, icon("stale"), "not followed")),
+    tools: () => (model.isFollowing ? el("span", { class: "live" }, icon("live"), "as they happen") : el("span", { class: "tag tone-attention", title: model.lost && plain(model.lost.detail) }, icon("stale"), "not followed")),
     isEmpty: () => model.changes.length === 0,
     empty: () => emptyBox("Nothing changed since this gateway started.", "The next change appears here by itself.", "stale"),
     body: (data) => [
@@ -201,8 +201,8 @@ function reservationsPanel(model) {
   async function goOn(after) {
     try {
       const found = await model.readOn(after);
-      more = [...more, ...found.reservations];
-      next = found.next;
+      more = found === null ? [] : [...more, ...found.reservations];
+      next = found === null ? undefined : found.next;
       problem = null;
     } catch (error) {
       problem = error;

@@ -31,6 +31,18 @@ export function span() {
   return { from: Math.min(from, to - LEAST_SPAN_MS), to };
 }
 
+/** Return for how long the gateway was how well, as `{from, to, health}` by time; `unknown` while it was not heard. */
+export function healthRuns() {
+  const runs = [];
+  for (const point of measured) {
+    const health = point.gap ? "unknown" : point.health;
+    const last = runs.at(-1);
+    if (last) last.to = point.at;
+    if (last?.health !== health) runs.push({ from: point.at, to: point.at, health });
+  }
+  return runs;
+}
+
 /** Return what the console works with, from the document of `GET /v1/status`. */
 export function statusOf(document) {
   return {
@@ -73,6 +85,7 @@ const pastOf = (point) => ({
   p99: point.p99_ms,
   waiting: point.in_flight,
   behindMs: point.view_lag_ms,
+  health: point.status,
 });
 
 const pointOf = (status) => ({
@@ -82,6 +95,7 @@ const pointOf = (status) => ({
   p99: status.p99,
   waiting: status.waiting,
   behindMs: status.view.lag_ms,
+  health: status.ready,
   of: Object.fromEntries(status.partitions.map((it) => [it.number, it.perSecond])),
 });
 

@@ -3,7 +3,9 @@
 import { address, follow, read } from "./api.js";
 import { source } from "./source.js";
 
-const RESERVATIONS = 20;
+const FIRST_RESERVATIONS = 20;
+// That one query lists.
+const MOST_RESERVATIONS = 100;
 const RECENT = 500;
 const SILENT_MS = 40_000;
 const QUIET_MS = 1500;
@@ -17,13 +19,15 @@ export class Stock {
     this.seq = 0;
     this.changes = [];
     this.isFollowing = false;
+    this.lost = null;
+    this.reservations = FIRST_RESERVATIONS;
     this.stock = source((signal) => this.#read(signal), { everyMs: 20_000 });
     this.recent = source((signal) => this.#readRecent(signal), { everyMs: 60_000 });
   }
 
   async #read(signal) {
     try {
-      const { body } = await read("/v1/stock", { sku: this.sku, reservations: RESERVATIONS }, signal);
+      const { body } = await read("/v1/stock", { sku: this.sku, reservations: this.reservations }, signal);
       this.seq = Math.max(this.seq, body.seq);
       return { body: { rows: body.stock, seq: body.seq, at: body.at, reservations: body.reservations ?? [], next: body.next ?? null, book: body.book ?? null, from: "log" }, behindMs: 0 };
     } catch (problem) {
@@ -37,9 +41,14 @@ export class Stock {
     }
   }
 
-  /** Read on in the list of reservations. */
+  /** Read on in the list of reservations: first as many as one query lists, and then those after them. */
   async readOn(after) {
-    const { body } = await read("/v1/stock", { sku: this.sku, reservations: RESERVATIONS, after });
+    if (this.reservations < MOST_RESERVATIONS) {
+      this.reservations = MOST_RESERVATIONS;
+      await this.stock.again();
+      return null;
+    }
+    const { body } = await read("/v1/stock", { sku: this.sku, reservations: MOST_RESERVATIONS, after });
     return { reservations: body.reservations ?? [], next: body.next ?? null };
   }
 
@@ -96,8 +105,9 @@ export class Stock {
         if (type === "stock-change" && data) this.#take(JSON.parse(data));
         if (type === "gap" || type === "dropped") this.#refreshSoon();
       },
-      onLost: () => {
+      onLost: (problem) => {
         this.isFollowing = false;
+        this.lost = problem;
         changed();
       },
     });
