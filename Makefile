@@ -64,7 +64,8 @@ MINUTES ?= 5
 
 fault: $(STAMP) ## Random faults under load, then the audit; DURATION=3600 for an hour, SEED=... for the same faults again.
 	@$(BIN)/python -m tests.fault.soak --seed $(SEED) --seconds $(DURATION)
-	@FAULT_LONG=1 STORM_SECONDS=120 $(BIN)/python -m pytest tests/fault/test_limits.py tests/fault/test_proxy.py
+	@FAULT_LONG=1 STORM_SECONDS=120 $(BIN)/python -m pytest tests/fault/test_limits.py tests/fault/test_proxy.py \
+	    tests/fault/test_degraded.py
 
 matrix: $(STAMP) ## Every fault at every step of the protocol on every kind of disk (hours); writes docs/fault-matrix.md.
 	@$(BIN)/python -m tests.fault.matrix --seed $(SEED) --out docs/fault-matrix.md

@@ -94,9 +94,11 @@ class StatusWriter:
         partition, said = self._partitions.get(number), self._said.get(number)
         assert partition is not None  # noqa: S101 - no await since its number was listed
         state: PartitionState = "open" if partition.is_open else "recovering"
-        if said and said.partition is partition and said.status.state == state and now_s < said.until_s:
-            return None
         recovered, to_recover = partition.recovery
+        if said and said.partition is partition and now_s < said.until_s:
+            is_news = said.status.state != state or said.status.to_recover != to_recover
+            if not is_news:
+                return None
         position = partition.position.next_offset if partition.position else None
         log_end = self._partitions.log_end(number) or None
         if said is not None:  # while a partition recovers, what was known before still holds

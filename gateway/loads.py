@@ -4,8 +4,8 @@ A request that its partition would answer later than `shed_after_ms` is refused 
 its caller, and would make that of everybody after it longer. The wait is estimated: those that wait here by the answers
 that they got in the last second. (What other gateways send stands in the same line, but they get their share of the
 results too.) A partition in which few wait shows how much it is asked, not how much it could do; so it counts from when
-it became crowded, and a quarter of a second passes before anything is refused. The estimate lags behind what it
-measures, so a quarter is added to it.
+it became crowded, and 150 ms pass before anything is refused. The estimate lags behind what it measures,
+and the rate varies, so half is added to it.
 """
 
 import time
@@ -17,8 +17,8 @@ _CROWD = 64
 _SLOT_S = 0.1
 _SLOTS = 10
 # A partition gets this long to show its rate after it became crowded.
-_LEARN_S = 0.25
-_MARGIN = 1.25
+_LEARN_S = 0.15
+_MARGIN = 1.5
 # `shedding` names a partition for this long after a refusal.
 _SHED_LATELY_S = 2.0
 

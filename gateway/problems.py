@@ -169,7 +169,7 @@ check_refusals(REFUSALS)
 NOT_REACHED_STATUS = 504
 
 
-PartitionStateName = Literal["open", "recovering", "no_owner", "unknown"]
+PartitionStateName = Literal["open", "recovering", "stopped", "no_owner", "unknown"]
 
 
 class LogProgress(msgspec.Struct, gc=False):

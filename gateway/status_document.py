@@ -58,7 +58,10 @@ class PartitionHealth(msgspec.Struct, gc=False):
     partition: Annotated[int, Meta(description="Which partition.")]
     state: Annotated[
         OwnerState,
-        Meta(description="`no_owner`: its commands wait; `unknown`: the gateway has not read `inventory.status` yet."),
+        Meta(
+            description="`stopped`: it changes hands; `no_owner`: nobody was heard for 5 s; `unknown`: the gateway has "
+            "not read `inventory.status` yet."
+        ),
     ]
     worker: Annotated[str, Meta(description="The owner, else the last one; null without any.")] | None
     silent_ms: Annotated[int, Meta(description="How long ago the owner was heard; null if never.")] | None

@@ -11,14 +11,14 @@ from typing import Literal, NamedTuple
 
 from schemas.status import OWNER_SILENT_S, PartitionStatus, decode_status
 
-OwnerState = Literal["open", "recovering", "no_owner", "unknown"]
+OwnerState = Literal["open", "recovering", "stopped", "no_owner", "unknown"]
 
 
 class Owned(NamedTuple):
     """A partition as it is seen now.
 
     Args:
-        state: `unknown` until the topic was read to its end once.
+        state: `stopped` while it changes hands; `unknown` until the topic was read to its end once.
         status: the latest record; None without any.
         silent_s: how old the record is.
     """
@@ -93,7 +93,7 @@ class StatusView:
         status = heard.status if heard else None
         if not self.is_live():
             return Owned("unknown", status, silent_s)
-        if status is None or status.state == "stopped" or silent_s > OWNER_SILENT_S:
+        if status is None or silent_s > OWNER_SILENT_S:
             return Owned("no_owner", status, silent_s)
         return Owned(status.state, status, silent_s)
 

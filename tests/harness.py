@@ -50,6 +50,7 @@ class Worker:
     MODULE = "ops.cli"
 
     def __init__(self, bootstrap, data_dir, *, failpoint=None, standbys=0):
+        self.bootstrap = bootstrap
         self.data_dir = Path(data_dir)
         self.data_dir.mkdir(parents=True, exist_ok=True)
         environment = environment_of("worker") | {"HOLDFAST_STANDBYS": str(standbys)}

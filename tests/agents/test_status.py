@@ -65,6 +65,17 @@ async def test_every_partition_is_named_once_a_second_and_at_once_when_its_state
     assert said(writer) == [(1, "open")]
 
 
+async def test_how_much_there_is_to_recover_is_said_as_soon_as_it_is_known(owned, clock):
+    writer = StatusWriter("nowhere", "w1", owned)
+    writer.news()
+    owned.there[1].recovery = (0, 500)
+    clock.now += 0.1
+    assert [(it.partition, it.to_recover) for it in writer.news()] == [(1, 500)]
+    owned.there[1].recovery = (100, 500)
+    clock.now += 0.1
+    assert writer.news() == []
+
+
 async def test_a_status_has_position_lag_progress_times_and_epoch(owned, clock):
     lately = Lately()
     for took in range(1, 101):

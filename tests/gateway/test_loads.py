@@ -32,7 +32,7 @@ def offered(loads, clock, *, arrivals, capacity, seconds, step=0.01):
                 line.append(clock.now)
             else:
                 refused += 1
-        credit = min(credit + capacity * step, max(1.0, capacity * step)) if line else 0.0
+        credit = credit + capacity * step if line else 0.0
         while credit >= 1 and line:
             credit -= 1
             waits.append(clock.now - line.pop(0))
@@ -40,7 +40,7 @@ def offered(loads, clock, *, arrivals, capacity, seconds, step=0.01):
     return waits, refused
 
 
-@pytest.mark.parametrize("capacity", [200, 1_000, 10_000])
+@pytest.mark.parametrize("capacity", [150, 1_000, 10_000])
 def test_at_three_times_the_capacity_what_is_taken_is_answered_within_a_second_and_the_capacity_is_used(
     loads, clock, capacity
 ):

@@ -79,6 +79,8 @@ async def test_a_gateway_is_live_without_kafka_recovers_with_it_and_ends_on_sigt
         answer = await get("/v1/stock", sku="a")
         assert (answer.status_code, answer.json()["code"]) == (503, "kafka_unavailable")
         assert answer.headers["retry-after"] == "1"
+        codes = {reason["code"] for reason in (await get("/health/ready")).json()["reasons"]}
+        assert {"view_not_ready", "kafka_unavailable"} <= codes
         assert not await is_ready()
 
         # It comes: the ready line, and requests are answered.

@@ -42,9 +42,11 @@ def test_an_owner_that_is_silent_for_more_than_5_seconds_is_none(seen):
     assert seen.state() == "recovering"
 
 
-def test_a_partition_that_was_given_up_has_no_owner_at_once(seen):
+def test_a_partition_that_was_given_up_changes_hands_and_has_no_owner_when_nobody_takes_it_for_5_seconds(seen):
     hear(seen)
     hear(seen, state="stopped")
+    assert seen.state() == "stopped"
+    seen.now += 5.1
     assert seen.state() == "no_owner"
 
 
