@@ -35,7 +35,7 @@ class StatusRoutes:
         """Answer with the status; with `Accept: text/event-stream` once a second."""
         if _EVENTS not in (header(request, b"accept") or b""):
             return Reply(200, _with(_caller(credential_of(request)), self._status.document()), [JSON])
-        stream = _Stream(self._status, _caller(credential_of(request)), self._stopping)
+        stream = _Stream(self._status, credential_of(request), self._stopping)
         with contextlib.ExitStack() as ended:
             ended.enter_context(self._one_more())
             ended.enter_context(credential_of(request).usage.stream())
@@ -57,16 +57,16 @@ class StatusRoutes:
 class _Stream(Reply):
     """One client's stream. A client that reads slowly misses documents; each is whole."""
 
-    __slots__ = ("__weakref__", "_caller", "_status", "_stopping")
+    __slots__ = ("__weakref__", "_credential", "_status", "_stopping")
 
-    def __init__(self, status: GatewayStatus, caller: bytes, stopping: asyncio.Event) -> None:
+    def __init__(self, status: GatewayStatus, credential: Credential, stopping: asyncio.Event) -> None:
         super().__init__(200, b"", [EVENT_STREAM])
         self._status = status
-        self._caller = caller
+        self._credential = credential
         self._stopping = stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Send the status until the client leaves or the process stops."""
+        """Send the status until the client leaves, its credential ends or the process stops."""
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         work = (self._send_all(send), _client_gone(receive), self._stopping.wait())
         tasks: list[asyncio.Task[object]] = [asyncio.ensure_future(it) for it in work]
@@ -80,10 +80,10 @@ class _Stream(Reply):
         await send({"type": "http.response.body", "body": last, "more_body": False})
 
     async def _send_all(self, send: Send) -> None:
-        document = self._status.document()
+        document, caller = self._status.document(), _caller(self._credential)
         await _send_chunk(send, b"retry: 1000\n\n")
-        while True:
-            await _send_chunk(send, b"event: status\ndata: " + _with(self._caller, document) + b"\n\n")
+        while self._credential.holds():
+            await _send_chunk(send, b"event: status\ndata: " + _with(caller, document) + b"\n\n")
             document = await self._status.next_document()
 
 

@@ -9,7 +9,7 @@ import structlog
 from gateway.access.config import AccessConfig, AccessError
 from gateway.access.credential import ANYBODY, OPEN, Credential
 from gateway.access.key_set import KeySet
-from gateway.access.keys import Keys, looks_like_a_key, read_keys
+from gateway.access.keys import Keys, decoded_keys, looks_like_a_key, trusted_content
 from gateway.access.pages import Pages
 from gateway.access.scopes import NOBODY, Needed
 from gateway.access.tokens import Tokens
@@ -40,6 +40,7 @@ class Access:
         self._keys = Keys(most_streams=config.max_streams, most_waiting=most_waiting)
         self._key_set = None if config.jwks is None else KeySet(config.jwks)
         self._tokens = None if self._key_set is None else Tokens(config, self._key_set, most_waiting=most_waiting)
+        self._content: bytes | None = None  # of the key file
         self._stale: dict[str, str] = {}
 
     @property
@@ -100,8 +101,7 @@ class Access:
             AccessError: the key file, or a key set in a file, cannot be used. A key set at a URL is tried again and
                 again; until it is there, tokens are refused.
         """
-        if self.config.keys_file is not None:
-            self._keys.replace(await asyncio.to_thread(read_keys, self.config.keys_file))
+        await self._read_keys()
         if self._key_set is not None:
             try:
                 await self._key_set.read()
@@ -125,7 +125,15 @@ class Access:
         while self.config.keys_file is not None:
             await asyncio.sleep(_FILES_EVERY_S)
             with self._noted("key file"):
-                self._keys.replace(await asyncio.to_thread(read_keys, self.config.keys_file))
+                await self._read_keys()
+
+    async def _read_keys(self) -> None:
+        path = self.config.keys_file
+        if path is not None:
+            content = await asyncio.to_thread(trusted_content, path, "key file")
+            if content != self._content:
+                self._keys.replace(await asyncio.to_thread(decoded_keys, path, content))
+                self._content = content
 
     async def _follow_key_set(self) -> None:
         while self._key_set is not None:

@@ -1,6 +1,7 @@
 """Owns the key set (RFC 7517) against which tokens are verified: where it comes from, and when it is read again."""
 
 import asyncio
+import contextlib
 import json
 import ssl
 import time
@@ -11,12 +12,14 @@ from jwt import PyJWK, PyJWKSet
 from jwt.exceptions import PyJWTError
 
 from gateway.access.config import AccessError
+from gateway.access.keys import trusted_content
 
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 _TIMEOUT_S = 10.0
 _MAX_BYTES = 1024 * 1024
 _EVERY_S = 600.0
 _FOR_AN_UNKNOWN_KEY_S = 60.0
+_AFTER_A_FAILURE_S = 60.0
 _WHILE_THERE_IS_NONE_S = 5.0
 
 
@@ -34,12 +37,20 @@ class KeySet:
         self.generation = 0
         self._content: bytes | None = None
         self._read_at = float("-inf")
+        self._has_failed = False
         self._is_wanted = asyncio.Event()
 
     @property
     def alone(self) -> PyJWK | None:
         """Return the only key of the set; None when it has none or several."""
         return next(iter(self.keys.values())) if len(self.keys) == 1 else None
+
+    @property
+    def pause_s(self) -> float:
+        """Return after how many seconds the set should be read again."""
+        if not self.keys:
+            return _WHILE_THERE_IS_NONE_S
+        return _AFTER_A_FAILURE_S if self._has_failed else _EVERY_S
 
     def want(self) -> None:
         """Have the set read again for a key that it does not have, at most once a minute."""
@@ -54,26 +65,22 @@ class KeySet:
         """
         self._read_at = time.monotonic()
         self._is_wanted.clear()
+        self._has_failed = True
         content = await (asyncio.to_thread(self._from_file) if self.is_file else self._from_url())
         if content != self._content:
             self.keys = keys_in(content)
             self._content = content
             self.generation += 1
+        self._has_failed = False
 
     async def until_due(self) -> None:
-        """Wait until the set should be read again: 10 min, less when a key is missing or there is no set yet."""
-        pause_s = _EVERY_S if self.keys else _WHILE_THERE_IS_NONE_S
-        try:
-            async with asyncio.timeout(pause_s):
+        """Wait until the set should be read again: 10 min; less when a key is missing, or reading it failed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.pause_s):
                 await self._is_wanted.wait()
-        except TimeoutError:
-            pass
 
     def _from_file(self) -> bytes:
-        try:
-            return Path(self.source).read_bytes()
-        except OSError as error:
-            raise AccessError(f"HOLDFAST_JWKS {self.source} cannot be read: {error.strerror}") from None
+        return trusted_content(Path(self.source), "key set")
 
     async def _from_url(self) -> bytes:
         # Made anew each time, so certificates of this machine that were replaced count.

@@ -27,7 +27,7 @@ from schemas.codec import encode
 from schemas.fields import MAX_TIME_MS, PLACE_PATTERN, Place
 
 PREFIX = "hf_"
-ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"
 _SECRET_BYTES = 32
 _SECRET_CHARACTERS = 43  # 32 bytes in base64url, without the padding
 _SHORTEST = len(PREFIX) + 1 + 1 + _SECRET_CHARACTERS
@@ -46,7 +46,7 @@ class Key(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_default
     """
 
     id: KeyId
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
     scopes: Annotated[list[Scope], Meta(min_length=1)]
     channels: Annotated[list[Channel], Meta(min_length=1, max_length=1_000)] | None = None
     rate_per_s: Annotated[float, Meta(gt=0, le=_MAX_RATE)] | None = None
@@ -81,23 +81,51 @@ def read_keys(path: Path) -> KeyFile:
     Raises:
         AccessError: it cannot be read, others may write it, or it is no file of keys.
     """
+    return decoded_keys(path, trusted_content(path, "key file"))
+
+
+def trusted_content(path: Path, what: str) -> bytes:
+    """Return what a file holds that decides who may do what.
+
+    Args:
+        path: the file.
+        what: what it is, for people.
+
+    Raises:
+        AccessError: it cannot be read, or others may write it.
+    """
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read()
     except OSError as error:
-        raise AccessError(f"the key file {path} cannot be read: {error.strerror}") from None
+        raise AccessError(f"the {what} {path} cannot be read: {error.strerror}") from None
     if mode & _OTHERS_WRITE:
-        raise AccessError(f"others than its owner may write the key file {path}: `chmod go-w {path}`")
+        raise AccessError(f"others than its owner may write the {what} {path}: `chmod go-w {path}`")
+    return content
+
+
+def decoded_keys(path: Path, content: bytes) -> KeyFile:
+    """Return the keys of a file.
+
+    Args:
+        path: the file, for people.
+        content: what it holds.
+
+    Raises:
+        AccessError: it is no file of keys.
+    """
     try:
         found = _decode(content)
     except msgspec.ValidationError as error:
         raise AccessError(f"the key file {path} is wrong: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise AccessError(f"the key file {path} is no JSON") from None
-    ids = [key.id for key in found.keys]
-    if twice := sorted({id_ for id_ in ids if ids.count(id_) > 1}):
-        raise AccessError(f"the key file {path} has the id {twice[0]} twice")
+    seen: set[str] = set()
+    for key in found.keys:
+        if key.id in seen:
+            raise AccessError(f"the key file {path} has the id {key.id} twice")
+        seen.add(key.id)
     return found
 
 

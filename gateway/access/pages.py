@@ -22,7 +22,7 @@ class Pages:
     """
 
     def __init__(self, host: str, hosts: Collection[str] = ()) -> None:
-        self._names = {"localhost", _bare(host), *hosts}
+        self._names = {"localhost", _bare(host).lower(), *hosts}
         self._others = frozenset(hosts)
         # Who listens on all addresses is known under each of them. Nobody else can point an address to another machine.
         self._any_address = _is_unspecified(host)

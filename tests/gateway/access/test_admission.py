@@ -181,6 +181,21 @@ async def test_the_last_good_keys_hold_while_the_file_is_broken(keyed, kit, tmp_
         following.cancel()
 
 
+@pytest.mark.usefixtures("often")
+async def test_a_stream_ends_with_its_key(keyed, kit, tmp_path):
+    async with keyed(a=ADMIN) as client:
+        tasks = [asyncio.ensure_future(part.run()) for part in (client.gateway.access, client.gateway.status)]
+        headers = client.as_["a"] | {"accept": "text/event-stream"}
+        stream = asyncio.ensure_future(client.get("/v1/status", headers=headers))
+        await asyncio.sleep(0.05)
+        assert not stream.done()
+        kit.write_keys(tmp_path / "keys.json", [])
+        answer = await asyncio.wait_for(stream, 10)
+        assert "event: status" in answer.text
+        for task in tasks:
+            task.cancel()
+
+
 async def test_what_a_key_has_used_of_its_rate_stays_when_the_file_changes(keyed, kit, tmp_path):
     fields = ADMIN | {"rate_per_s": 0.001, "burst": 1}
     async with keyed(a=fields) as client:

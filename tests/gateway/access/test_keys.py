@@ -52,6 +52,7 @@ def test_a_file_is_read_as_it_was_written(file):
         {"id": ""},
         {"id": "a b"},
         {"id": "a/b"},
+        {"id": "a\n"},
         {"sha256": "xyz"},
         {"sha256": SHA.upper() + "F"},
         {"scopes": []},

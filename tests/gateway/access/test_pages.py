@@ -29,6 +29,10 @@ def test_other_names_are_refused(host):
     assert refused(Pages("127.0.0.1"), host) is GatewayCode.WRONG_HOST
 
 
+def test_a_gateway_that_listens_on_a_name_is_known_by_it():
+    assert refused(Pages("Stock.example.com"), "stock.example.COM:8080") is None
+
+
 def test_no_host_and_two_hosts_are_refused():
     assert refused(Pages("127.0.0.1")) is GatewayCode.WRONG_HOST
     assert refused(Pages("127.0.0.1"), "localhost", "localhost") is GatewayCode.WRONG_HOST

@@ -52,6 +52,7 @@ def token(algorithm="ES256", *, kid="", key=None, **changed):
 @pytest.fixture
 async def key_set(tmp_path):
     (tmp_path / "jwks.json").write_text(json.dumps({"keys": SET}))
+    (tmp_path / "jwks.json").chmod(0o600)
     key_set = KeySet(str(tmp_path / "jwks.json"))
     await key_set.read()
     return key_set
@@ -217,6 +218,9 @@ async def test_the_last_good_set_holds_while_a_new_one_cannot_be_had(tokens, key
         with pytest.raises(AccessError):
             await key_set.read()
         assert tokens.credential(token(jti=content)).holds()
+    (tmp_path / "jwks.json").chmod(0o666)
+    with pytest.raises(AccessError, match="may write the key set"):
+        await key_set.read()
     (tmp_path / "jwks.json").unlink()
     with pytest.raises(AccessError, match="cannot be read"):
         await key_set.read()
@@ -247,3 +251,12 @@ async def test_an_unknown_key_has_the_set_read_again_once_a_minute_at_most(token
     await key_set.read()
     refused(tokens, token(kid="new"))
     assert not key_set._is_wanted.is_set()
+
+
+async def test_a_set_is_read_again_sooner_after_a_failure_and_soonest_while_there_is_none(key_set, tmp_path):
+    assert key_set.pause_s == 600
+    (tmp_path / "jwks.json").unlink()
+    with pytest.raises(AccessError):
+        await key_set.read()
+    assert key_set.pause_s == 60
+    assert KeySet("https://id.example.com/keys").pause_s == 5
