@@ -3,7 +3,7 @@
 1. `retry`, and the id of where the stream begins.
 2. What the log has from there to where the ring begins, read by the stream itself.
 3. The ring's writes, as they come. In between a comment with the id, so that no proxy takes the connection for dead.
-4. `bye` when the gateway ends, `dropped` when the client is too slow.
+4. `bye` when the gateway or the caller's credential ends, `dropped` when the client is too slow.
 """
 
 import asyncio
@@ -79,7 +79,7 @@ class Stream(Reply):
         self.speaks_at = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Send events until the client leaves, is too slow, or the gateway ends."""
+        """Send events until the client leaves or is too slow, or the gateway or the credential ends."""
         self._followers.add(self)
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         sending = asyncio.ensure_future(self._run(send))
@@ -113,7 +113,7 @@ class Stream(Reply):
     async def _run(self, send: Send) -> None:
         try:
             await _say(self, send, b"retry: 1000\n" + self._id(self._positions) + b"\n")
-            while not self._stopping.is_set():
+            while not self._stopping.is_set() and self.wanted.holds():
                 if self._place is None:
                     await self._join(send)
                 else:

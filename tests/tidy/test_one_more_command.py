@@ -93,7 +93,7 @@ def {TAG}(state: PartitionState, command: {TYPE}) -> Effect:
 RULE = Rule({TYPE}, {TAG}, lambda c: (c.warehouse, c.quantity, c.reason))
 '''
 
-ROUTE = f"""COMMAND_ROUTES = (
+ROUTE = f"""_SINGLE_ROUTES = (
     _command(
         {TYPE},
         "/v1/write-offs",
@@ -143,8 +143,8 @@ CHANGES = {
         ("    adjust.RULE,", f"    {TAG}.RULE,\n    adjust.RULE,"),
     ],
     "gateway/routes/commands.py": [
-        ("COMMAND_ROUTES = (\n", ROUTE),
-        ("from schemas.commands import Adjust,", f"from schemas.commands import {TYPE}, Adjust,"),
+        ("_SINGLE_ROUTES = (\n", ROUTE),
+        ("from schemas.commands import (\n", f"from schemas.commands import (\n    {TYPE},\n"),
     ],
     "tests/examples.py": [("EXAMPLES = [\n", EXAMPLE)],
 }

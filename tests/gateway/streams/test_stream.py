@@ -158,6 +158,19 @@ async def test_a_silent_stream_says_that_it_is_there_with_an_id_that_has_moved_o
     await client.leave()
 
 
+async def test_a_stream_ends_before_the_next_event_when_its_credential_holds_no_more(topic, ring, streaming):
+    holding = [True]
+    client = streaming.Client(topic.stream(StreamFilter((0, 1), holds=lambda: holding[0])))
+    await client.event()
+    feed(ring, streaming, streaming.change(0, 0))
+    assert b"data" in await client.event()
+    holding[0] = False
+    feed(ring, streaming, streaming.change(0, 1))
+    topic.followers.wake_all()
+    assert await client.named(b"bye") == {}
+    await client.task
+
+
 async def test_a_stream_says_bye_when_the_gateway_ends(topic, streaming):
     client = streaming.Client(topic.stream())
     await client.event()
