@@ -33,14 +33,15 @@ class Refusals(logging.Filter):
             return False
         self._said_at[trouble.sentence] = now
         record.msg, record.args = trouble.sentence, ()
-        record.name = "holdfast.kafka"  # so that the filters of other handlers let it pass
+        record.name = "holdfast.kafka"
         return True
 
 
 def log_refusals() -> None:
     """Log why Kafka refuses this process, while all else that aiokafka logs stays silent."""
     logging.getLogger(_LOGGER).setLevel(logging.ERROR)
+    refusals = Refusals()  # one for all handlers: it renames what it lets pass, for those that come after
     for handler in logging.getLogger().handlers:
         for known in [it for it in handler.filters if isinstance(it, Refusals)]:
             handler.removeFilter(known)
-        handler.addFilter(Refusals())
+        handler.addFilter(refusals)
