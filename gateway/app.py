@@ -169,6 +169,7 @@ class Gateway:
             await self._kafka.connected.wait()
         await self.reader.complete.wait()
         await self.rules_reader.complete.wait()
+        await self.view.put_in_order()  # so that the first who lists SKUs need not wait for it
 
 
 class _WithoutRoute:

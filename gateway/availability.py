@@ -136,6 +136,9 @@ class AvailabilityView:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __contains__(self, sku: object) -> bool:
+        return sku in self._rows
+
     @property
     def rows(self) -> int:
         """Return how many stock rows there are."""

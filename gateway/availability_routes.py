@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections.abc import Container
 from typing import Annotated
 
 import msgspec
@@ -94,7 +95,7 @@ class AvailabilityRoutes:
         return await self._answer(request, body, sku_field="skus")
 
     async def _answer(self, request: HttpRequest, body: bytes, *, sku_field: str) -> Reply:
-        asked = _asked_for(body, sku_field, self._config.max_availability_skus)
+        asked = _asked_for(body, sku_field, self._config.max_availability_skus, self._view)
         channel = credential_of(request).channel_for(asked.channel)
         age = self._state.check(asked.max_lag_ms)
         if asked.min_seq:
@@ -126,7 +127,7 @@ class AvailabilityRoutes:
             self._waiting -= 1
 
 
-def _asked_for(body: bytes, sku_field: str, max_skus: int) -> AvailabilityBody:
+def _asked_for(body: bytes, sku_field: str, max_skus: int, known: Container[str]) -> AvailabilityBody:
     try:
         asked = msgspec.json.decode(body, type=AvailabilityBody)
     except msgspec.ValidationError as error:
@@ -143,6 +144,8 @@ def _asked_for(body: bytes, sku_field: str, max_skus: int) -> AvailabilityBody:
         detail = "min_seq is allowed with one SKU only: each SKU has its own sequence numbers."
         raise _invalid("min_seq", detail, Problem.NOT_ALLOWED)
     for i, sku in enumerate(asked.skus):
+        if i and sku in known:  # what a stock change has is a SKU, and the first look was at the channel too
+            continue
         if (bad := first_bad_field(_One(sku=sku, channel=asked.channel))) is not None:
             raise _wrong(f"skus[{i}]" if bad == "sku" else bad, body, sku_field, Problem.BAD_CHARACTERS)
     return asked

@@ -4,11 +4,11 @@ import asyncio
 import re
 from collections.abc import Collection
 from typing import Any
-from urllib.parse import parse_qsl
 
 from litestar import Request
 
 from gateway.problems import BodyTooLarge, RequestRefused, RequestTimedOut, UnsupportedMediaType
+from gateway.query_string import pairs_of
 from schemas.codec import MAX_ECHO
 from schemas.codes import Code, Problem
 
@@ -116,8 +116,8 @@ class Query:
     def __init__(self, request: HttpRequest, known: Collection[str]) -> None:
         raw: bytes = request.scope["query_string"]
         try:
-            self._pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict")
-        except (UnicodeDecodeError, ValueError):
+            self._pairs = pairs_of(raw)
+        except ValueError:
             raise RequestRefused(Code.MALFORMED, detail="The query string is not percent-encoded UTF-8.") from None
         for name, _ in self._pairs:
             if name not in known:

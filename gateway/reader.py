@@ -13,7 +13,7 @@ from gateway.config import GatewayConfig
 from schemas.kafka_connection import kafka_options
 
 # A long poll answers at once when a record comes; this only limits how old our knowledge of the log's end may be.
-LONG_POLL_MS = 500
+LONG_POLL_MS = 300
 
 _STOP_TIMEOUT_S = 2.0
 

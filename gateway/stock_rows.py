@@ -33,7 +33,7 @@ class StockRows:
     def __len__(self) -> int:
         return len(self._packed)
 
-    def __contains__(self, sku: str) -> bool:
+    def __contains__(self, sku: object) -> bool:
         return sku in self._packed
 
     def clear(self) -> None:

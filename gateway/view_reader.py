@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import OffsetOutOfRangeError
 
 from gateway.config import GatewayConfig
-from gateway.reader import FOREIGN, LONG_POLL_MS, Positions, Record, close_reader, open_reader, read_slice
+from gateway.reader import FOREIGN, Positions, Record, close_reader, open_reader, read_slice
 from gateway.streams.ring import Ring
 
 # How many records are applied before other tasks may run: 1,000 take 4 ms.
@@ -18,8 +18,9 @@ _SLICE = 1_000
 _PAUSE_S = 0.005
 _IDLE_MS = 200
 _RETRY_S = 0.5
-# The reader checks the log's end at least every `_IDLE_MS`, and the broker's answer is at most a long poll old.
-_STALE_S = 2 * LONG_POLL_MS / 1000
+# A younger view counts as one that has everything: the reader looks at the log's end every `_IDLE_MS`, and what the
+# broker said of it is at most a long poll old (300 ms), but for the time that answers take.
+_STALE_S = 1.0
 
 _log = structlog.get_logger("holdfast.gateway")
 
@@ -145,6 +146,8 @@ class ViewReader:
             self._positions[partition] = position
             lag += max(0, (consumer.last_stable_offset(partition) or 0) - position)
         self.lag = lag
-        oldest = min((consumer.last_poll_timestamp(partition) or 0) for partition in consumer.assignment())
-        if lag == 0 and time.time() - oldest / 1000 < _STALE_S:
-            self._in_step_at = time.monotonic()
+        if lag == 0:  # as of the oldest of the broker's answers
+            oldest = min((consumer.last_poll_timestamp(partition) or 0) for partition in consumer.assignment())
+            age = time.time() - oldest / 1000
+            if age < _STALE_S:
+                self._in_step_at = time.monotonic() - max(0.0, age)
