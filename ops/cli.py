@@ -5,12 +5,10 @@
 
 import asyncio
 import os
-import signal
 import sys
-from collections.abc import Coroutine
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
 
@@ -33,7 +31,9 @@ from ops.options import (
 from ops.problems import CannotDo, Commands
 from ops.reconciling.command import reconcile_file
 from ops.reference_commands import policy, reference_app
+from ops.service import prepare_service
 from ops.shortfall_command import shortfalls
+from ops.webhooks_commands import webhooks_app
 
 app = typer.Typer(
     cls=Commands,
@@ -118,47 +118,6 @@ def topics(
     asyncio.run(run(bootstrap=bootstrap, partitions=partitions, replication=replication, as_json=as_json))
 
 
-async def _until_signal(work: Coroutine[Any, Any, object]) -> None:
-    """Do some work; a signal ends the command with exit code 0, as for every service.
-
-    Raises:
-        typer.Exit: a signal came.
-    """
-    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    try:
-        await task
-    except asyncio.CancelledError:
-        raise typer.Exit from None
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-
-
-def _prepare_service(bootstrap: str, partitions: int, role: Literal["worker", "gateway"]) -> None:
-    """Set up the logs of a service, and wait until Kafka is ready for it.
-
-    Raises:
-        typer.Exit: a signal came before.
-    """
-    from ops.kafka.refusals import log_refusals
-    from ops.kafka.start import PATIENCE_S, prepare_cluster
-    from ops.logs import log_to_stderr
-    from ops.screen import say
-
-    try:
-        log_to_stderr()
-    except ValueError as error:
-        raise CannotDo(str(error)) from error
-
-    def waiting() -> None:
-        say(f"no Kafka answers at {bootstrap} yet; waiting {PATIENCE_S:.0f} s for it")
-
-    asyncio.run(_until_signal(prepare_cluster(bootstrap, partitions, role, waiting=waiting)))
-    log_refusals()  # what keeps a service from starting was said
-
-
 @app.command()
 def worker(
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
@@ -181,7 +140,7 @@ def worker(
     from agents.config import WorkerConfig
     from agents.worker import run
 
-    _prepare_service(bootstrap, partitions, "worker")
+    prepare_service(bootstrap, partitions, "worker")
     config = WorkerConfig(bootstrap=bootstrap, partitions=partitions, data_dir=data_dir, standbys=standbys)
     try:
         code = run(config)
@@ -225,7 +184,7 @@ def gateway(
     from ops.access import checked_access
 
     access = checked_access(host)
-    _prepare_service(bootstrap, partitions, "gateway")
+    prepare_service(bootstrap, partitions, "gateway")
     try:
         by_variable = settings_of(os.environ)
     except ValueError as error:
@@ -305,6 +264,7 @@ def tail(
 
 app.add_typer(reference_app, name="reference")
 app.add_typer(keys_app, name="keys")
+app.add_typer(webhooks_app, name="webhooks")
 app.command("policy")(policy)
 app.command("shortfalls")(shortfalls)
 app.command("import")(import_file)

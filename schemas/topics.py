@@ -8,6 +8,7 @@ STOCK_CHANGES: Final = "inventory.stock-changes"
 REFERENCE: Final = "inventory.reference"
 DEAD_LETTERS: Final = "inventory.dead-letters"
 STATUS: Final = "inventory.status"
+WEBHOOK_DEAD_LETTERS: Final = "inventory.webhook-dead-letters"
 CHANGELOG: Final = "holdfast-ledger-changelog"
 
 GROUP: Final = "holdfast"
@@ -71,6 +72,9 @@ ABOUT: Final[dict[str, About]] = {
         "the partition's owner, outside transactions",
         "the partition it is about",
     ),
+    WEBHOOK_DEAD_LETTERS: About(
+        "the record's own", "what an endpoint of a webhook refused", "`holdfast webhooks`", "the record's partition"
+    ),
     CHANGELOG: About("internal", "the ledger's rows; no interface", "the partition's owner", _AS_COMMAND),
 }
 TOPICS: Final[dict[str, dict[str, str]]] = {
@@ -109,6 +113,12 @@ TOPICS: Final[dict[str, dict[str, str]]] = {
         "segment.ms": str(10 * 60 * 1000),
         "message.timestamp.type": "LogAppendTime",
         "max.message.bytes": str(MAX_COMMAND_BYTES),
+    },
+    WEBHOOK_DEAD_LETTERS: {
+        "cleanup.policy": "delete",
+        "retention.ms": str(30 * _DAY_MS),
+        # A stock change, which is a part of its topic's largest batch, with seven headers.
+        "max.message.bytes": str(_MAX_STOCK_CHANGES_BYTES),
     },
     CHANGELOG: {
         "cleanup.policy": "compact",

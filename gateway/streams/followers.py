@@ -24,6 +24,9 @@ class Listener(Protocol):
     def wake(self, place: int) -> None:
         """Go on: at this place of the ring when it slept at the ring's end."""
 
+    def look(self, now: float) -> None:
+        """Set `speaks_at` to now when the stream has to end."""
+
     def leave_ring(self) -> None:
         """Keep the positions instead of the place: the ring is about to forget everything."""
 
@@ -112,7 +115,9 @@ class Followers:
             follower.wake(self._due.pop(follower))
 
     def wake_silent(self, now: float) -> None:
-        """Wake the streams that sleep and should say that they are still there."""
+        """Wake the streams that sleep and should say that they are still there, or end."""
+        for follower in self._asleep:
+            follower.look(now)
         for follower in [follower for follower in self._asleep if follower.speaks_at <= now]:
             self._awake(follower)
             follower.wake(self.ring.next)

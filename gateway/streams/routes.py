@@ -78,7 +78,8 @@ class StreamRoutes:
             raise ViewNotReady
         if positions is None:
             positions = {partition: end[partition] for partition in wanted.partitions}
-        stream = Stream(followers, past, wanted, positions, self._stopping)
+        holds = credential_of(request).holds
+        stream = Stream(followers, past, wanted, positions, stopping=self._stopping, may_go_on=holds)
         with contextlib.ExitStack() as ended:
             ended.enter_context(self._one_more())
             ended.enter_context(credential_of(request).usage.stream())

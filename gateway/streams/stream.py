@@ -8,6 +8,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 import structlog
 from litestar.types import Receive, Scope, Send
@@ -47,12 +48,14 @@ class Stream(Reply):
         wanted: its filter.
         positions: where to begin; those of the ring's end for now.
         stopping: set when the gateway ends.
+        may_go_on: whether the caller's credential still holds.
     """
 
     __slots__ = (
         "__weakref__",
         "_ahead",
         "_followers",
+        "_may_go_on",
         "_past",
         "_place",
         "_positions",
@@ -64,7 +67,14 @@ class Stream(Reply):
     )
 
     def __init__(
-        self, followers: Followers, past: Past, wanted: StreamFilter, positions: dict[int, int], stopping: asyncio.Event
+        self,
+        followers: Followers,
+        past: Past,
+        wanted: StreamFilter,
+        positions: dict[int, int],
+        *,
+        stopping: asyncio.Event,
+        may_go_on: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__(200, b"", [EVENT_STREAM])
         self._followers = followers
@@ -74,6 +84,7 @@ class Stream(Reply):
         self._place: int | None = None
         self._ahead: dict[int, int] = {}  # where the stream joined, until all of the ring's events come after that
         self._stopping = stopping
+        self._may_go_on = may_go_on
         self._woken = asyncio.Event()
         self.wanted = wanted
         self.speaks_at = 0.0
@@ -113,7 +124,7 @@ class Stream(Reply):
     async def _run(self, send: Send) -> None:
         try:
             await _say(self, send, b"retry: 1000\n" + self._id(self._positions) + b"\n")
-            while not self._stopping.is_set() and self.wanted.holds():
+            while not self._is_over():
                 if self._place is None:
                     await self._join(send)
                 else:
@@ -125,13 +136,21 @@ class Stream(Reply):
         with contextlib.suppress(_TooSlowError):
             await _say(self, send, farewell, _FAREWELL_S)
 
+    def _is_over(self) -> bool:
+        return self._stopping.is_set() or not self._may_go_on()
+
+    def look(self, now: float) -> None:
+        """Make a stream that sleeps say that it is there, when it is time, or end when its credential has."""
+        if not self._may_go_on():
+            self.speaks_at = now
+
     def _id(self, positions: Positions) -> bytes:
         return b"id: %b\n" % event_id(positions, self.wanted.partitions)
 
     async def _join(self, send: Send) -> None:
         """Find the place in the ring, after what the log has before it."""
         until = _clock() + _OTHER_GATEWAYS_S
-        while self._is_ahead_of_ring() and _clock() < until and not self._stopping.is_set():
+        while self._is_ahead_of_ring() and _clock() < until and not self._is_over():
             await asyncio.sleep(_LOOK_S)
         place = None if self._is_ahead_of_ring() else self._ring.place_of(self._positions)
         if place is None:
@@ -139,7 +158,7 @@ class Stream(Reply):
             past = self._past.read(self.wanted, positions, lambda: self._ring.place_of(positions) is not None)
             async with contextlib.aclosing(past) as portions:
                 async for data in portions:
-                    if self._stopping.is_set():
+                    if self._is_over():
                         return
                     await self._say_or_keep_alive(send, data, positions)
             place = self._ring.place_of(positions)
@@ -162,7 +181,7 @@ class Stream(Reply):
         data = self._not_yet_sent(portion) if self._ahead else portion.data
         self._place = portion.end
         await self._say_or_keep_alive(send, data, None)
-        if not data and self._place == self._ring.next and not self._stopping.is_set():
+        if not data and self._place == self._ring.next and not self._is_over():
             self._woken.clear()
             self._followers.sleep(self)
             await self._woken.wait()

@@ -29,15 +29,11 @@ class _Asked(msgspec.Struct):
     channel: Place | None = None
 
 
-def _always() -> bool:
-    return True
-
-
 class StreamFilter(NamedTuple):
     """What a stream sends: events of these SKUs (None: all), of this warehouse and of this channel (None: any).
 
     `partitions` are those that can have such events, in order. `sees` are the only channels of a caller (None: all) who
-    gets what a book has of them. `holds` tells whether the caller's credential is still in force.
+    gets what a book has of them.
     """
 
     partitions: tuple[int, ...]
@@ -45,7 +41,6 @@ class StreamFilter(NamedTuple):
     warehouse: str | None = None
     channel: str | None = None
     sees: tuple[str, ...] | None = None
-    holds: Callable[[], bool] = _always
 
 
 # Tells whether an event passes a filter by warehouse and channel; SKUs have been looked at.
@@ -76,7 +71,7 @@ def wanted_by(query: Query, partitions: int, credential: Credential) -> StreamFi
     skus = frozenset(asked.sku) or None
     needed = range(partitions) if skus is None else {partition_of(sku, partitions) for sku in skus}
     channel = credential.channel_for(asked.channel)
-    return StreamFilter(tuple(sorted(needed)), skus, asked.warehouse, channel, credential.channels, credential.holds)
+    return StreamFilter(tuple(sorted(needed)), skus, asked.warehouse, channel, credential.channels)
 
 
 def passes_for_changes(rules: ReferenceView) -> Passes:

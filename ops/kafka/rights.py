@@ -12,6 +12,7 @@ from schemas.topics import (
     STATUS,
     STOCK_CHANGES,
     TOPICS,
+    WEBHOOK_DEAD_LETTERS,
 )
 
 TOPIC: Final = "topic"
@@ -29,7 +30,6 @@ DESCRIBE_CONFIGS: Final = "DescribeConfigs"
 
 TRANSACTIONAL_IDS: Final = "holdfast-*"
 WEBHOOK_GROUPS: Final = "holdfast-webhooks-*"
-_WEBHOOK_DEAD_LETTERS: Final = "inventory.webhook-dead-letters"
 
 
 class Right(NamedTuple):
@@ -100,7 +100,7 @@ ROLES: Final[dict[str, Role]] = {
         "`holdfast webhooks`",
         (
             *_on([STOCK_CHANGES, RESULTS], READ),
-            *_on([_WEBHOOK_DEAD_LETTERS], WRITE),
+            *_on([WEBHOOK_DEAD_LETTERS], WRITE),
             Right(READ, GROUPS, WEBHOOK_GROUPS),
         ),
     ),

@@ -19,7 +19,7 @@ COMMANDS = (
     "send", "tail", "import", "import-stock", "stock", "backorders", "promise", "settle", "shortfalls", "policy",
     "reconcile", "audit", "doctor",
 )  # fmt: skip
-GROUPS = ("keys", "reference")
+GROUPS = ("keys", "reference", "webhooks")
 
 
 def test_the_commands_are_those_of_the_contract():

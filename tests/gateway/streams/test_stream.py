@@ -36,11 +36,12 @@ class Topic:
         self.followers = Followers(ring)
         self.past = Past(GatewayConfig(), "t", ring)
         self.stopping = asyncio.Event()
+        self.holds = True
 
     def stream(self, wanted=ALL, positions=None):
         at = dict(self.ring.positions) if positions is None else positions
         at = {partition: at[partition] for partition in wanted.partitions}
-        return Stream(self.followers, self.past, wanted, at, self.stopping)
+        return Stream(self.followers, self.past, wanted, at, stopping=self.stopping, may_go_on=lambda: self.holds)
 
 
 def feed(ring, streaming, *records):
@@ -159,12 +160,11 @@ async def test_a_silent_stream_says_that_it_is_there_with_an_id_that_has_moved_o
 
 
 async def test_a_stream_ends_before_the_next_event_when_its_credential_holds_no_more(topic, ring, streaming):
-    holding = [True]
-    client = streaming.Client(topic.stream(StreamFilter((0, 1), holds=lambda: holding[0])))
+    client = streaming.Client(topic.stream())
     await client.event()
     feed(ring, streaming, streaming.change(0, 0))
     assert b"data" in await client.event()
-    holding[0] = False
+    topic.holds = False
     feed(ring, streaming, streaming.change(0, 1))
     topic.followers.wake_all()
     assert await client.named(b"bye") == {}
@@ -193,3 +193,12 @@ async def test_a_thousand_streams_of_their_own_skus_are_not_woken_for_others(top
         client._gone.set()
     await asyncio.gather(*(client.task for client in clients))
     assert not topic.followers._of_sku
+
+
+async def test_a_stream_that_sleeps_ends_when_its_credential_does(topic, streaming):
+    client = streaming.Client(topic.stream())
+    await client.event()
+    topic.holds = False
+    topic.followers.wake_silent(asyncio.get_running_loop().time())
+    assert await client.named(b"bye") == {}
+    await client.task

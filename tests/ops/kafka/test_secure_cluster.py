@@ -33,11 +33,10 @@ from ops.kafka.rights_check import lack_of, missing_rights
 from ops.kafka.topics import ensure_topics
 from ops.kafka.trouble import connection_trouble
 from schemas.kafka_connection import VARIABLES, kafka_options
-from schemas.topics import COMMANDS, DEAD_LETTERS, RESULTS, TOPICS
+from schemas.topics import COMMANDS, DEAD_LETTERS, RESULTS
 from tests.harness import PARTITIONS, worker_starter
 
 # A topic that tests make for themselves would need a right of its own.
-WEBHOOKS_LETTERS = "inventory.webhook-dead-letters"
 
 
 class Secure:
@@ -93,19 +92,8 @@ def secure(tmp_path_factory):
     secure = Secure(broker, folder)
     with secure.acting_as("topics"):
         asyncio.run(ensure_topics(broker.bootstrap, PARTITIONS))
-    with secure.acting_as("admin"):
-        asyncio.run(make_topic(broker.bootstrap, WEBHOOKS_LETTERS))
     yield secure
     broker.stop()
-
-
-async def make_topic(bootstrap, name):
-    if name in TOPICS:
-        return
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **kafka_options())
-    await admin.start()
-    await admin.create_topics([NewTopic(name, num_partitions=PARTITIONS, replication_factor=1)])
-    await admin.close()
 
 
 # What the broker's directory shows
