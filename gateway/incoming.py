@@ -1,13 +1,13 @@
 """Owns the reading of HTTP requests: body, headers and query string."""
 
-import asyncio
 import re
 from collections.abc import Collection
 from typing import Any
 
 from litestar import Request
 
-from gateway.problems import BodyTooLarge, RequestRefused, RequestTimedOut, UnsupportedMediaType
+from gateway.body_clock import BodyClock
+from gateway.problems import BodyTooLarge, RequestRefused, UnsupportedMediaType
 from gateway.query_string import pairs_of
 from schemas.codec import MAX_ECHO
 from schemas.codes import Code, Problem
@@ -19,7 +19,7 @@ _MOST_VALUES = 100  # of one parameter
 _LONGEST_TARGET = 8 * 1024
 # The server refuses more with 431, except for what comes in one piece: it fills its buffer before it looks.
 MOST_HEADER_BYTES = 32 * 1024
-_BODY_WITHIN_S = 10.0
+_clock = BodyClock()
 
 HttpRequest = Request[Any, Any, Any]
 
@@ -47,15 +47,6 @@ def header(request: HttpRequest, name: bytes) -> bytes | None:
     return b", ".join(values) if values else None
 
 
-def _check_media_type(request: HttpRequest) -> None:
-    media = [value for key, value in request.scope["headers"] if key == b"content-type"]
-    if media != [b"application/json"] and (len(media) != 1 or not _is_json(media[0])):
-        raise UnsupportedMediaType
-    for key, value in request.scope["headers"]:
-        if key == b"content-encoding" and value.strip().lower() != b"identity":
-            raise UnsupportedMediaType
-
-
 async def read_body(request: HttpRequest, limit: int) -> bytes:
     """Return the body, which must be JSON by its headers.
 
@@ -65,18 +56,27 @@ async def read_body(request: HttpRequest, limit: int) -> bytes:
         BodyTooLarge: it is longer than `limit` bytes; the rest is not read.
         RequestTimedOut: it did not arrive within 10 s.
     """
-    _check_media_type(request)
-    announced = header(request, b"content-length")
+    _check_announced(request, limit)
+    return await _clock.wait_for(_received(request, limit))
+
+
+def _check_announced(request: HttpRequest, limit: int) -> None:
+    headers: list[tuple[bytes, bytes]] = request.scope["headers"]  # type: ignore[assignment] # a list, as of every server
+    named: dict[bytes, bytes | None] = dict(headers)
+    if len(named) < len(headers):
+        named = {name: header(request, name) for name in named}
+    media = named.get(b"content-type")
+    if media != b"application/json" and (media is None or not _is_json(media)):
+        raise UnsupportedMediaType
+    encoding = named.get(b"content-encoding")
+    if encoding is not None and encoding.strip().lower() != b"identity":
+        raise UnsupportedMediaType
+    announced = named.get(b"content-length")
     if announced is not None and announced.isdigit():
         # Python makes no integer of more than 4,300 digits; as bytes, the one with more digits is the larger.
         digits, most = announced.lstrip(b"0"), b"%d" % limit
         if (len(digits), digits) > (len(most), most):
             raise BodyTooLarge(limit)
-    try:
-        async with asyncio.timeout(_BODY_WITHIN_S):
-            return await _received(request, limit)
-    except TimeoutError:
-        raise RequestTimedOut from None
 
 
 async def _received(request: HttpRequest, limit: int) -> bytes:

@@ -9,11 +9,12 @@ from importlib import metadata
 import msgspec
 
 from gateway.access.scopes import NOBODY
+from gateway.body_examples import EXAMPLES, RULES
 from gateway.command_routes import Sent
 from gateway.compose import made_fields
 from gateway.config import GatewayConfig
 from gateway.parameters import CURSOR, IDENTIFIER, IF_NONE_MATCH, PREFER, STRING, Schema
-from gateway.problems import REFUSALS, GatewayCode, ProblemDocument
+from gateway.problems import REFUSALS, GatewayCode, ProblemDocument, problem_body
 from gateway.routes.route import Route
 from gateway.routes.table import ROUTES
 from schemas.codec import encode
@@ -25,6 +26,13 @@ _WITH_ROUTES: tuple[type[msgspec.Struct], ...] = (*SKU_COMMAND_TYPES, *REFERENCE
 _GIVEN_HERE = "source"
 # Text of JSON has no half of a character, and not every library can read a pattern that forbids one.
 _HALVES = rb"\\ud800-\\udfff"
+_ACCEPTED, _CREATED = 202, 201
+_TELL_WHEN = frozenset({"429", "503"})
+_HEADERS: dict[str, Schema] = {
+    "Holdfast-Request-Id": {"schema": STRING, "description": "Names the request in the gateway's log."},
+    "Location": {"schema": STRING, "description": "Where what was made can be read."},
+    "Retry-After": {"schema": {"type": "integer", "minimum": 1}, "description": "Ask again after so many seconds."},
+}
 _BEARER = "bearer"
 BEARER: Schema = {
     "type": "http",
@@ -51,7 +59,7 @@ def openapi_document() -> bytes:
             "tags": [{"name": name} for name in ("commands", "reads", "rules", "operations")],
             "paths": paths,
             "security": [{_BEARER: []}],
-            "components": {"schemas": _schemas(), "securitySchemes": {_BEARER: BEARER}},
+            "components": {"schemas": _schemas(), "headers": _HEADERS, "securitySchemes": {_BEARER: BEARER}},
         }
     ).replace(_HALVES, b"")
 
@@ -75,6 +83,8 @@ def _described(route: Route) -> Schema:
     if route.other is not None and not isinstance(route.answer, str):
         status, meaning = route.other
         responses[str(status)] = _content(meaning, route.answer)
+    for answered, response in responses.items():
+        response["headers"] = _headers_of(answered) | response.get("headers", {})
     method = route.method.lower()
     described: Schema = {
         "operationId": f"{method}{route.path}".replace("/", "_").replace("{", "").replace("}", ""),
@@ -86,7 +96,7 @@ def _described(route: Route) -> Schema:
     if route.scope is NOBODY:
         described["security"] = []
     if route.body is not None:
-        content = {"application/json": {"schema": _ref(_body_name(route.body))}}
+        content = {"application/json": {"schema": _ref(_body_name(route.body)), "example": EXAMPLES[route.body]}}
         described["requestBody"] = {"required": True, "content": content}
     return described
 
@@ -120,10 +130,24 @@ def _refusals(route: Route) -> dict[str, Schema]:
     return {
         str(status): {
             "description": "Refused: " + ", ".join(f"`{code}`" for code in codes),
-            "content": {"application/problem+json": {"schema": _ref("ProblemDocument")}},
+            "content": {
+                "application/problem+json": {
+                    "schema": _ref("ProblemDocument"),
+                    "example": msgspec.json.decode(problem_body(codes[0], status=status)),
+                }
+            },
         }
         for status, codes in route.refusals_by_status.items()
     }
+
+
+def _headers_of(status: str) -> dict[str, Schema]:
+    names = ["Holdfast-Request-Id"]
+    if status in {str(_CREATED), str(_ACCEPTED)}:
+        names.append("Location")
+    if status in _TELL_WHEN:
+        names.append("Retry-After")
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _content(description: str, answer: type[msgspec.Struct]) -> Schema:
@@ -148,11 +172,11 @@ def _schemas() -> dict[str, Schema]:
         if route.body in _WITH_ROUTES:
             given.setdefault(route.body, set()).update(p.field for p in route.parameters if p.field is not None)
     for command, fields in given.items():
-        schemas[_body_name(command)] = _body_of(schemas[command.__name__], command, fields)
+        schemas[_body_name(command)] = _body_of(schemas[command.__name__], command, fields) | RULES.get(command, {})
     for command in REFERENCE_COMMAND_TYPES:
         schemas.pop(command.__name__, None)
     for command in SKU_COMMAND_TYPES:
-        schemas[command.__name__] = _item_of(schemas[command.__name__], command)
+        schemas[command.__name__] = _item_of(schemas[command.__name__], command) | RULES.get(command, {})
     # The decoder leaves the count to the route, which says how many there are.
     schemas["AvailabilityBody"]["properties"]["skus"] |= {
         "minItems": 1,

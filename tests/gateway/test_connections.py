@@ -14,8 +14,8 @@ from tests.gateway.alone import gateway_alone
 
 QUICK = """
 import resource
-from gateway import connections, incoming
-connections._HEAD_WITHIN_MS, incoming._BODY_WITHIN_S, connections._UNREAD_WITHIN_MS = 500, 1.0, 1_500
+from gateway import body_clock, connections
+connections._HEAD_WITHIN_MS, body_clock.BODY_WITHIN_S, connections._UNREAD_WITHIN_MS = 500, 1.0, 1_500
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 """
 GET = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n"

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from gateway.app import Gateway
+from gateway.body_clock import BODY_WITHIN_S
 from gateway.config import GatewayConfig
-from gateway.incoming import _BODY_WITHIN_S
 from gateway.problems import KafkaUnavailable, ResultTimeout
 from gateway.replies import PAGE_POLICY
 from gateway.routes.table import ROUTES, methods_of
@@ -103,8 +103,8 @@ async def test_json_is_taken_with_and_without_its_charset(client, headers):
 
 
 async def test_a_body_that_does_not_end_is_given_up_and_its_connection_closed(gateway, monkeypatch):
-    assert _BODY_WITHIN_S == 10
-    monkeypatch.setattr("gateway.incoming._BODY_WITHIN_S", 0.05)
+    assert BODY_WITHIN_S == 10
+    monkeypatch.setattr("gateway.body_clock.BODY_WITHIN_S", 0.05)
     head = {"method": "POST", "path": "/v1/adjustments", "raw_path": b"/v1/adjustments", "query_string": b""}
     headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
     pieces = iter([{"type": "http.request", "body": b"{", "more_body": True}])
