@@ -60,7 +60,6 @@ COVERS = {
         "gateway/app.py",
         "gateway/reader.py",
         "gateway/requests.py",
-        "gateway/view_reader.py",
     ],
     "gateway/streams/test_over_kafka_streams.py": ["gateway/streams/past.py"],
     "gateway/streams/test_ring.py": ["gateway/streams/events.py"],
