@@ -82,11 +82,15 @@ _ITEM = {
 _AVAILABILITY = msgspec.json.encode({"items": [_ITEM] * 10, "lag": 0, "lag_ms": 0})
 
 
+_HEADERS = [JSON, (b"content-length", b"%d" % len(_DOCUMENT))]
+
+
 async def _asgi(scope: Scope, receive: Receive, send: Send) -> None:
     del scope
     while (await receive()).get("more_body"):
         pass
-    await Reply(200, _DOCUMENT, [JSON])({}, receive, send)  # type: ignore[arg-type] # it does not look at the scope
+    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+    await send({"type": "http.response.body", "body": _DOCUMENT, "more_body": False})
 
 
 async def _post(request: HttpRequest) -> Reply:
