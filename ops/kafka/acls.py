@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from aiokafka import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import for_code
 
 from agents.kafka.wire import I8, I16, I32, KafkaRequest, Text, TextOrNone
@@ -162,48 +162,46 @@ class Acl(NamedTuple):
         return KINDS[kind], named, pattern, f"User:{self.user}", _EVERY_HOST, OPERATIONS[operation], _ALLOW
 
 
-async def allow(client: AIOKafkaClient, acls: Iterable[Acl]) -> None:
-    """Give rights, and wait until the brokers go by them.
+async def allow(connection: AIOKafkaConnection, acls: Iterable[Acl]) -> None:
+    """Give rights, and wait until the broker goes by them.
 
     Args:
-        client: a connected client of a user who may.
+        connection: to a broker, of a user who may.
         acls: the rights.
 
     Raises:
         KafkaError: a broker refuses, or cannot be reached.
     """
     wanted = {acl.on_the_wire() for acl in acls}
-    answer: CreateAclsResponse = await _ask(client, CreateAcls([Creation(*fields) for fields in sorted(wanted)]))
+    request = CreateAcls([Creation(*fields) for fields in sorted(wanted)])
+    answer: CreateAclsResponse = await connection.send(request)
     for result in answer.results:
         _check(result.error_code, result.error_message)
-    await _until(client, lambda there: wanted <= there)
+    await _until(connection, lambda there: wanted <= there)
 
 
-async def disallow(client: AIOKafkaClient, acls: Iterable[Acl]) -> None:
-    """Take rights away, and wait until the brokers go by it. The same arguments and errors as `allow`."""
+async def disallow(connection: AIOKafkaConnection, acls: Iterable[Acl]) -> None:
+    """Take rights away, and wait until the broker goes by it. The same arguments and errors as `allow`."""
     gone = {acl.on_the_wire() for acl in acls}
-    answer: DeleteAclsResponse = await _ask(client, DeleteAcls([Filter(*fields) for fields in sorted(gone)]))
+    answer: DeleteAclsResponse = await connection.send(DeleteAcls([Filter(*fields) for fields in sorted(gone)]))
     for result in answer.results:
         _check(result.error_code, result.error_message)
-    await _until(client, lambda there: not gone & there)
+    await _until(connection, lambda there: not gone & there)
 
 
-async def _until(client: AIOKafkaClient, is_so: Any) -> None:
+async def _until(connection: AIOKafkaConnection, is_so: Any) -> None:
     deadline = time.monotonic() + _IN_FORCE_WITHIN_S
-    while not is_so(await _there(client)):
+    while not is_so(await _there(connection)):
         if time.monotonic() > deadline:
-            raise TimeoutError("the brokers do not go by the new rights")
+            raise TimeoutError("the broker does not go by the new rights")
         await asyncio.sleep(0.01)
 
 
-async def _there(client: AIOKafkaClient) -> set[tuple[int, str, int, str, str, int, int]]:
-    answer: DescribeAclsResponse = await _ask(client, DescribeAcls(_ANY, None, _ANY, None, None, _ANY, _ANY))
+async def _there(connection: AIOKafkaConnection) -> set[tuple[int, str, int, str, str, int, int]]:
+    request = DescribeAcls(_ANY, None, _ANY, None, None, _ANY, _ANY)
+    answer: DescribeAclsResponse = await connection.send(request)
     _check(answer.error_code, answer.error_message)
     return {(*it[:3], *acl) for it in answer.resources for acl in it.acls}
-
-
-async def _ask(client: AIOKafkaClient, request: KafkaRequest) -> Any:
-    return await client.send(client.get_random_node(), request)
 
 
 def _check(code: int, message: str | None) -> None:

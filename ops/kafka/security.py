@@ -13,13 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from aiokafka import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.errors import KafkaError
 
 from ops.kafka.acls import Acl, allow
 from ops.kafka.certificates import NODE, ensure_certificates
 from ops.kafka.files import write_private
 from ops.kafka.rights import ROLES
+from ops.kafka.trouble import close
 from schemas.kafka_connection import CA, PASSWORD_FILE, SASL, SECURITY, USERNAME, kafka_options
 
 ADMIN: Final = "admin"
@@ -31,6 +32,8 @@ _USERS = (ADMIN, _ITSELF, *ROLES)
 _MECHANISM = "SCRAM-SHA-512"
 _CONNECT_TIMEOUT_S = 0.5
 _REQUEST_TIMEOUT_MS = 5_000
+# A connection whose login failed is closed in later turns of the loop.
+_LET_GO_S = 0.1
 
 # The node reaches its own controller with its certificate: users of SCRAM are known only once a controller answers.
 _PROPERTIES = {
@@ -136,29 +139,32 @@ class Security:
             RuntimeError: the broker refuses.
         """
         acls = [Acl(name, right) for name, role in ROLES.items() for right in role.rights]
-        if not _in_a_loop_of_its_own(lambda: self._as_admin(bootstrap, lambda client: allow(client, acls))):
+        if not _in_a_loop_of_its_own(lambda: self._as_admin(bootstrap, lambda connection: allow(connection, acls))):
             raise RuntimeError(f"the rights of its users could not be made at {bootstrap}")
         for user, path in self.env_files().items():
             lines = [f"{name}={shlex.quote(value)}\n" for name, value in self.settings(user, bootstrap).items()]
             write_private(path, "".join(lines).encode())
 
-    async def _as_admin(self, bootstrap: str, work: Callable[[AIOKafkaClient], Coroutine[Any, Any, None]]) -> bool:
-        client = AIOKafkaClient(
-            bootstrap_servers=bootstrap,
-            request_timeout_ms=_REQUEST_TIMEOUT_MS,
-            **kafka_options(self.settings(ADMIN, bootstrap)),
-        )
+    async def _as_admin(self, bootstrap: str, work: Callable[[AIOKafkaConnection], Coroutine[Any, Any, None]]) -> bool:
+        host, _, port = bootstrap.rpartition(":")
+        options = {"client_id": "holdfast-broker", "request_timeout_ms": _REQUEST_TIMEOUT_MS}
         try:
-            await client.bootstrap()
-            await work(client)
+            connection = await create_conn(
+                host.strip("[]"), int(port), **options, **kafka_options(self.settings(ADMIN, bootstrap))
+            )
+        except (KafkaError, OSError):
+            await asyncio.sleep(_LET_GO_S)
+            return False
+        try:
+            await work(connection)
         except (KafkaError, OSError):
             return False
         finally:
-            await client.close()
+            await close(connection)
         return True
 
 
-async def _nothing(_client: AIOKafkaClient) -> None:
+async def _nothing(_connection: AIOKafkaConnection) -> None:
     return
 
 

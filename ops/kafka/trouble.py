@@ -4,12 +4,13 @@ aiokafka only says that it could not connect. So this connects once more, after 
 """
 
 import asyncio
+import contextlib
 import os
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
-from aiokafka.conn import create_conn
+from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.errors import (
     IllegalSaslStateError,
     KafkaConnectionError,
@@ -32,6 +33,7 @@ from schemas.kafka_connection import (
 )
 
 _WITHIN_MS: Final = 3_000
+_GOODBYE_WITHIN_S: Final = 1.0
 # OpenSSL's X509_V_ERR_*: the certificate is sound, but for another name or address; or its time is not now.
 _FOR_ANOTHER: Final = frozenset({62, 64})
 _NOT_NOW: Final = {9: "is not valid yet", 10: "has expired"}
@@ -76,8 +78,14 @@ async def connection_trouble(bootstrap: str) -> Trouble | None:
         else:
             return None
         finally:
-            connection.close()
+            await close(connection)
     return found
+
+
+async def close(connection: AIOKafkaConnection) -> None:
+    """Close a connection, and wait for the goodbye of the other end, which TLS has; a loop may end before it comes."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(connection.close(), _GOODBYE_WITHIN_S)
 
 
 def trouble_at(bootstrap: str) -> Trouble | None:

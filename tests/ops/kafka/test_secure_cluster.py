@@ -20,6 +20,7 @@ import pytest
 from aiokafka import AIOKafkaClient, AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.conn import create_conn
 from aiokafka.errors import for_code
 
 from agents.kafka.wire import Marker, TopicPartitions, WriteTxnMarkers
@@ -31,7 +32,7 @@ from ops.kafka.certificates import ensure_certificates
 from ops.kafka.rights import GROUPS, ROLES, TOPIC, TRANSACTIONAL_ID, Right
 from ops.kafka.rights_check import lack_of, missing_rights
 from ops.kafka.topics import ensure_topics
-from ops.kafka.trouble import connection_trouble
+from ops.kafka.trouble import close, connection_trouble
 from schemas.kafka_connection import VARIABLES, kafka_options
 from schemas.topics import COMMANDS, DEAD_LETTERS, RESULTS
 from tests.harness import PARTITIONS, worker_starter
@@ -73,12 +74,12 @@ class Secure:
 
     def _as_admin(self, work):
         async def run():
-            client = AIOKafkaClient(bootstrap_servers=self.bootstrap, **kafka_options(self.settings("admin")))
-            await client.bootstrap()
+            host, _, port = self.bootstrap.rpartition(":")
+            connection = await create_conn(host, int(port), **kafka_options(self.settings("admin")))
             try:
-                await work(client)
+                await work(connection)
             finally:
-                await client.close()
+                await close(connection)
 
         with ThreadPoolExecutor(1) as thread:
             thread.submit(lambda: asyncio.run(run())).result()
