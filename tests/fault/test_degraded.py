@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import time
 
 import pytest
@@ -101,8 +100,12 @@ async def test_a_kafka_that_is_away_is_refused_within_a_second_and_the_view_goes
             await assert_view_goes_on(client)
             assert "no_owner" not in await watch.reasons(), "of the owners nothing is known now"
             assert (await client.get("/health/ready?strict=true")).status_code == 503
-            status = (await client.get("/v1/status")).json()
-            assert (status["status"], status["kafka"]) == ("degraded", {"connected": False})
+
+            async def status_says_so():
+                status = (await client.get("/v1/status")).json()  # a second old at most
+                return (status["status"], status["kafka"]) == ("degraded", {"connected": False})
+
+            await until(status_says_so, 3)
         finally:
             if fault == "killed":
                 kafka.start()
@@ -204,7 +207,6 @@ async def test_at_three_times_what_a_partition_can_do_the_rest_is_refused_at_onc
     taken, refused = await flooding
     figures = f"{len(taken)} taken, p99 {percentile(taken):.3f}; {len(refused)} refused, p99 {percentile(refused):.3f}"
     assert reason["partitions"] == [2]
-    sys.stderr.write(f"{figures}\n")
     assert len(refused) > len(taken) > 6.0 * MOST_PER_S / 3, figures
     assert percentile(taken) < 1.0, figures
     assert percentile(refused) < 0.3, figures
