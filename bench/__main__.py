@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-from bench import audit, availability, curves, latency, memory, over_http, recovery, report, throughput, view
+from bench import audit, availability, curves, latency, memory, over_http, recovery, report, streams, throughput, view
 from bench.harness import Stage
 from ops.screen import print_table, say
 
 _BENCHMARKS = {
     module.NAME: module
-    for module in (throughput, latency, over_http, recovery, memory, view, availability, audit, curves)
+    for module in (throughput, latency, over_http, recovery, memory, view, streams, availability, audit, curves)
 }
 
 
@@ -30,6 +30,7 @@ class Benchmark(StrEnum):
     RECOVERY = "recovery"
     MEMORY = "memory"
     VIEW = "view"
+    STREAMS = "streams"
     AVAILABILITY = "availability"
     AUDIT = "audit"
     CURVES = "curves"

@@ -10,9 +10,9 @@ from gateway.streams.wanted import StreamFilter
 
 # Streams that are woken in one turn of the loop, so that requests come in between.
 _TOGETHER = 32
-# After a round of waking, events gather for as long as the streams of this gateway need to send: 1,000 streams get
-# theirs every 50 ms.
-_PAUSE_S = 0.000_05
+# After a round of waking, events gather for about as long as the streams of this gateway need to send: 1,000 streams
+# get theirs every 25 ms.
+_PAUSE_S = 0.000_025
 
 
 class Listener(Protocol):

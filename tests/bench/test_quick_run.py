@@ -49,11 +49,23 @@ def test_a_quick_run_measures_everything_and_leaves_nothing_behind(tmp_path):
     assert processes_of(tmp_path) == []
     assert list((tmp_path / "temporary").glob("holdfast-bench-*")) == []
     found = {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
-    names = ["audit", "availability", "curves", "http", "latency", "memory", "recovery", "throughput", "view"]
+    names = [
+        "audit",
+        "availability",
+        "curves",
+        "http",
+        "latency",
+        "memory",
+        "recovery",
+        "streams",
+        "throughput",
+        "view",
+    ]
     assert sorted(found) == names
     for document in found.values():
         assert document["quick"] is True
         assert {"cpu", "cores", "memory_gb", "python", "kafka", "date"} <= document["machine"].keys()
+    assert [load["missing"] for load in found["streams"]["loads"].values()] == [0, 0]
     throughput = found["throughput"]
     assert all(ratio > 0 for ratio in throughput["ratio_to_kafka_streams_exactly_once"].values())
     assert throughput["ratio_to_faust_exactly_once"] > 0

@@ -11,7 +11,7 @@ import uuid
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from gateway.webhooks import patience
+from gateway.webhooks import delivery, patience
 from gateway.webhooks.endpoints import Endpoint
 from gateway.webhooks.marks import group_of
 from gateway.webhooks.serve import serve_endpoints
@@ -25,6 +25,13 @@ from schemas.reference import SkuPolicy
 from schemas.topics import REFERENCE, RESULTS, STOCK_CHANGES, WEBHOOK_DEAD_LETTERS
 
 PARTITIONS = 4
+# The least session that a broker allows: a killed process is found dead sooner.
+CODE = """
+import gateway.webhooks.delivery
+from ops.cli import main
+gateway.webhooks.delivery._SESSION_MS = 6_000
+main()
+"""
 
 
 class Stock:
@@ -109,7 +116,10 @@ def endpoint(receiver, secrets, **fields):
 
 
 @pytest.mark.usefixtures("short_pauses")
-async def test_changes_arrive_once_and_in_order_from_a_receiver_that_is_slow_and_lies(broker, stock, receiver, secrets):
+async def test_changes_arrive_once_and_in_order_from_a_receiver_that_is_slow_and_lies(
+    broker, stock, receiver, secrets, monkeypatch
+):
+    monkeypatch.setattr(delivery, "_STORE_IDLE_S", 0.2)
     hook = endpoint(receiver, secrets, skus=[stock.sku("a"), stock.sku("b")])
     async with delivering(broker, hook):
         receiver.slow_s = 0.005
@@ -209,7 +219,7 @@ async def test_two_processes_share_the_partitions_and_a_killed_one_loses_nothing
     file = tmp_path / "webhooks.json"
     fields = {"id": hook.id, "url": hook.url, "secrets": hook.secrets, "types": hook.types, "skus": hook.skus}
     file.write_text(json.dumps({"endpoints": [fields]}))
-    program = [sys.executable, "-m", "ops.cli", "webhooks", "--file", str(file), "--bootstrap", broker.bootstrap]
+    program = [sys.executable, "-c", CODE, "webhooks", "--file", str(file), "--bootstrap", broker.bootstrap]
     processes = [
         await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE, env={**os.environ})
         for _ in range(2)
