@@ -23,6 +23,9 @@ export function pathOf(points, stepped) {
   return d;
 }
 
+/** Return the greatest of some numbers, however many; nulls count for nothing. */
+export const greatest = (values, least = 0) => values.reduce((most, value) => (value > most ? value : most), least);
+
 /** Return the smallest of 1, 2, 2.5 and 5 times a power of ten that is not below a number. */
 export function roundUp(number) {
   if (number <= 0) return 1;
@@ -32,7 +35,7 @@ export function roundUp(number) {
 
 /** Return a line of the last minutes; `points` are `{at, value}`, in order of time. */
 export function sparkline(points, { from, to, most, kind = "" }) {
-  const top = Math.max(most, ...points.map((point) => point.value ?? 0)) || 1;
+  const top = greatest(points.map((point) => point.value), most) || 1;
   const places = points
     .filter((point) => point.at >= from)
     .map(({ at, value }) => [((at - from) / (to - from)) * WIDE, value === null ? null : HIGH - 3 - (value / top) * (HIGH - 8)]);

@@ -74,7 +74,7 @@ export function healthOf(source, findings = []) {
     return { level: "unknown", word: error === null ? "One moment" : error.status === 401 ? "Key needed" : WORD.unknown, sentence, reasons: [] };
   }
   if (source.isStale) {
-    const sentence = `The gateway was last heard ${age(Date.now() - at)} ago. ${error?.detail ?? ""}`;
+    const sentence = `The gateway was last heard ${age(Date.now() - at)} ago; what is shown is from then. ${error?.detail ?? ""}`;
     return { level: "unknown", word: WORD.unknown, sentence, reasons: [] };
   }
   const reasons = [...status.reasons.map((reason) => reasonOf(reason, status)), ...ofRequests(status), ...findings];

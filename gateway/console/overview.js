@@ -1,6 +1,6 @@
 // Owns the overview: how all is, what was measured in the last ten minutes, the partitions, and what needs a person.
 
-import { sparkline, strip } from "./chart.js";
+import { greatest, sparkline, strip } from "./chart.js";
 import { el, show } from "./dom.js";
 import { feeds, findings, lateBy, letters, seesLetters, shortRows, shortfalls } from "./findings.js";
 import { healthOf } from "./health.js";
@@ -38,7 +38,7 @@ function banner(box) {
 
 function tile({ title, figure, unit = "", about, kinds, format, most }) {
   const { from, to } = span();
-  const top = Math.max(most, ...kinds.flatMap(([kind]) => lately(kind).map((point) => point.value ?? 0)));
+  const top = greatest(kinds.flatMap(([kind]) => lately(kind).map((point) => point.value)), most);
   const figures = () => {
     const every = 30_000;
     const rows = [];
@@ -139,7 +139,7 @@ const short = (worker) => worker.slice(0, 8);
 function partitionTable(now) {
   const { to } = span();
   const from = Math.min(to - 60_000, measured.find((point) => point.of)?.at ?? to);
-  const most = Math.max(1, ...measured.flatMap((point) => Object.values(point.of ?? {})));
+  const most = greatest(measured.map((point) => greatest(Object.values(point.of ?? {}))), 1);
   const rows = now.partitions.map((it) => {
     const state = STATES[it.state] ?? STATES.no_owner;
     const points = measured.filter((point) => point.of).map((point) => ({ at: point.at, value: point.of[it.number] ?? 0 }));

@@ -32,7 +32,12 @@ export function course(changes, rows, warehouse = null) {
   const ofRows = changes.filter((change) => change.book === undefined && (warehouse === null || change.warehouse === warehouse));
   const state = new Map(rows.filter((row) => warehouse === null || row.warehouse === warehouse).map((row) => [row.warehouse, row]));
   for (const change of ofRows.toReversed()) state.set(change.warehouse, before(change));
-  const place = (at) => ({ at, ...totals(state.values()) });
+  const place = (at) => {
+    const point = { at, ...totals(state.values()) };
+    // One warehouse alone shows how far it is below 0.
+    if (warehouse !== null) point.available = state.get(warehouse)?.available ?? 0;
+    return point;
+  };
   if (!ofRows.length) return state.size ? [place(-Infinity)] : [];
   const course = [place(-Infinity)];
   for (const change of ofRows) {
