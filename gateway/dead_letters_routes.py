@@ -26,6 +26,7 @@ from schemas.codes import Code, Problem
 MOST_READING = 4
 
 _are_positions = re.compile(r"\d{1,6}:\d{1,18}(?:,\d{1,6}:\d{1,18})*", re.ASCII).fullmatch
+_NUMBERS = frozenset({"partition", "offset", "cut_key", "cut_value", "last_offset"})
 _TEXT, _BASE64 = UNSET, "base64"
 
 _Length = Annotated[int, Meta(description="Only when it was cut: its length in bytes.")] | UnsetType
@@ -92,15 +93,19 @@ class DeadLetterRoutes:
 
 def letter_of(record: ConsumerRecord) -> Letter:
     """Return how a record of `inventory.dead-letters` is shown."""
-    headers = {name: value.decode() for name, value in record.headers}
-    numbers = {name: int(headers[name]) for name in ("cut_key", "cut_value", "last_offset") if name in headers}
+    headers = {name: value.decode(errors="replace") for name, value in record.headers}
+    numbers = {
+        name: int(text) for name, text in headers.items() if name in _NUMBERS and text.isascii() and text.isdigit()
+    }
+    # Workers write both always; what somebody else wrote to the topic is shown at its own place.
+    partition, offset = numbers.pop("partition", record.partition), numbers.pop("offset", record.offset)
     key, key_encoding = _as_text(record.key)
     value, encoding = _as_text(record.value)
     return Letter(
-        partition=int(headers["partition"]),
-        offset=int(headers["offset"]),
+        partition=partition,
+        offset=offset,
         at=record.timestamp,
-        reason=headers["reason"],
+        reason=headers.get("reason", ""),
         key=key,
         value=value,
         encoding=encoding,

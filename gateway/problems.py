@@ -360,10 +360,11 @@ class Stopping(RequestRefused):
 
 
 class ViewNotReady(RequestRefused):
-    """The availability view is not complete yet."""
+    """The availability view is not complete yet: so many records were read, and about so many are to be read."""
 
-    def __init__(self) -> None:
-        super().__init__(GatewayCode.VIEW_NOT_READY)
+    def __init__(self, read: int = 0, of: int = 0) -> None:
+        detail = f"The availability view is still being read: {read:,} of {of:,} records; try again a little later."
+        super().__init__(GatewayCode.VIEW_NOT_READY, detail=detail if of else None)
 
 
 class ResultTimeout(RequestRefused):

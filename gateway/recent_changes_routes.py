@@ -57,6 +57,6 @@ class RecentChangesRoutes:
         limit = query.integer("limit", least=1, most=MOST_RECENT) or USUAL_RECENT
         compose_query(sku, credential_of(request))  # it refuses what no SKU can be
         age = self._state.asked(query)
-        values, from_at = self._recent.of(sku, limit, self._view.available(sku).at or 0)
+        values, from_at = self._recent.of(sku, limit, self._view.last_change(sku)[1])
         items = Raw(b"[%b]" % b",".join(map(credential_of(request).shown, values)))
         return answer_of(_Answer(sku, items, from_at, age.lag, age.lag_ms, age.stale), age)

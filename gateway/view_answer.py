@@ -70,7 +70,9 @@ class ViewState:
         lag = lag_ms = 0
         for reader in self._readers:
             if not reader.complete.is_set():
-                raise ViewNotReady
+                raise ViewNotReady(
+                    sum(each.read for each in self._readers), sum(each.read + each.lag for each in self._readers)
+                )
             lag += reader.lag
             lag_ms = max(lag_ms, reader.lag_ms)
         if max_lag_ms is not None and lag_ms > max_lag_ms:

@@ -174,3 +174,12 @@ async def test_while_kafka_is_away_nothing_is_listed(client, ledger):
     ledger.unavailable = "gone"
     answer = await client.get("/v1/dead-letters")
     assert (answer.status_code, answer.json()["code"]) == (503, "kafka_unavailable")
+
+
+async def test_what_somebody_else_wrote_to_the_topic_is_shown_at_its_own_place(client, broker, topic):
+    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap)
+    await producer.start()
+    await producer.send_and_wait(topic, b"v", b"k", partition=2, headers=[("partition", b"x"), ("reason", b"\xff")])
+    await producer.stop()
+    (item,) = (await client.get("/v1/dead-letters")).json()["items"]
+    assert (item["partition"], item["offset"], item["reason"]) == (2, 0, "\N{REPLACEMENT CHARACTER}")

@@ -95,6 +95,8 @@ async def test_nothing_is_answered_until_both_topics_were_read(client, gateway, 
     getattr(gateway, reader).complete.clear()
     answer = await client.get(path)
     assert (answer.status_code, answer.json()["code"]) == (503, "view_not_ready")
+    gateway.reader.read, gateway.reader.lag = 1_200, 300
+    assert "1,200 of 1,500 records" in (await client.get(path)).json()["detail"]
 
 
 @pytest.mark.usefixtures("known")
