@@ -173,7 +173,7 @@ async def test_a_broken_key_file_is_told_and_the_last_good_keys_hold(client, gat
 
 @LONG
 async def test_a_partition_that_recovers_is_told_with_its_progress(kafka, client, worker):
-    await send(kafka.bootstrap, commands(77, 8_000))
+    await send(kafka.bootstrap, commands(77, 40_000))
     await assert_audit_equal(kafka.bootstrap)
     await worker[0].kill()
     worker[0].wipe()
