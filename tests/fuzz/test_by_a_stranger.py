@@ -76,15 +76,6 @@ def reached(stage):
     return call.reached
 
 
-@pytest.mark.usefixtures("besieged")
-def test_a_stranger_finds_nothing_wrong_with_what_the_document_says(stage, tmp_path):
-    found = stranger.ask(stage.url, tmp_path, "--phases=fuzzing", "--max-examples=6", "--workers=2", *stage.as_admin)
-    assert not found.failures, found.failures
-    assert found.cases > 200
-    assert stranger.undocumented(found.reached, stage.url) == []
-    assert stage.failures_in_the_log() == ""
-
-
 def test_every_documented_status_is_reached_and_no_other(stage, reached):
     unknown = stranger.undocumented(reached, stage.url)
     assert not unknown, unknown
@@ -132,6 +123,16 @@ def test_a_list_is_decided_by_the_ledger_item_by_item_and_once(stage):
     assert [result(item, "replayed") for item in again] == [True] * 1000
     assert [result(item, "offset") for item in again] == [result(item, "offset") for item in first]
     assert (row["on_hand"], row["reserved"]) == (500, 500)
+
+
+# The last to speak to the ledger: a stranger also sets policies, even those of all channels.
+@pytest.mark.usefixtures("besieged")
+def test_a_stranger_finds_nothing_wrong_with_what_the_document_says(stage, tmp_path):
+    found = stranger.ask(stage.url, tmp_path, "--phases=fuzzing", "--max-examples=6", "--workers=2", *stage.as_admin)
+    assert not found.failures, found.failures
+    assert found.cases > 200
+    assert stranger.undocumented(found.reached, stage.url) == []
+    assert stage.failures_in_the_log() == ""
 
 
 def test_heads_that_are_too_large_are_refused_and_others_are_answered(stage):
