@@ -12,14 +12,12 @@ from litestar.handlers import HTTPRouteHandler
 from gateway.access.admission import Access
 from gateway.access.credential import set_credential
 from gateway.access.scopes import NOBODY
-from gateway.incoming import HttpRequest, check_head, header
+from gateway.incoming import HttpRequest, check_head
 from gateway.metrics import Observe
 from gateway.problems import GatewayCode, RequestRefused, Stopping
-from gateway.replies import EVENT_STREAM, Reply, StreamHead, refusal
+from gateway.replies import Reply, head_of, refusal
 from gateway.routes.route import Parts, Route
 
-_EVENTS = EVENT_STREAM[1]
-_FAILED_FROM = 500
 _MOST_LINES_A_SECOND = 20
 _log = structlog.get_logger("holdfast.gateway")
 
@@ -37,7 +35,7 @@ class RequestIds:
 
 
 class FailureLog:
-    """Logs the requests that were answered 500 and above, each under its id.
+    """Logs why requests were refused where the caller is not told, each under its id.
 
     While Kafka is away thousands of requests a second may be refused: of each second only the first 20 are logged, and
     then how many were not.
@@ -105,12 +103,11 @@ class Endpoints:
                 set_credential(request, credential)
                 credential.usage.enter()
                 try:
-                    is_head = is_read and request.scope["method"] == "HEAD"
-                    reply = StreamHead() if is_head and _would_stream(route, request) else await act(request)
+                    reply = await act(request)
                 finally:
                     credential.usage.leave()
             except RequestRefused as error:
-                if error.status >= _FAILED_FROM:
+                if error.reason is not None:
                     log_failure(request_id, error)
                 reply = refusal(error, retry_after_s, of_a_read=is_read)
             except asyncio.CancelledError:
@@ -119,6 +116,8 @@ class Endpoints:
                 reply = refusal(Stopping(), retry_after_s, of_a_read=is_read)
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
                 reply = failed(request, error, request_id)
+            if is_read and request.scope["method"] == "HEAD":
+                reply = head_of(reply)
             observe(began, reply.status)
             reply.complete(request_id.encode(), beside)
             return reply
@@ -150,10 +149,6 @@ def failed(request: HttpRequest, error: Exception, request_id: str) -> Reply:
 def _check_serving(stopping: asyncio.Event) -> None:
     if stopping.is_set():
         raise Stopping
-
-
-def _would_stream(route: Route, request: HttpRequest) -> bool:
-    return route.answer == "text/event-stream" or _EVENTS in (header(request, b"accept") or b"")
 
 
 def _litestars(path: str) -> str:

@@ -88,8 +88,13 @@ class Reply:
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-class StreamHead(Reply):
-    """The answer to `HEAD` where `GET` opens a stream: its headers, without opening one."""
+def head_of(reply: Reply) -> Reply:
+    """Return the answer to `HEAD` where `GET` would get this one. A stream is not begun."""
+    return reply if type(reply).__call__ is Reply.__call__ else _StreamHead()
+
+
+class _StreamHead(Reply):
+    """The headers of a stream."""
 
     __slots__ = ()
 

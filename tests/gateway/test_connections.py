@@ -133,7 +133,8 @@ def test_head_and_options_have_no_body_over_the_wire(port):
     assert head.endswith(b"\r\n\r\n")
     assert b"content-length: 0" not in head
     assert answer_to(port, b"OPTIONS /v1/availability HTTP/1.1\r\nhost: localhost\r\n\r\n").endswith(b"\r\n\r\n")
-    stream = answer_to(port, b"HEAD /v1/stock-changes HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    events = b"host: localhost\r\naccept: text/event-stream\r\n\r\n"
+    stream = answer_to(port, b"HEAD /v1/status HTTP/1.1\r\n" + events)
     assert (stream.startswith(b"HTTP/1.1 200"), stream.endswith(b"\r\n\r\n")) == (True, True)
     assert answer_to(port, b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\n\r\n").startswith(b"HTTP/1.1 404")
 
