@@ -99,7 +99,7 @@ ROLES: Final[dict[str, Role]] = {
     "webhooks": Role(
         "`holdfast webhooks`",
         (
-            *_on([STOCK_CHANGES, RESULTS], READ),
+            *_on([STOCK_CHANGES, RESULTS, REFERENCE], READ),  # the policies, where an endpoint names channels
             *_on([WEBHOOK_DEAD_LETTERS], WRITE),
             Right(READ, GROUPS, WEBHOOK_GROUPS),
         ),

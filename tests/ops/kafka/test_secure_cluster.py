@@ -4,14 +4,18 @@ One broker serves all tests; a right is taken away and given back while it runs.
 """
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
+import queue
 import re
 import stat
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from unittest import mock
 
@@ -358,18 +362,63 @@ def test_a_command_without_a_right_says_so_and_ends(secure, holdfast, tmp_path, 
 
 
 @contextlib.contextmanager
-def gateway_of(secure, folder):
-    """Run a gateway, and return its URL."""
-    command = [sys.executable, "-m", "ops.cli", "gateway", "--port", "0", "--partitions", str(PARTITIONS)]
-    with secure.acting_as("gateway"), (folder / "gateway.log").open("wb") as log:
+def running(secure, folder, name, *options):
+    """Run a service as its own user, and return the second word of its ready line."""
+    command = [sys.executable, "-m", "ops.cli", name, "--partitions", str(PARTITIONS), *options]
+    with secure.acting_as(name), (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     with process:
         try:
             line = process.stdout.readline()
-            assert line.startswith("ready"), (folder / "gateway.log").read_text()
+            assert line.startswith("ready"), (folder / f"{name}.log").read_text()
             yield line.split()[1]
         finally:
             process.terminate()
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Takes every webhook, and keeps the first."""
+
+    def do_POST(self):
+        self.server.bodies.put(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        return
+
+
+@contextlib.contextmanager
+def receiver(folder):
+    """Run a receiver of webhooks, and return the queue of what it gets, and the file that names it."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        server.bodies = queue.Queue()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        secret = "whsec_" + base64.b64encode(bytes(24)).decode()
+        endpoint = {"id": "shop", "url": f"http://127.0.0.1:{server.server_port}/", "secrets": [secret]}
+        endpoint |= {"types": ["stock-change"], "channels": ["web"]}
+        file = folder / "webhooks.json"
+        file.write_text(json.dumps({"endpoints": [endpoint]}))
+        file.chmod(0o600)
+        try:
+            yield server.bodies, file
+        finally:
+            server.shutdown()
+
+
+def test_webhooks_are_delivered_with_their_own_rights_alone(secure, tmp_path):
+    with worker_starter() as start, receiver(tmp_path) as (bodies, file):
+        with secure.acting_as("worker"):
+            worker = start(secure.bootstrap, tmp_path / "worker")
+        asyncio.run(worker.ready())
+        with (
+            running(secure, tmp_path, "gateway", "--port", "0") as url,
+            mock.patch.dict(os.environ, {"HOLDFAST_WEBHOOKS_FILE": str(file)}),
+            running(secure, tmp_path, "webhooks"),
+        ):
+            adjust = {"sku": "cup", "warehouse": "leeds", "delta": 10, "reason": "receipt"}
+            assert post(f"{url}/v1/adjustments", adjust, "a-2")["status"] == "accepted"
+            assert bodies.get(timeout=20)["data"][0]["sku"] == "cup"
 
 
 def post(url, document, key):
@@ -391,7 +440,7 @@ def test_worker_gateway_and_commands_do_their_work_with_their_own_rights_alone(s
         with secure.acting_as("worker"):
             worker = start(secure.bootstrap, tmp_path / "worker", standbys=1)
         asyncio.run(worker.ready())
-        with gateway_of(secure, tmp_path) as url:
+        with running(secure, tmp_path, "gateway", "--port", "0") as url:
             adjust = {"sku": "mug", "warehouse": "leeds", "delta": 10, "reason": "receipt"}
             assert post(f"{url}/v1/adjustments", adjust, "a-1")["status"] == "accepted"
             hold = {"sku": "mug", "reservation_id": "cart", "quantity": 3, "channel": "web"}
