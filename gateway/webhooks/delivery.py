@@ -64,6 +64,7 @@ class Delivery(ConsumerRebalanceListener):
         self._consumer: AIOKafkaConsumer | None = None
         self._lines: dict[TopicPartition, tuple[DeliveryLine, asyncio.Task[None]]] = {}
         self._stored_idle_at = 0.0
+        self._failed: Exception | None = None
         self.stopped: str | None = None  # why the endpoint gets nothing any more
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -91,6 +92,7 @@ class Delivery(ConsumerRebalanceListener):
             **kafka_options(),
         )
         self._consumer = consumer
+        self._failed = None
         consumer.subscribe([topic for topic, type_ in TYPE_OF.items() if type_ in self._endpoint.types], listener=self)
         try:
             await consumer.start()
@@ -105,8 +107,10 @@ class Delivery(ConsumerRebalanceListener):
         """Go on reading where a line has room again.
 
         Raises:
-            KafkaError: a line broke.
+            KafkaError: a line broke, or could not begin.
         """
+        if self._failed is not None:
+            raise KafkaError(f"no positions: {self._failed!r}")
         for partition, (line, task) in self._lines.items():
             if task.done() and not task.cancelled() and task.exception() is not None:
                 raise KafkaError(f"{partition.topic} {partition.partition}: {task.exception()!r}")
@@ -160,6 +164,12 @@ class Delivery(ConsumerRebalanceListener):
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Begin where each partition's position is; that of a new endpoint is the end of the log."""
+        try:
+            await self._begin(assigned)
+        except (KafkaError, OSError) as error:
+            self._failed = error  # aiokafka would only log it, and the partitions would stand still
+
+    async def _begin(self, assigned: Iterable[TopicPartition]) -> None:
         consumer = self._consumer
         assert consumer is not None  # noqa: S101 - it calls this
         partitions = list(assigned)

@@ -10,6 +10,7 @@ import uuid
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaConnectionError
 
 from gateway.webhooks import delivery, patience
 from gateway.webhooks.endpoints import Endpoint
@@ -276,3 +277,19 @@ async def test_a_replay_sends_again_up_to_the_endpoints_position_and_leaves_it(b
     receiver.script = [410]
     assert await replay_to([hook], hook.id, start="2020-01-01T00:00:00Z", **asked) == 1
     assert (await state_of(broker, hook)).positions == before.positions
+
+
+async def test_positions_that_cannot_be_read_at_first_are_read_later(broker, stock, receiver, secrets, monkeypatch):
+    read, failures = delivery.stored_positions, [KafkaConnectionError("away"), KafkaConnectionError("away")]
+
+    async def fails_at_first(*arguments):
+        if failures:
+            raise failures.pop()
+        return await read(*arguments)
+
+    monkeypatch.setattr(delivery, "stored_positions", fails_at_first)
+    hook = endpoint(receiver, secrets, skus=[stock.sku("a")])
+    async with delivering(broker, hook):
+        await stock.change("a")
+        await receiver.until(lambda: receiver.seqs(stock.sku("a")) == [1])
+    assert failures == []
