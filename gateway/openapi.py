@@ -9,7 +9,7 @@ from importlib import metadata
 import msgspec
 
 from gateway.access.scopes import NOBODY
-from gateway.body_examples import EXAMPLES, RULES
+from gateway.body_rules import RULES
 from gateway.command_routes import Sent
 from gateway.compose import made_fields
 from gateway.config import GatewayConfig
@@ -96,7 +96,7 @@ def _described(route: Route) -> Schema:
     if route.scope is NOBODY:
         described["security"] = []
     if route.body is not None:
-        content = {"application/json": {"schema": _ref(_body_name(route.body)), "example": EXAMPLES[route.body]}}
+        content = {"application/json": {"schema": _ref(_body_name(route.body)), "example": route.example}}
         described["requestBody"] = {"required": True, "content": content}
     return described
 

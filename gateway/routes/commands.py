@@ -7,7 +7,7 @@ from gateway.access.scopes import ADJUST, ADMIN, ANY_COMMAND, READ, RESERVE, Nee
 from gateway.bulk_routes import MOST_COMMANDS, CommandList, CommandResults, InList
 from gateway.parameters import Parameter
 from gateway.problems import GatewayCode
-from gateway.routes.route import ANY_READ, LEDGER, Route
+from gateway.routes.route import ANY_READ, LEDGER, Example, Route
 from schemas.codes import Code
 from schemas.commands import (
     Adjust,
@@ -36,6 +36,9 @@ _STEP = (
     Code.RESERVATION_EXPIRED,
 )
 _INBOUND_STEP = (Code.UNKNOWN_SKU, Code.UNKNOWN_INBOUND, Code.INBOUND_CLOSED)
+# What the path gives is left out of examples.
+_OF_LEEDS = {"sku": "85123A", "warehouse": "leeds"}
+_IN_NOVEMBER_2027 = 1_826_323_200_000
 _RESERVATION = "/v1/reservations/{id}"
 _INBOUND = "/v1/inbounds/{id}"
 
@@ -47,11 +50,12 @@ def _command(
     codes: tuple[Code, ...],
     *,
     scope: Needed,
+    example: Example,
     in_path: tuple[Parameter, ...] = (),
     status: int = 200,
     method: Literal["POST", "PUT"] = "POST",
 ) -> Route:
-    """Declare the route of a command; `codes` are those of its rule."""
+    """Declare the route of a command; `codes` are those of its rule, `example` is a body."""
     id_field = in_path[0].field if in_path else None
     return Route(
         method,
@@ -63,6 +67,7 @@ def _command(
         codes=(*_EVERY, *codes),
         parameters=(*in_path, parameters.IDEMPOTENCY_KEY, parameters.PREFER),
         body=command,
+        example=example,
         status=status,
         tag="commands",
     )
@@ -75,6 +80,7 @@ _SINGLE_ROUTES = (
         "Change a stock row by a difference or set it to a count",
         (Code.LIMIT_EXCEEDED, Code.STALE_EXPECTATION, Code.NEGATIVE_STOCK, Code.UNKNOWN_WAREHOUSE),
         scope=ADJUST,
+        example={**_OF_LEEDS, "delta": 12, "reason": "receipt", "reference": "delivery note 4711"},
     ),
     _command(
         Reserve,
@@ -93,6 +99,7 @@ _SINGLE_ROUTES = (
         ),
         scope=RESERVE,
         status=201,
+        example={"sku": "85123A", "quantity": 2, "channel": "web", "ttl_ms": 900_000, "order_id": "order-1001"},
     ),
     _command(
         Amend,
@@ -109,6 +116,7 @@ _SINGLE_ROUTES = (
         ),
         scope=RESERVE,
         in_path=(parameters.RESERVATION_ID,),
+        example={"sku": "85123A", "quantity": 3},
     ),
     _command(
         Reallocate,
@@ -124,6 +132,7 @@ _SINGLE_ROUTES = (
         ),
         scope=RESERVE,
         in_path=(parameters.RESERVATION_ID,),
+        example={"sku": "85123A", "from": "leeds", "to": "york", "quantity": 1},
     ),
     _command(
         Commit,
@@ -132,6 +141,7 @@ _SINGLE_ROUTES = (
         (*_STEP, Code.QUANTITY_EXCEEDS_RESERVATION, Code.RESERVATION_WAITING, Code.NEGATIVE_STOCK),
         scope=RESERVE,
         in_path=(parameters.RESERVATION_ID,),
+        example={"sku": "85123A"},
     ),
     _command(
         Release,
@@ -140,6 +150,7 @@ _SINGLE_ROUTES = (
         (*_STEP, Code.QUANTITY_EXCEEDS_RESERVATION),
         scope=RESERVE,
         in_path=(parameters.RESERVATION_ID,),
+        example={"sku": "85123A", "quantity": 1, "reason": "customer changed the order"},
     ),
     _command(
         Extend,
@@ -148,6 +159,7 @@ _SINGLE_ROUTES = (
         _STEP,
         scope=RESERVE,
         in_path=(parameters.RESERVATION_ID,),
+        example={"sku": "85123A", "ttl_ms": 900_000},
     ),
     _command(
         ExpectInbound,
@@ -156,6 +168,7 @@ _SINGLE_ROUTES = (
         (Code.UNKNOWN_WAREHOUSE, Code.INBOUND_EXISTS, Code.LIMIT_EXCEEDED),
         scope=ADJUST,
         status=201,
+        example={**_OF_LEEDS, "inbound_id": "po-2001", "quantity": 100, "eta_at": _IN_NOVEMBER_2027},
     ),
     _command(
         AmendInbound,
@@ -164,6 +177,7 @@ _SINGLE_ROUTES = (
         _INBOUND_STEP,
         scope=ADJUST,
         in_path=(parameters.INBOUND_ID,),
+        example={"sku": "85123A", "quantity": 80},
     ),
     _command(
         ReceiveInbound,
@@ -172,6 +186,7 @@ _SINGLE_ROUTES = (
         (*_INBOUND_STEP, Code.LIMIT_EXCEEDED),
         scope=ADJUST,
         in_path=(parameters.INBOUND_ID,),
+        example={"sku": "85123A", "quantity": 78, "damaged": 2, "final": True},
     ),
     _command(
         CancelInbound,
@@ -180,6 +195,7 @@ _SINGLE_ROUTES = (
         _INBOUND_STEP,
         scope=ADJUST,
         in_path=(parameters.INBOUND_ID,),
+        example={"sku": "85123A", "reason": "supplier is out of stock"},
     ),
     _command(
         Return,
@@ -187,6 +203,7 @@ _SINGLE_ROUTES = (
         "Take goods back",
         (Code.UNKNOWN_WAREHOUSE, Code.UNKNOWN_RESERVATION, Code.QUANTITY_EXCEEDS_RESERVATION, Code.LIMIT_EXCEEDED),
         scope=ADJUST,
+        example={**_OF_LEEDS, "quantity": 1, "disposition": "inspect"},
     ),
     _command(
         Move,
@@ -194,6 +211,7 @@ _SINGLE_ROUTES = (
         "Move goods of a warehouse from one bucket to another",
         (Code.UNKNOWN_SKU, Code.UNKNOWN_WAREHOUSE, Code.LIMIT_EXCEEDED, Code.NEGATIVE_STOCK),
         scope=ADJUST,
+        example={**_OF_LEEDS, "quantity": 1, "from": "quarantine", "to": "on_hand"},
     ),
     _command(
         Transfer,
@@ -207,6 +225,7 @@ _SINGLE_ROUTES = (
             Code.INSUFFICIENT_STOCK,
         ),
         scope=ADJUST,
+        example={"sku": "85123A", "quantity": 10, "from": "leeds", "to": "york"},
     ),
     _command(
         Reconcile,
@@ -221,6 +240,7 @@ _SINGLE_ROUTES = (
             Code.NEGATIVE_STOCK,
         ),
         scope=ADJUST,
+        example={**_OF_LEEDS, "counted_on_hand": 42, "tolerance": 2},
     ),
     _command(
         SetPolicy,
@@ -229,6 +249,7 @@ _SINGLE_ROUTES = (
         (Code.LIMIT_EXCEEDED,),
         scope=ADMIN,
         method="PUT",
+        example={"sku": "85123A", "channel": "web", "buffer": 2, "max_per_reservation": 10},
     ),
 )
 
@@ -253,6 +274,12 @@ _BULK_ROUTE = Route(
     ),
     parameters=(parameters.BULK_KEY, parameters.PREFER),
     body=CommandList,
+    example={
+        "commands": [
+            {"type": "adjust", **_OF_LEEDS, "delta": 12, "reason": "receipt"},
+            {"type": "reserve", "sku": "22423", "quantity": 1, "ttl_ms": 900_000},
+        ]
+    },
     tag="commands",
 )
 COMMAND_ROUTES = (*_SINGLE_ROUTES, _BULK_ROUTE)

@@ -9,15 +9,17 @@ from gateway.access.scopes import ADMIN, READ
 from gateway.parameters import Parameter
 from gateway.problems import GatewayCode
 from gateway.reference_routes import Channels, Everywhere, Feeds, Policies, Warehouses
-from gateway.routes.route import LEDGER, VIEW, Parts, Read, Route
+from gateway.routes.route import LEDGER, VIEW, Example, Parts, Read, Route
 from gateway.rules import Kind
 from schemas.codes import Code
 from schemas.commands import tag_of
 from schemas.reference import Channel, ReferenceCommand, SetChannel, SetWarehouse, Warehouse
 
 
-def _setter(command: type[ReferenceCommand], kind: Kind, path: str, summary: str, in_path: Parameter) -> Route:
-    """Declare the route of a reference command."""
+def _setter(
+    command: type[ReferenceCommand], kind: Kind, path: str, summary: str, in_path: Parameter, example: Example
+) -> Route:
+    """Declare the route of a reference command; `example` is a body."""
     return Route(
         "PUT",
         path,
@@ -33,6 +35,7 @@ def _setter(command: type[ReferenceCommand], kind: Kind, path: str, summary: str
         ),
         parameters=(in_path, parameters.IDEMPOTENCY_KEY),
         body=command,
+        example=example,
         tag="rules",
     )
 
@@ -53,10 +56,20 @@ def _rules(
 _PAGED = (parameters.PAGE_LIMIT, parameters.CURSOR, parameters.IF_NONE_MATCH)
 REFERENCE_ROUTES = (
     _setter(
-        SetWarehouse, "warehouse", "/v1/warehouses/{id}", "Set a warehouse in every partition", parameters.WAREHOUSE_ID
+        SetWarehouse,
+        "warehouse",
+        "/v1/warehouses/{id}",
+        "Set a warehouse in every partition",
+        parameters.WAREHOUSE_ID,
+        {"version": 1, "name": "Leeds", "priority": 10, "region": "north"},
     ),
     _setter(
-        SetChannel, "channel", "/v1/channels/{id}", "Set a channel's policy in every partition", parameters.CHANNEL_ID
+        SetChannel,
+        "channel",
+        "/v1/channels/{id}",
+        "Set a channel's policy in every partition",
+        parameters.CHANNEL_ID,
+        {"version": 1, "name": "Web shop", "warehouses": ["leeds", "york"], "buffer": 2},
     ),
     _rules("/v1/warehouses", "List the warehouses", Warehouses, lambda parts: parts.reference.warehouses, _PAGED),
     _rules("/v1/channels", "List the channels", Channels, lambda parts: parts.reference.channels, _PAGED),

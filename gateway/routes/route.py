@@ -1,7 +1,7 @@
 """Owns what a route declares. The handlers (`gateway/endpoint.py`) and the OpenAPI document come from it."""
 
 from collections.abc import Awaitable, Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -50,12 +50,15 @@ class Parts(NamedTuple):
     docs: PageFiles
 
 
+Example = dict[str, Any]  # a body as JSON, without what the path gives
+
+
 class Route(NamedTuple):
     """One route.
 
     `answer` is the type of the answer's JSON document, else its media type, and `data` then the type of its content.
-    `body` is the type of the body, for a command's route that of the command. `scope` has the scopes of which a caller
-    needs any one (`gateway/access/scopes.py`); None, as `NOBODY`: the route needs no credential.
+    `body` is the type of the body, for a command's route that of the command; `example` is a body. `scope` has the
+    scopes of which a caller needs any one (`gateway/access/scopes.py`); None, as `NOBODY`: it needs no credential.
     """
 
     method: Literal["GET", "POST", "PUT"]
@@ -68,6 +71,7 @@ class Route(NamedTuple):
     codes: tuple[AnyCode, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     body: type[msgspec.Struct] | None = None
+    example: Example | None = None
     data: type[msgspec.Struct] | None = None
     status: int = 200
     other: tuple[int, str] | None = None  # another status with the same document, and its meaning
@@ -140,6 +144,8 @@ def check_routes(routes: tuple[Route, ...]) -> None:
             raise RuntimeError(f"gateway/routes: the path of {route.name} and its parameters differ")
         if (route.act is None) == (route.read is None):
             raise RuntimeError(f"gateway/routes: {route.name} needs `act` or `read`, one of the two")
+        if (route.body is None) != (route.example is None):
+            raise RuntimeError(f"gateway/routes: {route.name} needs an `example` of its body, for the OpenAPI document")
         if route.scope is UNSET:
             raise RuntimeError(f"gateway/routes: {route.name} needs a scope; NOBODY where it needs no credential")
         if route.name in seen:

@@ -58,6 +58,7 @@ VIEW_ROUTES = (
         act=lambda parts: parts.availability.post,
         codes=(*_WAITS, GatewayCode.BODY_TOO_LARGE),
         body=AvailabilityBody,
+        example={"skus": ["85123A", "22423"], "channel": "web"},
         tag="reads",
     ),
     _view(

@@ -7,7 +7,7 @@ import jsonschema_rs
 import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from gateway.body_examples import EXAMPLES, RULES
+from gateway.body_rules import RULES
 from gateway.openapi import openapi_document
 from gateway.problems import REFUSALS
 from gateway.routes.table import ROUTES
@@ -129,7 +129,7 @@ async def test_what_is_made_has_its_location_in_the_document(document):
 @pytest.mark.parametrize("route", WITH_A_BODY, ids=lambda route: route.name)
 async def test_the_example_of_a_body_is_one_by_its_schema_and_the_gateway_takes_it(client, document, route):
     example = operation_of(document, route)["requestBody"]["content"]["application/json"]["example"]
-    assert example == EXAMPLES[route.body]
+    assert example == route.example
     validator_of(document, body_schema_of(document, route)).validate(example)
     answer = await client.request(route.method, url_of(route), json=example)
     assert answer.status_code == route.status, answer.text
@@ -151,7 +151,7 @@ async def test_a_rule_over_fields_says_the_same_as_the_gateway(client, document,
     assert len(RULES) == 2
     for path, type_, changed in (("/v1/adjustments", Adjust, adjust), ("/v1/inbounds/a/amend", AmendInbound, amend)):
         if changed:
-            body = EXAMPLES[type_] | changed
+            body = next(route.example for route in ROUTES if route.body is type_) | changed
             schema = document["components"]["schemas"][f"{type_.__name__}Body"]
             is_right = (await client.post(path, json=body)).status_code == 200
             assert validator_of(document, schema).is_valid(body) is is_right is ((adjust, amend) in RIGHT)

@@ -71,7 +71,7 @@ COVERS = {
         "gateway/streams/wanted.py",
     ],
     "gateway/test_endpoint.py": ["gateway/incoming.py", "gateway/replies.py"],
-    "gateway/test_openapi.py": ["gateway/body_examples.py"],
+    "gateway/test_openapi.py": ["gateway/body_rules.py"],
     "gateway/test_page_files.py": ["gateway/docs/files.py"],
     "gateway/webhooks/test_delivery_over_kafka.py": [
         "gateway/webhooks/letters.py",
