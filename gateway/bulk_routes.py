@@ -102,7 +102,7 @@ class BulkRoutes:
         credential = credential_of(request)
         given = idempotency_key(header(request, b"idempotency-key"))
         commands = _commands_of(await read_body(request, self._config.max_bulk_bytes), given)
-        credential.usage.take(len(commands) - 1)  # the request itself has taken one
+        credential.usage.take(len(commands) - 1, paid=1)  # the request itself has taken one
         key = given or new_command_id()
         items = await self._composed(commands, key, credential, scopes)
         is_async = prefers_async(request)

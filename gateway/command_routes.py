@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -177,9 +177,29 @@ def _reply(answer: Answer, accepted_status: int, command: Composed) -> Reply:
     return problem(*refused, command.command_id)
 
 
+class _Shown(msgspec.Struct):
+    channel: str
+
+
+class _Shows(msgspec.Struct):
+    reservation: _Shown | None = None
+
+
+_shown_by = msgspec.json.Decoder(_Shows).decode
+
+
+def _shows_only(document: bytes, channels: Sequence[str]) -> bool:
+    shown = _shown_by(document).reservation
+    return shown is None or shown.channel in channels
+
+
 def refusal_of(answer: Answer, command: Composed) -> tuple[int, bytes] | None:
     """Return the status and the problem document of a result that refuses its command; None when it accepts it."""
     head = answer.head
+    if head.replayed and command.channels is not None and not _shows_only(answer.document, command.channels):
+        # Channels are no part of a command's content, so the ledger repeats the result to whoever knows its key.
+        code = Code.UNKNOWN_RESERVATION
+        return REFUSALS[code].status, problem_body(code)
     if head.status == "accepted" or head.code is None:
         return None
     detail = None

@@ -37,7 +37,8 @@ _is_identifier = re.compile(IDENTIFIER_PATTERN).fullmatch
 class Composed(NamedTuple):
     """A valid command, ready to be sent: its idempotency key, its SKU, its JSON, the key of its record, and its type.
 
-    A reference command has the SKU "". `location` is where that can be read which the command makes.
+    A reference command has the SKU "". `location` is where that can be read which the command makes. `channels` are the
+    only ones whose reservations its sender may see; None: all.
     """
 
     command_id: str
@@ -46,6 +47,7 @@ class Composed(NamedTuple):
     key: str
     type: str
     location: str | None = None
+    channels: list[str] | None = None
 
 
 def new_command_id() -> str:
@@ -263,7 +265,8 @@ def _checked(value: bytes, key: str | None) -> Composed:
     if isinstance(command, Tick):  # no route makes one
         raise RequestRefused(Code.INVALID_FIELD, field="type", problem=Problem.NOT_ALLOWED)
     location = _location_of(command)
-    return Composed(command.command_id, command.sku, value, command.sku, tag_of(type(command)), location)
+    channels = getattr(command, "channels", None)
+    return Composed(command.command_id, command.sku, value, command.sku, tag_of(type(command)), location, channels)
 
 
 def _location_of(command: SkuCommand) -> str | None:

@@ -77,12 +77,14 @@ class Waiter:
 class _Group:
     """The requests with one key of one SKU, in the order in which they were sent, and who watches for any result."""
 
-    __slots__ = ("early", "waiters", "watchers")
+    __slots__ = ("early", "replays", "waiters", "watchers")
 
     def __init__(self) -> None:
         self.waiters: list[Waiter] = []
         # Results that were read before the broker acknowledged the command.
         self.early: list[Answer] = []
+        # Repetitions that were read after such a result.
+        self.replays: list[Answer] = []
         self.watchers: list[asyncio.Event] = []
 
 
@@ -157,9 +159,16 @@ class PendingResults:
         """Note the offset of a request's record."""
         waiter.offset = offset
         group = self._by_sku.get(waiter.key, {}).get(waiter.command_id)
-        for answer in group.early if group else ():
+        if group is None or not group.early:
+            return
+        for answer in group.early:
             if answer.head.offset == offset:
                 waiter.answer(answer)
+        if all(each.offset is not None for each in group.waiters):
+            group.early.clear()  # nobody else can have one of them
+            replays, group.replays = group.replays, []
+            for answer in replays:
+                _match(group, answer)
 
     def match_result(self, key: bytes | None, value: bytes | None) -> None:
         """Answer the request to which a record of `inventory.results` belongs; most belong to none here."""
@@ -194,7 +203,9 @@ class PendingResults:
 def _match(group: _Group, answer: Answer) -> None:
     waiting = [waiter for waiter in group.waiters if not waiter.future.done()]
     if answer.head.replayed:
-        if waiting:
+        if group.early and any(waiter.offset is None for waiter in waiting):
+            group.replays.append(answer)  # whose it is shows when it is known whose the early result is
+        elif waiting:
             waiting[0].answer(answer)
         return
     for waiter in waiting:

@@ -114,9 +114,15 @@ def keys_in(content: bytes) -> dict[str | None, PyJWK]:
     try:
         document = json.loads(content)
         found = PyJWKSet.from_dict(document).keys if isinstance(document, dict) else []
-    except (ValueError, RecursionError, PyJWTError):
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError, PyJWTError):
         found = []
-    usable = [key for key in found if key.algorithm_name in ALGORITHMS and key.public_key_use in (None, "sig")]
+    usable = [
+        key
+        for key in found
+        if key.algorithm_name in ALGORITHMS
+        and key.public_key_use in (None, "sig")
+        and isinstance(key.key_id, str | None)
+    ]
     if not usable:
         raise AccessError(f"HOLDFAST_JWKS has no key that can be used: only {', '.join(ALGORITHMS)} are")
     return {key.key_id: key for key in usable}

@@ -37,15 +37,19 @@ class Bucket:
         self._clock = clock
         self._at = clock()
 
-    def wait_for(self, wanted: int) -> float:
+    def wait_for(self, wanted: int, paid: int = 0) -> float:
         """Take tokens and return 0, or take none and return in how many seconds they will be there.
 
         More than the bucket holds can be taken from a full one; it then owes the rest.
+
+        Args:
+            wanted: how many.
+            paid: how many were taken before for the same request: a bucket that lacks only these is full.
         """
         now = self._clock()
         self.tokens = min(float(self.rate.burst), self.tokens + (now - self._at) * self.rate.per_s)
         self._at = now
-        missing = min(wanted, self.rate.burst) - self.tokens
+        missing = min(wanted, self.rate.burst - paid) - self.tokens
         if missing > 0:
             return missing / self.rate.per_s
         self.tokens -= wanted
@@ -79,13 +83,17 @@ class Usage:
         self.waits = 0
         self.revoked = False  # what its holder still has open ends
 
-    def take(self, wanted: int = 1) -> None:
+    def take(self, wanted: int = 1, *, paid: int = 0) -> None:
         """Take a token for each of some requests.
+
+        Args:
+            wanted: how many.
+            paid: how many were taken before for the same request.
 
         Raises:
             RateLimited: not enough are there; none was taken.
         """
-        if self.bucket is not None and (wait_s := self.bucket.wait_for(wanted)) > 0:
+        if self.bucket is not None and (wait_s := self.bucket.wait_for(wanted, paid)) > 0:
             raise RateLimited(*_described(self.bucket, wait_s))
 
     def enter(self, count: int = 1) -> None:

@@ -21,6 +21,7 @@ from gateway.access.rates import Usage
 from gateway.access.scopes import Scope
 from gateway.problems import Unauthenticated
 from schemas.fields import PLACE_PATTERN
+from schemas.reference import MAX_CHANNELS
 
 LEEWAY_S = 30
 _REMEMBERED_S = 60.0
@@ -114,7 +115,7 @@ class Tokens:
         if not isinstance(scope, str):
             raise Unauthenticated("The token's `scope` must be scopes with spaces between them.")
         if channels is not None and not _are_channels(channels):
-            raise Unauthenticated("The token's `holdfast_channels` must be a list of channels.")
+            raise Unauthenticated("The token's `holdfast_channels` must be a list of 1 to 1,000 channels.")
         return Credential(
             id=f"jwt/{subject}",
             source=f"jwt/{subject}",
@@ -135,4 +136,6 @@ class Tokens:
 
 
 def _are_channels(claim: Any) -> bool:
-    return isinstance(claim, list) and all(isinstance(name, str) and _is_channel(name) is not None for name in claim)
+    if not isinstance(claim, list) or not 1 <= len(claim) <= MAX_CHANNELS:
+        return False
+    return all(isinstance(name, str) and _is_channel(name) is not None for name in claim)

@@ -1,7 +1,7 @@
 // Owns a request that changes something: it asks once, sends under one key, keeps the key until there is an answer, and
 // shows the document that came back.
 
-import { newKey, send } from "./api.js";
+import { newKey, Problem, send } from "./api.js";
 import { el, show } from "./dom.js";
 import { icon } from "./icons.js";
 import { dialog } from "./key.js";
@@ -42,19 +42,24 @@ async function carryOut(work, box, { again, done }) {
   show(box, el("p", { class: "row", role: "status" }, el("span", { class: "spinner", "aria-hidden": "true" }), "Sent. Waiting for the answer …"));
   try {
     const { body } = await send(work.path, work.document, work.key);
+    const [item] = body.results ?? [];
+    if (item?.problem) throw new Problem({ ...item.problem, status: item.status });
     settle(work);
     show(box, done(body), documentBox("Result document", body), keyNote(work, false));
   } catch (problem) {
-    if (!problem.leavesOpen) settle(work);
+    // Who may not ask gets no answer either: what an earlier request left open stays open.
+    work.isOpen = problem.leavesOpen || (work.isOpen && !problem.result && [401, 403, 408, 421].includes(problem.status));
+    if (work.isOpen) keep(work);
+    else settle(work);
     show(
       box,
       problemBox(problem),
       problem.result && documentBox("Result document", problem.result),
-      keyNote(work, problem.leavesOpen),
+      keyNote(work, work.isOpen),
       el(
         "div",
         { class: "row end" },
-        problem.leavesOpen
+        work.isOpen
           ? el("button", { type: "button", class: "main", onclick: () => carryOut(work, box, { again, done }) }, icon("again"), "Send again")
           : again && el("button", { type: "button", onclick: again }, "Change it"),
       ),

@@ -24,6 +24,8 @@ RING_BYTES = 64 * 1024 * 1024
 _EVENT_BYTES = 400
 _WRITE_BYTES = 400
 _POSITION_BYTES = 40
+# Streams that keep up share what is sent from the last few places; who is behind has a place of its own.
+_SHARED_WRITES = 8
 
 
 class _Write(NamedTuple):
@@ -158,7 +160,8 @@ class Ring:
             of = self._of_all(place, wanted, most_bytes) if wanted.skus is None else self._of_skus(place, wanted)
             events, end = _cut(*of, most_bytes)
             found = Portion(events, end, as_sent(events, event_id(self.at(end), wanted.partitions)))
-            self._portions[wanted, place] = found
+            if place >= self.next - _SHARED_WRITES:
+                self._portions[wanted, place] = found
         return found
 
     def wanted_of(self, batches: Batches, wanted: StreamFilter) -> list[Event]:

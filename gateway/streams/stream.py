@@ -92,18 +92,18 @@ class Stream(Reply):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         """Send events until the client leaves or is too slow, or the gateway or the credential ends."""
         self._followers.add(self)
-        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
-        sending = asyncio.ensure_future(self._run(send))
-        leaving = asyncio.ensure_future(_client_gone(receive))
+        tasks: list[asyncio.Future[None]] = []
         try:
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+            tasks = [asyncio.ensure_future(part) for part in (self._run(send), _client_gone(receive))]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._followers.remove(self)
-            for task in (sending, leaving):
+            for task in tasks:
                 task.cancel()
-            ended, _ = await asyncio.gather(sending, leaving, return_exceptions=True)
-        if isinstance(ended, Exception):
-            _log.error("a stream failed", exc_info=ended)
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        if isinstance(ended[0], Exception):
+            _log.error("a stream failed", exc_info=ended[0])
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def wake(self, place: int) -> None:

@@ -21,6 +21,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
+from gateway.reader import close_reader
 from gateway.webhooks.endpoints import Endpoint
 from gateway.webhooks.letters import RefusedLetters
 from gateway.webhooks.line import DeliveryLine
@@ -101,7 +102,7 @@ class Delivery(ConsumerRebalanceListener):
         finally:
             # In this order: what is on its way is stored while the group still knows this process.
             await self.on_partitions_revoked(tuple(self._lines))
-            await consumer.stop()
+            await close_reader(consumer)
 
     def _feed_on(self, consumer: AIOKafkaConsumer) -> None:
         """Go on reading where a line has room again.
@@ -176,11 +177,12 @@ class Delivery(ConsumerRebalanceListener):
         stored = await stored_positions(self._endpoint.id, self._bootstrap)
         ends = await consumer.end_offsets(partitions) if partitions else {}
         for partition in partitions:
+            if partition not in stored:
+                await self._store(partition, ends[partition], None)
+        # No await from here on: once a partition has a position it is read, and what is read needs its line.
+        for partition in partitions:
             known = stored.get(partition)
-            position = ends[partition] if known is None else known.offset
-            consumer.seek(partition, position)
-            if known is None:
-                await self._store(partition, position, None)
+            consumer.seek(partition, ends[partition] if known is None else known.offset)
             mark = None if known is None else read_mark(known.metadata)
             if mark is not None and mark.since < self._began_ms:
                 mark = None  # of before this process: it tries again

@@ -132,6 +132,7 @@ class DeliveryLine:
 
     async def _stop(self, answer: Reaction, position: int) -> None:
         self._on_stop(answer.reason)
+        self.position = self._stored = position  # nothing else is stored over the mark
         await self._store(self._partition, position, LineMark("stopped", answer.reason, time.time_ns() // 1_000_000))
 
     def _warn(self, message: Message, answer: Reaction) -> None:

@@ -43,8 +43,8 @@ class Patience:
         return "stop" if now - self.failing_since >= STOP_AFTER_S else "again"
 
     def pause_s(self, answer: Reaction) -> float:
-        """Return the seconds until the next try; those that the receiver asked for, if it did."""
+        """Return the seconds until the next try; those that the receiver asked for, if it did, and at least 1."""
         if answer.wait_s is not None:
-            return min(answer.wait_s, STOP_AFTER_S)
+            return min(max(answer.wait_s, FIRST_PAUSE_S), STOP_AFTER_S)
         pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self.tries - 1, 20))
         return pause * random.uniform(1 - _JITTER, 1 + _JITTER)

@@ -91,8 +91,12 @@ class Sender:
                 async with self._session.post(
                     endpoint.url, data=message.body, headers=headers, allow_redirects=False, proxy=self._proxy
                 ) as response:
-                    await _throw_away(response)
-                    return _meaning(response.status, response.headers)
+                    reaction = _meaning(response.status, response.headers)
+                    try:
+                        await _throw_away(response)
+                    except (aiohttp.ClientError, OSError, TimeoutError):
+                        response.close()  # the status has said everything
+                    return reaction
         except TimeoutError:
             return Reaction("again", f"no answer within {TIMEOUT_S:.0f} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -31,6 +31,7 @@ class Wants:
             return False
         try:
             _is_json(record.value)
+            record.value.decode()  # the JSON's strings are not looked at
         except (msgspec.DecodeError, UnicodeDecodeError):
             return False
         if record.topic == RESULTS:

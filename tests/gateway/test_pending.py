@@ -45,6 +45,24 @@ async def test_a_result_that_comes_before_the_acknowledgement_waits_for_it(pendi
     assert (answered_with(first), answered_with(second)) == (None, 9)
 
 
+async def test_a_replay_behind_an_early_result_waits_for_the_acknowledgements(pending):
+    first, second = await waiting(pending), await waiting(pending)
+    pending.match_result(KEY, record("k", 9))
+    pending.match_result(KEY, record("k", 9, replayed=True))
+    pending.acknowledge(first, 9)
+    assert (answered_with(first), answered_with(second)) == (9, None)
+    pending.acknowledge(second, 10)
+    assert answered_with(second) == 9
+
+
+async def test_an_early_result_of_another_gateway_does_not_keep_the_replay_from_its_request(pending):
+    waiter = await waiting(pending)
+    pending.match_result(KEY, record("k", 2))
+    pending.match_result(KEY, record("k", 2, replayed=True))
+    pending.acknowledge(waiter, 5)
+    assert answered_with(waiter) == 2
+
+
 async def test_replayed_results_answer_in_the_order_of_sending(pending):
     first, second = await waiting(pending, 5), await waiting(pending)
     pending.match_result(KEY, record("k", 2, replayed=True))

@@ -54,6 +54,27 @@ async def test_the_status_says_which_key_asks_and_what_it_may_do(keyed):
     assert "shop" in document["credential"]["id"]
 
 
+async def test_a_repeated_result_does_not_show_another_channels_reservation(keyed, ledger, helpers):
+    held = {"reservation_id": "r", "state": "held", "quantity": 1, "committed": 0, "released": 0, "allocations": []}
+    ledger.answer = lambda command: helpers.result_of(
+        command, replayed=True, reservation={**held, "channel": command["reason"], "order_id": None, "expires_at": None}
+    )
+    async with keyed(shop={"scopes": ["reserve"], "channels": ["web"]}) as client:
+        asked = {"headers": client.as_["shop"]}
+        own, other = [
+            await client.post("/v1/reservations/r/release", json={"sku": "s", "reason": channel}, **asked)
+            for channel in ("web", "store")
+        ]
+        items = [
+            {"type": "release", "sku": "s", "reservation_id": "r", "reason": channel} for channel in ("web", "store")
+        ]
+        of_a_list = await client.post("/v1/commands", json={"commands": items}, **asked)
+    assert own.json()["reservation"]["channel"] == "web"
+    assert (other.status_code, other.json()["code"], "result" in other.json()) == (404, "unknown_reservation", False)
+    assert [item["status"] for item in of_a_list.json()["results"]] == [200, 404]
+    assert "store" not in of_a_list.text
+
+
 async def test_a_reservation_gets_the_keys_only_channel(keyed, ledger):
     async with keyed(shop={"scopes": ["reserve"], "channels": ["web"]}) as client:
         headers = client.as_["shop"]

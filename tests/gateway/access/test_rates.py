@@ -39,6 +39,13 @@ def test_a_list_longer_than_the_burst_takes_a_full_bucket_and_owes_the_rest(cloc
     assert bucket.wait_for(1) == 0
 
 
+def test_a_list_longer_than_the_burst_passes_although_its_request_has_taken_a_token(clock):
+    usage = Usage(Allowance(10, 10), clock=clock)
+    usage.take()
+    usage.take(11, paid=1)
+    assert usage.bucket.tokens == -2
+
+
 def test_what_is_refused_takes_no_token(clock):
     bucket = Bucket(Allowance(1, 2), clock)
     assert bucket.wait_for(1) == 0

@@ -47,5 +47,6 @@ def test_pauses_double_up_to_five_minutes_with_jitter(tries, about):
 def test_the_receivers_own_wish_wins():
     patience = Patience()
     patience.tries = 10
-    assert patience.pause_s(FAILS._replace(wait_s=0.5)) == 0.5
+    assert patience.pause_s(FAILS._replace(wait_s=7.5)) == 7.5
+    assert patience.pause_s(FAILS._replace(wait_s=0.0)) == 1.0
     assert patience.pause_s(FAILS._replace(wait_s=1e9)) == STOP_AFTER_S
