@@ -190,6 +190,7 @@ async def test_a_partition_that_recovers_is_told_with_its_progress(kafka, client
     assert 0 <= answer.json()["progress"]["done"] <= answer.json()["progress"]["total"]
 
 
+@LONG
 async def test_at_three_times_what_a_partition_can_do_the_rest_is_refused_at_once(client, gateway, worker):
     await worker[0].stop()
     worker[0] = SlowWorker(worker[0].bootstrap, worker[0].data_dir)

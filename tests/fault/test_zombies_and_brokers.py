@@ -9,6 +9,7 @@ import pytest
 
 from agents import worker as worker_process
 from agents.config import WorkerConfig
+from agents.status import StatusWriter
 from tests.harness import CommittedReader, assert_audit_equal, commands, send
 
 SESSION_S = 6.0
@@ -59,8 +60,10 @@ def test_a_broker_that_dies_while_a_worker_starts_is_waited_for(kafka, tmp_path,
         app = await asyncio.wait_for(worker_process._start(config), 60)
         assert (len(waits), app.started) == (2, True)
         await asyncio.wait_for(worker_process._announce(app, config), 60)
+        status = StatusWriter(config.bootstrap, "one", app.partitions)
+        saying = asyncio.create_task(status.run())
         with suppress(TimeoutError):
-            await asyncio.wait_for(worker_process._stop(app), 10)
+            await asyncio.wait_for(worker_process._stop(app, status, saying), 10)
 
     monkeypatch.setattr(worker_process, "_await_cluster", broker_dies_after_the_first_look)
     asyncio.run(started_and_stopped(WorkerConfig(bootstrap=kafka.bootstrap, data_dir=tmp_path / "one")))

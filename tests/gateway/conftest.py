@@ -16,8 +16,16 @@ from gateway.loads import Loads
 from gateway.pending import Answer, _head_of
 from gateway.requests import Answered
 from schemas.topics import COMMANDS, RESULTS, STOCK_CHANGES
+from tests.secure import running_broker
 
 PARTITIONS = 4
+
+
+@pytest.fixture(scope="session")
+def broker_of_events(tmp_path_factory):
+    """Return a Kafka of its own for events that say less than a worker's: readers of the other one would stumble."""
+    with running_broker(tmp_path_factory.mktemp("events") / "broker") as broker:
+        yield broker
 
 
 def result_of(command: dict, *, offset: int = 7, partition: int = 0, **changed) -> dict:

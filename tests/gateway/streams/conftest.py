@@ -10,6 +10,11 @@ from aiokafka import TopicPartition
 TOPIC = "t"
 
 
+@pytest.fixture(scope="session")
+def broker(broker_of_events):
+    return broker_of_events
+
+
 class Record(NamedTuple):
     partition: int
     offset: int

@@ -4,6 +4,11 @@ import pytest
 from receiver import OTHER_SECRET, SECRET, receiving
 
 
+@pytest.fixture(scope="session")
+def broker(broker_of_events):
+    return broker_of_events
+
+
 @pytest.fixture
 async def receiver():
     async with receiving() as receiver:

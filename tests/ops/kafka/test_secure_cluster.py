@@ -41,6 +41,11 @@ from schemas.kafka_connection import VARIABLES, kafka_options
 from schemas.topics import COMMANDS, DEAD_LETTERS, RESULTS
 from tests.harness import PARTITIONS, worker_starter
 
+# A handshake that fails leaves its socket to the garbage collector (asyncio's TLS), which finds it in any later test.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:unclosed:ResourceWarning", "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"
+)
+
 # A topic that tests make for themselves would need a right of its own.
 
 
