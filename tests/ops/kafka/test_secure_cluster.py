@@ -41,7 +41,8 @@ from schemas.kafka_connection import VARIABLES, kafka_options
 from schemas.topics import COMMANDS, DEAD_LETTERS, RESULTS
 from tests.harness import PARTITIONS, worker_starter
 
-# A handshake that fails leaves its socket to the garbage collector (asyncio's TLS), which finds it in any later test.
+# In a whole run a socket that was not closed failed a test of this module; alone it passes. Whether one of these tests
+# leaves the socket, or one before them, is not known.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:unclosed:ResourceWarning", "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"
 )
